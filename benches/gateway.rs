@@ -1,1 +1,3 @@
-fn main(){}
+//! Reserved for the benchmark.
+
+fn main() {}

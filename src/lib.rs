@@ -1,1 +1,4 @@
+//! The image-generation gateway behind SquadOS.
 
+pub mod domain;
+pub mod ports;

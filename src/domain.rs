@@ -1,0 +1,12 @@
+//! The rules. No async, no I/O, no wire format: values in, values out.
+
+pub mod books;
+pub mod catalog;
+pub mod failure;
+pub mod generation;
+pub mod ids;
+pub mod job;
+pub mod money;
+pub mod pricing;
+pub mod shape;
+pub mod tool;

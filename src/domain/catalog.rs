@@ -1,0 +1,238 @@
+//! The price list: an immutable value, replaced whole. A request pins one list by holding it, so
+//! "the current price at the time of generation" is true by construction (`domain.md` R26).
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::failure::Failure;
+use super::ids::Slug;
+use super::pricing::{Estimate, Pricing, Question, Tier};
+use super::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
+
+mod built_in;
+
+/// All models, cheapest first.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    models: Vec<Arc<Model>>,
+    /// When these prices were read.
+    pub as_of: Timestamp,
+}
+
+/// A model as OpenRouter offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its id at OpenRouter.
+    pub slug: Slug,
+    /// `Provider: Model`.
+    pub name: String,
+    /// What it takes and gives.
+    pub capabilities: Capabilities,
+    /// The endpoint that makes its pictures.
+    pub door: Door,
+    /// What a request may say.
+    pub parameters: Parameters,
+    /// How it bills pictures; none for a model that makes none.
+    pub pricing: Option<Pricing>,
+    /// No longer offered upstream; kept for history and names (`domain.md` C18).
+    pub withdrawn: bool,
+}
+
+/// What a model takes and gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Its output includes pictures: the frame icon (`domain.md` R5).
+    pub generates_images: bool,
+    /// Its input may include pictures.
+    pub reads_images: bool,
+    /// Its output includes text.
+    pub text: bool,
+    /// Its input may include files.
+    pub files: bool,
+}
+
+/// How pictures are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `POST /images`: the model is listed by `GET /images/models`.
+    Images,
+    /// `POST /chat/completions` with the modalities the model's output has.
+    Chat,
+}
+
+/// What a request to a model may say (`supported_parameters`). Empty lists: the model cannot be
+/// told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// Shapes.
+    pub aspect_ratios: Vec<AspectRatio>,
+    /// Size classes as a parameter.
+    pub resolutions: Vec<Resolution>,
+    /// Size classes that are asked for as explicit pixels, because the model bills by area and
+    /// takes no size class (`api.md`: FLUX.2).
+    pub pixel_resolutions: Vec<Resolution>,
+    /// Levels of work.
+    pub qualities: Vec<Quality>,
+    /// Formats.
+    pub output_formats: Vec<OutputFormat>,
+    /// Backgrounds.
+    pub backgrounds: Vec<Background>,
+    /// Whether it takes a seed.
+    pub seed: bool,
+    /// The most pictures one upstream call makes.
+    pub images_per_call: u32,
+    /// The most reference pictures.
+    pub references: u32,
+}
+
+/// Whether a model can be chosen or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usability {
+    /// Yes.
+    Usable,
+    /// It is not in the catalog.
+    NotInCatalog,
+    /// Upstream no longer offers it.
+    Withdrawn,
+    /// It makes no pictures.
+    TextOnly,
+    /// The organization has switched it off.
+    NotAvailable,
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// A list of these models, sorted by the unrounded estimate at 1K, then name, then slug
+    /// (`domain.md` R11, C29); models without pictures last.
+    pub fn new(models: Vec<Model>, as_of: Timestamp) -> Self {
+        let mut keyed: Vec<_> = models
+            .into_iter()
+            .map(|model| {
+                (
+                    model.estimate().map(|estimate| estimate.exact),
+                    Arc::new(model),
+                )
+            })
+            .collect();
+        keyed.sort_by(|(a_price, a), (b_price, b)| {
+            let none_last = (a_price.is_none(), a_price).cmp(&(b_price.is_none(), b_price));
+            none_last
+                .then_with(|| a.name.cmp(&b.name))
+                .then_with(|| a.slug.cmp(&b.slug))
+        });
+        Self {
+            models: keyed.into_iter().map(|(_, model)| model).collect(),
+            as_of,
+        }
+    }
+
+    /// The twelve models of the published page, with its prices.
+    pub fn built_in() -> Self {
+        built_in::catalog()
+    }
+
+    /// The model with this slug.
+    pub fn find(&self, slug: &Slug) -> Option<&Arc<Model>> {
+        self.models.iter().find(|model| model.slug == *slug)
+    }
+
+    /// All models, cheapest first.
+    pub fn models(&self) -> &[Arc<Model>] {
+        &self.models
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    /// One picture at 1K, or at the model's smallest size class if it has no 1K.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let offered = self.resolutions();
+        let resolution = if offered.contains(&Resolution::R1K) {
+            Resolution::R1K
+        } else {
+            offered.first().copied()?
+        };
+        self.estimate_for(&Question::one(resolution))
+    }
+
+    /// The answer to any question; none for a model that makes no pictures.
+    pub fn estimate_for(&self, question: &Question) -> Option<Estimate> {
+        self.pricing.as_ref()?.estimate(question)
+    }
+
+    /// Draft, general or final, by the estimate at 1K.
+    pub fn tier(&self) -> Option<Tier> {
+        self.estimate().map(|estimate| Tier::of(estimate.exact))
+    }
+
+    /// The size classes that can be asked for, smallest first. A model that cannot be told makes
+    /// pictures of about 1K.
+    pub fn resolutions(&self) -> Vec<Resolution> {
+        let parameters = &self.parameters;
+        if !parameters.resolutions.is_empty() {
+            parameters.resolutions.clone()
+        } else if !parameters.pixel_resolutions.is_empty() {
+            parameters.pixel_resolutions.clone()
+        } else {
+            vec![Resolution::R1K]
+        }
+    }
+
+    /// Whether an organization that `available` speaks for can use it.
+    pub const fn usability(&self, available: bool) -> Usability {
+        if !self.capabilities.generates_images || self.pricing.is_none() {
+            Usability::TextOnly
+        } else if self.withdrawn {
+            Usability::Withdrawn
+        } else if available {
+            Usability::Usable
+        } else {
+            Usability::NotAvailable
+        }
+    }
+}
+
+// === impl Usability ===
+
+impl Usability {
+    /// The machine's word for it, as in `metadata.cause`.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::NotInCatalog => "not_in_catalog",
+            Self::Withdrawn => "withdrawn",
+            Self::TextOnly => "text_only",
+            Self::NotAvailable => "not_available_to_organization",
+        }
+    }
+
+    /// What is wrong, to follow the model's name; `None` if nothing is.
+    pub const fn sentence(self) -> Option<&'static str> {
+        match self {
+            Self::Usable => None,
+            Self::NotInCatalog => Some("is not in the catalog"),
+            Self::Withdrawn => Some("is no longer offered"),
+            Self::TextOnly => Some("makes no images"),
+            Self::NotAvailable => Some("is switched off for this organization"),
+        }
+    }
+
+    /// `MODEL_UNAVAILABLE` with the cause, unless usable.
+    ///
+    /// # Errors
+    /// The failure to answer with.
+    pub fn into_result(self, slug: &Slug) -> Result<(), Failure> {
+        match self {
+            Self::Usable => Ok(()),
+            Self::NotInCatalog | Self::Withdrawn | Self::TextOnly | Self::NotAvailable => {
+                Err(Failure::model_unavailable(slug, self.cause()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

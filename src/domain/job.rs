@@ -1,0 +1,1 @@
+//! From a request to an order: what is asked, adjusted and held.

@@ -1,0 +1,474 @@
+//! What a picture is likely to cost: three billing types, and for each the least, the usual and
+//! the most (`domain.md` R16–R19, C4–C11). Estimates decide holds and tables, never charges.
+
+use rust_decimal::Decimal;
+
+use super::generation::Bounds;
+use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
+use super::shape::{Resolution, words};
+
+/// Output tokens of a 1024 × 1024 picture that the published page assumes (`domain.md` R14).
+pub const TOKENS_PER_1K_IMAGE: u32 = 1290;
+
+/// Prompt tokens that every high estimate allows for. A longer prompt raises the hold: no
+/// tokenizer makes more tokens than the text has bytes.
+pub const PROMPT_TOKENS_ALLOWED: u64 = 256;
+
+/// Prompt tokens that a reference picture may become at a model that bills by token. Gemini
+/// counts 258 to 1,290 a picture, OpenAI's high fidelity up to about 6,200.
+const TOKENS_PER_REFERENCE: u64 = 6_200;
+
+words! {
+    /// What a model bills by.
+    BillingType {
+        /// A fixed price, whatever the size.
+        PerImage = "per_image",
+        /// By area.
+        PerMegapixel = "per_megapixel",
+        /// By output tokens; only an estimate, marked `~`.
+        PerToken = "per_token",
+    }
+}
+
+words! {
+    /// What a model is good for, by its price at 1K (`domain.md` R20, C28).
+    Tier {
+        /// Up to 30 credits: tests, high volume, drafts.
+        Draft = "draft",
+        /// Up to 100: general use.
+        General = "general",
+        /// Above: final production.
+        Final = "final",
+    }
+}
+
+/// How a model bills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pricing {
+    /// The output.
+    pub output: OutputPrice,
+    /// Reference pictures.
+    pub reference: ReferencePrice,
+}
+
+/// How a model bills its output. All prices in USD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputPrice {
+    /// A price per picture, with exceptions for some size classes.
+    PerImage {
+        /// The usual price.
+        base: Decimal,
+        /// Exceptions, smallest class first; each holds for its class and those above.
+        variants: Vec<(Resolution, Decimal)>,
+    },
+    /// A price for the first megapixel and one for each further (`domain.md` C5, C6).
+    PerMegapixel {
+        /// The first.
+        first: Decimal,
+        /// Each further; the first one's if unknown.
+        next: Option<Decimal>,
+    },
+    /// A price per output token.
+    PerToken(TokenPrice),
+}
+
+/// How a model bills by token. All prices in USD per token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPrice {
+    /// The price the table shows: the text price until a sync has brought the image price.
+    pub shown: Decimal,
+    /// The price image tokens are really billed at; holds use it (`domain.md` B3).
+    pub image: Decimal,
+    /// A token of the prompt.
+    pub prompt: Decimal,
+    /// A token of text beside the picture.
+    pub text: Decimal,
+    /// Image tokens by size class where documented, smallest first; each holds for its class and
+    /// those above, the first also for those below. Empty: [`TOKENS_PER_1K_IMAGE`], scaled as `domain.md` C9 says.
+    pub tokens: Vec<(Resolution, u32)>,
+    /// How far the variable part may stray either way, in percent (`domain.md` R15, C11).
+    pub spread_percent: u8,
+    /// Tokens of thought and text that may come beside a picture (`domain.md` B3).
+    pub beside_tokens: u32,
+}
+
+/// How a model bills the pictures it works from. All prices in USD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferencePrice {
+    /// Nothing.
+    Free,
+    /// Per picture; sources disagree on whether it is always billed, so only the high estimate
+    /// counts it (`api.md`: Riverflow V2).
+    PerImage(Decimal),
+    /// Per megapixel, as the price list says.
+    PerMegapixel(Decimal),
+    /// Per megapixel, where only older documents say so: counts in the high estimate.
+    PerhapsPerMegapixel(Decimal),
+    /// As prompt tokens.
+    Tokens,
+}
+
+/// What an estimate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The size class.
+    pub resolution: Resolution,
+    /// Pictures.
+    pub count: u32,
+    /// Reference pictures.
+    pub references: u32,
+    /// Their megapixels together, each rounded up.
+    pub reference_megapixels: u64,
+    /// Length of the prompt; 0 if not known yet.
+    pub prompt_bytes: u64,
+}
+
+/// What pictures may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Credits for all pictures.
+    pub bounds: Bounds,
+    /// The exact credits of the usual case, unrounded: what tables sort and tiers go by.
+    pub exact: Decimal,
+    /// As a table shows it: `~27`, `61` (`domain.md` B2).
+    pub display: String,
+    /// What the model bills by.
+    pub billing_type: BillingType,
+    /// From which price and rule, in words.
+    pub basis: String,
+}
+
+/// What came, for computing a cost that upstream did not tell (`domain.md` C15 b).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Megapixels of each picture, rounded up.
+    pub megapixels: Vec<u64>,
+    /// Tokens of the answer, if upstream told those.
+    pub completion_tokens: Option<u64>,
+    /// Tokens of the prompt, if told.
+    pub prompt_tokens: Option<u64>,
+}
+
+impl Question {
+    /// One square picture of a size class, from a short prompt.
+    pub const fn one(resolution: Resolution) -> Self {
+        Self {
+            resolution,
+            count: 1,
+            references: 0,
+            reference_megapixels: 0,
+            prompt_bytes: 0,
+        }
+    }
+}
+
+// === impl Pricing ===
+
+impl Pricing {
+    /// What the model bills by.
+    pub const fn billing_type(&self) -> BillingType {
+        match self.output {
+            OutputPrice::PerImage { .. } => BillingType::PerImage,
+            OutputPrice::PerMegapixel { .. } => BillingType::PerMegapixel,
+            OutputPrice::PerToken(_) => BillingType::PerToken,
+        }
+    }
+
+    /// Answers a question; `None` only if a price is absurd.
+    pub fn estimate(&self, question: &Question) -> Option<Estimate> {
+        let count = Decimal::from(question.count);
+        let (certain, possible) = self.reference.usd(question, self.prompt_price());
+        let one = self.output.usd(question.resolution)?;
+        let expected = one.expected.checked_mul(count)?.checked_add(certain)?;
+        let low = one.low.checked_mul(count)?.checked_add(certain)?;
+        let prompt = self.prompt_usd(question)?;
+        let high = one.high.checked_mul(count)?;
+        let high = high.checked_add(possible)?.checked_add(prompt)?;
+        let exact = exact_credits(expected, question.count)?;
+        Some(Estimate {
+            bounds: Bounds {
+                low: charged(low, question.count)?,
+                expected: charged(expected, question.count)?,
+                high: charged(high.max(expected), question.count)?,
+            },
+            exact,
+            display: display(exact, self.billing_type()),
+            billing_type: self.billing_type(),
+            basis: self.output.basis(question.resolution),
+        })
+    }
+
+    /// The cost of what came, by these prices (`domain.md` C15 b).
+    pub fn computed(&self, delivered: &Delivered, resolution: Resolution) -> Option<UsdCost> {
+        let images = u32::try_from(delivered.megapixels.len()).ok()?;
+        let usd = match &self.output {
+            OutputPrice::PerImage { .. } => self
+                .output
+                .usd(resolution)?
+                .expected
+                .checked_mul(images.into())?,
+            OutputPrice::PerMegapixel { first, next } => delivered
+                .megapixels
+                .iter()
+                .map(|megapixels| by_area(*first, *next, *megapixels))
+                .try_fold(Decimal::ZERO, |sum, usd| sum.checked_add(usd?))?,
+            OutputPrice::PerToken(price) => price.computed(delivered, resolution, images)?,
+        };
+        UsdCost::from_decimal(usd)
+    }
+
+    fn prompt_price(&self) -> Decimal {
+        match &self.output {
+            OutputPrice::PerToken(price) => price.prompt,
+            OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => Decimal::ZERO,
+        }
+    }
+
+    fn prompt_usd(&self, question: &Question) -> Option<Decimal> {
+        let tokens = question.prompt_bytes.max(PROMPT_TOKENS_ALLOWED);
+        // Each picture may be a call of its own, which reads the prompt again.
+        let tokens = tokens.checked_mul(u64::from(question.count))?;
+        self.prompt_price().checked_mul(tokens.into())
+    }
+}
+
+/// The cost of one picture, three ways.
+struct OnePicture {
+    low: Decimal,
+    expected: Decimal,
+    high: Decimal,
+}
+
+impl OutputPrice {
+    fn usd(&self, resolution: Resolution) -> Option<OnePicture> {
+        let all_alike = |usd| OnePicture {
+            low: usd,
+            expected: usd,
+            high: usd,
+        };
+        match self {
+            Self::PerImage { base, variants } => {
+                Some(all_alike(stepped(variants, resolution).unwrap_or(*base)))
+            }
+            Self::PerMegapixel { first, next } => {
+                let megapixels = resolution.megapixels();
+                let expected = by_area(*first, *next, megapixels)?;
+                // Linear is a safe upper bound (`domain.md` C6).
+                let high = by_area(*first, None, megapixels)?.max(expected);
+                Some(OnePicture {
+                    high,
+                    ..all_alike(expected)
+                })
+            }
+            Self::PerToken(price) => price.usd(resolution),
+        }
+    }
+
+    fn basis(&self, resolution: Resolution) -> String {
+        match self {
+            Self::PerImage { base, variants } => {
+                let usd = stepped(variants, resolution).unwrap_or(*base).normalize();
+                let size = if variants.is_empty() {
+                    "at any size".to_owned()
+                } else {
+                    format!("at {resolution}")
+                };
+                format!("{usd} USD per image {size}")
+            }
+            Self::PerMegapixel { first, next } => {
+                let megapixels = resolution.megapixels();
+                let first = first.normalize();
+                match next.map(|next| next.normalize()) {
+                    Some(next) => format!(
+                        "{first} USD for the first megapixel, {next} USD for each further, {megapixels} in all"
+                    ),
+                    None => format!("{first} USD per megapixel, {megapixels} in all"),
+                }
+            }
+            Self::PerToken(price) => price.basis(resolution),
+        }
+    }
+}
+
+// === impl TokenPrice ===
+
+impl TokenPrice {
+    /// Whether a sync has brought the price that image tokens are billed at.
+    fn knows_image_price(&self) -> bool {
+        self.shown == self.image
+    }
+
+    fn usd(&self, resolution: Resolution) -> Option<OnePicture> {
+        let expected = self.shown.checked_mul(self.shown_tokens(resolution)?)?;
+        let billed = self.image.checked_mul(self.billed_tokens(resolution)?)?;
+        let spread = expected.checked_mul(percent(self.spread_percent))?;
+        let dearest = billed.max(expected);
+        let above = dearest.checked_mul(percent(self.spread_percent))?;
+        let beside = self.text.checked_mul(self.beside_tokens.into())?;
+        Some(OnePicture {
+            low: expected.checked_sub(spread)?,
+            expected,
+            high: dearest.checked_add(above)?.checked_add(beside)?,
+        })
+    }
+
+    /// Image tokens as billed.
+    fn billed_tokens(&self, resolution: Resolution) -> Option<Decimal> {
+        let smallest = self.tokens.first().map(|(_, tokens)| *tokens);
+        if let Some(tokens) = stepped(&self.tokens, resolution).or(smallest) {
+            return Some(tokens.into());
+        }
+        Decimal::from(TOKENS_PER_1K_IMAGE).checked_mul(scale(resolution))
+    }
+
+    /// Image tokens as the table shows them: the page's figure at 1K, and in proportion elsewhere,
+    /// until the true price is known and with it the documented count is used.
+    fn shown_tokens(&self, resolution: Resolution) -> Option<Decimal> {
+        if self.knows_image_price() {
+            return self.billed_tokens(resolution);
+        }
+        let here = self.billed_tokens(resolution)?;
+        let at_1k = self.billed_tokens(Resolution::R1K)?;
+        let shown = Decimal::from(TOKENS_PER_1K_IMAGE).checked_mul(here)?;
+        shown.checked_div(at_1k)
+    }
+
+    fn computed(
+        &self,
+        delivered: &Delivered,
+        resolution: Resolution,
+        images: u32,
+    ) -> Option<Decimal> {
+        let output = match delivered.completion_tokens {
+            Some(tokens) => self.image.checked_mul(tokens.into())?,
+            None => {
+                let tokens = self.billed_tokens(resolution)?.checked_mul(images.into())?;
+                self.image.checked_mul(tokens)?
+            }
+        };
+        let prompt = self
+            .prompt
+            .checked_mul(delivered.prompt_tokens.unwrap_or(0).into())?;
+        output.checked_add(prompt)
+    }
+
+    fn basis(&self, resolution: Resolution) -> String {
+        let tokens = self.shown_tokens(resolution).unwrap_or_default().round();
+        let per_million = |price: Decimal| {
+            price
+                .checked_mul(Decimal::from(1_000_000))
+                .unwrap_or_default()
+                .normalize()
+        };
+        let mut text = format!(
+            "about {tokens} output tokens at {} USD per million",
+            per_million(self.shown)
+        );
+        if self.spread_percent > 0 {
+            text.push_str(&format!(", give or take {} %", self.spread_percent));
+        }
+        if !self.knows_image_price() {
+            text.push_str(&format!(
+                "; held at the image price of {} USD per million",
+                per_million(self.image)
+            ));
+        }
+        text
+    }
+}
+
+// === impl ReferencePrice ===
+
+impl ReferencePrice {
+    /// What references surely cost, and what they may cost.
+    fn usd(self, question: &Question, prompt_price: Decimal) -> (Decimal, Decimal) {
+        let times = |price: Decimal, n: u64| price.checked_mul(n.into()).unwrap_or(Decimal::MAX);
+        let calls = u64::from(question.count);
+        let pictures = u64::from(question.references).saturating_mul(calls);
+        let megapixels = question.reference_megapixels.saturating_mul(calls);
+        match self {
+            Self::Free => (Decimal::ZERO, Decimal::ZERO),
+            Self::PerImage(price) => (Decimal::ZERO, times(price, pictures)),
+            Self::PerMegapixel(price) => (times(price, megapixels), times(price, megapixels)),
+            Self::PerhapsPerMegapixel(price) => (Decimal::ZERO, times(price, megapixels)),
+            Self::Tokens => {
+                let most = times(prompt_price, pictures.saturating_mul(TOKENS_PER_REFERENCE));
+                (Decimal::ZERO, most)
+            }
+        }
+    }
+}
+
+impl Tier {
+    /// The tier of an unrounded price at 1K.
+    pub fn of(exact: Decimal) -> Self {
+        if exact <= Decimal::from(30) {
+            Self::Draft
+        } else if exact <= Decimal::from(100) {
+            Self::General
+        } else {
+            Self::Final
+        }
+    }
+}
+
+/// What is shown to an organization that brings its own key (`domain.md` C33).
+pub fn own_key_bounds(count: u32) -> Bounds {
+    let credits = own_key_charge(count);
+    Bounds {
+        low: credits,
+        expected: credits,
+        high: credits,
+    }
+}
+
+/// The table's way of writing credits: `~` and the nearest whole number where the price varies,
+/// else the exact figure without idle zeros (`domain.md` B2). The charge is rounded otherwise.
+fn display(exact: Decimal, billing_type: BillingType) -> String {
+    use rust_decimal::RoundingStrategy::{AwayFromZero, MidpointAwayFromZero};
+    match billing_type {
+        BillingType::PerToken => {
+            format!("~{}", exact.round_dp_with_strategy(0, MidpointAwayFromZero))
+        }
+        BillingType::PerImage | BillingType::PerMegapixel => exact
+            .round_dp_with_strategy(2, AwayFromZero)
+            .normalize()
+            .to_string(),
+    }
+}
+
+/// The entry of the greatest class that is not above `resolution`; `None` if all are.
+fn stepped<T: Copy>(steps: &[(Resolution, T)], resolution: Resolution) -> Option<T> {
+    let fitting = steps.iter().rev().find(|(from, _)| *from <= resolution);
+    fitting.map(|(_, value)| *value)
+}
+
+/// How image tokens grow where nobody documents them: 1, 1.5, 2.25 (`domain.md` C9).
+fn scale(resolution: Resolution) -> Decimal {
+    match resolution {
+        Resolution::R512 | Resolution::R768 | Resolution::R1K => Decimal::ONE,
+        Resolution::R1K5 | Resolution::R2K => Decimal::new(15, 1),
+        Resolution::R4K => Decimal::new(225, 2),
+    }
+}
+
+fn by_area(first: Decimal, next: Option<Decimal>, megapixels: u64) -> Option<Decimal> {
+    let further = Decimal::from(megapixels.saturating_sub(1));
+    first.checked_add(next.unwrap_or(first).checked_mul(further)?)
+}
+
+fn percent(value: u8) -> Decimal {
+    Decimal::new(i64::from(value), 2)
+}
+
+fn exact_credits(usd: Decimal, count: u32) -> Option<Decimal> {
+    usd.checked_mul(Decimal::from(2000))?
+        .checked_add(count.into())
+}
+
+fn charged(usd: Decimal, count: u32) -> Option<Credits> {
+    UsdCost::from_decimal(usd).map(|cost| platform_charge(cost, count))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! An agent's Generate Image tool: what the builder chose, and whether it can be used.
+
+use jiff::Timestamp;
+
+use super::catalog::{Catalog, Usability};
+use super::failure::Failure;
+use super::ids::{AgentId, Slug};
+use super::money::Credits;
+use super::shape::{AspectRatio, Quality, Resolution};
+
+/// The most images one call may ask for, whatever the tool says (`domain.md`, Appendix 1).
+pub const IMAGES_PER_CALL_MAX: u32 = 4;
+
+/// The configuration of one agent's tool (`domain.md`, Appendix 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Whose it is.
+    pub agent: AgentId,
+    /// Whether the agent may create images.
+    pub enabled: bool,
+    /// The model that draws; none yet in a fresh tool.
+    pub model: Option<Slug>,
+    /// The shape used when a call names none.
+    pub default_aspect_ratio: AspectRatio,
+    /// The size class used when a call names none.
+    pub default_resolution: Resolution,
+    /// The largest size class a call may have.
+    pub max_resolution: Resolution,
+    /// The shapes a call may have; empty means all that the model has.
+    pub allowed_aspect_ratios: Vec<AspectRatio>,
+    /// How much work the model puts in, where it can be told.
+    pub quality: Option<Quality>,
+    /// The most images one call may ask for.
+    pub max_images_per_call: u32,
+    /// The most images a day (UTC), those in flight included; 0 means no limit.
+    pub daily_image_limit: u32,
+    /// The most credits a month (UTC), open holds included.
+    pub monthly_credit_limit: Option<Credits>,
+    /// Whether calls may bring reference images.
+    pub allow_reference_images: bool,
+    /// A text for the language model that decides when to draw.
+    pub when_to_use: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}
+
+/// Whether the tool can be used now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// A call would be taken.
+    Ready,
+    /// Switched off by the builder.
+    Disabled,
+    /// The builder must do something first; the text says what.
+    NeedsConfiguration(String),
+}
+
+// === impl Tool ===
+
+impl Tool {
+    /// A new tool as the published page wants it: 1K, square, one image, off until a model is
+    /// chosen.
+    pub const fn new(agent: AgentId, now: Timestamp) -> Self {
+        Self {
+            agent,
+            enabled: false,
+            model: None,
+            default_aspect_ratio: AspectRatio::SQUARE,
+            default_resolution: Resolution::R1K,
+            max_resolution: Resolution::R1K,
+            allowed_aspect_ratios: Vec::new(),
+            quality: None,
+            max_images_per_call: 1,
+            daily_image_limit: 0,
+            monthly_credit_limit: None,
+            allow_reference_images: false,
+            when_to_use: String::new(),
+            created: now,
+            updated: now,
+        }
+    }
+
+    /// Whether the builder may save it so.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST`, `MODEL_NOT_FOUND` or `MODEL_UNAVAILABLE`, naming the field.
+    pub fn check(&self, catalog: &Catalog, available: bool) -> Result<(), Failure> {
+        if !(1..=IMAGES_PER_CALL_MAX).contains(&self.max_images_per_call) {
+            let what = format!("must be from 1 to {IMAGES_PER_CALL_MAX}");
+            return Err(Failure::invalid("max_images_per_call", what));
+        }
+        if self.default_resolution > self.max_resolution {
+            let what = format!("must not be above max_resolution, {}", self.max_resolution);
+            return Err(Failure::invalid("default_resolution", what));
+        }
+        let allowed = &self.allowed_aspect_ratios;
+        let among = |ratio: &AspectRatio| ratio.same_shape(self.default_aspect_ratio);
+        if !allowed.is_empty() && !allowed.iter().any(among) {
+            let what = "must be one of allowed_aspect_ratios";
+            return Err(Failure::invalid("default_aspect_ratio", what));
+        }
+        match &self.model {
+            None if self.enabled => Err(Failure::invalid(
+                "model",
+                "must be set before the tool can be enabled",
+            )),
+            None => Ok(()),
+            Some(slug) => self.check_model(slug, catalog, available),
+        }
+    }
+
+    fn check_model(&self, slug: &Slug, catalog: &Catalog, available: bool) -> Result<(), Failure> {
+        let Some(model) = catalog.find(slug) else {
+            return Err(Failure::model_not_found(slug.as_str()));
+        };
+        let usable = model.usability(available).into_result(slug).map(|_| ());
+        // A tool that is off may keep a model that has become unusable, so that it can be edited.
+        if self.enabled { usable } else { Ok(()) }
+    }
+
+    /// Whether a call would be taken now. `available` says whether the organization may use the
+    /// tool's model.
+    pub fn status(&self, catalog: &Catalog, available: bool) -> Status {
+        if !self.enabled {
+            return Status::Disabled;
+        }
+        let Some(slug) = &self.model else {
+            return Status::NeedsConfiguration("Pick an image model.".to_owned());
+        };
+        let usability = catalog
+            .find(slug)
+            .map_or(Usability::NotInCatalog, |model| model.usability(available));
+        match usability.sentence() {
+            None => Status::Ready,
+            Some(why) => Status::NeedsConfiguration(format!("{slug} {why}; pick another model.")),
+        }
+    }
+}
