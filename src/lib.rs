@@ -2,3 +2,20 @@
 
 pub mod domain;
 pub mod ports;
+
+/// The contract's messages and services, as generated from `proto/`.
+pub mod proto {
+    #![expect(
+        missing_docs,
+        clippy::allow_attributes,
+        clippy::excessive_nesting,
+        clippy::too_many_lines,
+        reason = "generated"
+    )]
+
+    tonic::include_proto!("squados.images.v1");
+
+    /// The compiled contract, for reflection and for JSON.
+    pub const DESCRIPTORS: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/squados.images.v1.bin"));
+}

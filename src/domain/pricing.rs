@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::generation::Bounds;
 use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
-use super::shape::{Resolution, words};
+use super::shape::{Quality, Resolution, words};
 
 /// Output tokens of a 1024 × 1024 picture that the published page assumes (`domain.md` R14).
 pub const TOKENS_PER_1K_IMAGE: u32 = 1290;
@@ -86,6 +86,9 @@ pub struct TokenPrice {
     /// Image tokens by size class where documented, smallest first; each holds for its class and
     /// those above, the first also for those below. Empty: [`TOKENS_PER_1K_IMAGE`], scaled as `domain.md` C9 says.
     pub tokens: Vec<(Resolution, u32)>,
+    /// Image tokens by level of work where documented; asked for explicitly, they stand for every
+    /// size class.
+    pub tokens_by_quality: Vec<(Quality, u32)>,
     /// How far the variable part may stray either way, in percent (`domain.md` R15, C11).
     pub spread_percent: u8,
     /// Tokens of thought and text that may come beside a picture (`domain.md` B3).
@@ -113,6 +116,8 @@ pub enum ReferencePrice {
 pub struct Question {
     /// The size class.
     pub resolution: Resolution,
+    /// The level of work, if the tool chose one.
+    pub quality: Option<Quality>,
     /// Pictures.
     pub count: u32,
     /// Reference pictures.
@@ -154,10 +159,18 @@ impl Question {
     pub const fn one(resolution: Resolution) -> Self {
         Self {
             resolution,
+            quality: None,
             count: 1,
             references: 0,
             reference_megapixels: 0,
             prompt_bytes: 0,
+        }
+    }
+
+    const fn size(&self) -> Size {
+        Size {
+            resolution: self.resolution,
+            quality: self.quality,
         }
     }
 }
@@ -178,7 +191,7 @@ impl Pricing {
     pub fn estimate(&self, question: &Question) -> Option<Estimate> {
         let count = Decimal::from(question.count);
         let (certain, possible) = self.reference.usd(question, self.prompt_price());
-        let one = self.output.usd(question.resolution)?;
+        let one = self.output.usd(question.size())?;
         let expected = one.expected.checked_mul(count)?.checked_add(certain)?;
         let low = one.low.checked_mul(count)?.checked_add(certain)?;
         let prompt = self.prompt_usd(question)?;
@@ -194,25 +207,24 @@ impl Pricing {
             exact,
             display: display(exact, self.billing_type()),
             billing_type: self.billing_type(),
-            basis: self.output.basis(question.resolution),
+            basis: self.output.basis(question.size()),
         })
     }
 
     /// The cost of what came, by these prices (`domain.md` C15 b).
-    pub fn computed(&self, delivered: &Delivered, resolution: Resolution) -> Option<UsdCost> {
+    pub fn computed(&self, delivered: &Delivered, question: &Question) -> Option<UsdCost> {
+        let size = question.size();
         let images = u32::try_from(delivered.megapixels.len()).ok()?;
         let usd = match &self.output {
-            OutputPrice::PerImage { .. } => self
-                .output
-                .usd(resolution)?
-                .expected
-                .checked_mul(images.into())?,
+            OutputPrice::PerImage { .. } => {
+                self.output.usd(size)?.expected.checked_mul(images.into())?
+            }
             OutputPrice::PerMegapixel { first, next } => delivered
                 .megapixels
                 .iter()
                 .map(|megapixels| by_area(*first, *next, *megapixels))
                 .try_fold(Decimal::ZERO, |sum, usd| sum.checked_add(usd?))?,
-            OutputPrice::PerToken(price) => price.computed(delivered, resolution, images)?,
+            OutputPrice::PerToken(price) => price.computed(delivered, size, images)?,
         };
         UsdCost::from_decimal(usd)
     }
@@ -232,6 +244,13 @@ impl Pricing {
     }
 }
 
+/// What decides the price of one picture.
+#[derive(Clone, Copy)]
+struct Size {
+    resolution: Resolution,
+    quality: Option<Quality>,
+}
+
 /// The cost of one picture, three ways.
 struct OnePicture {
     low: Decimal,
@@ -240,18 +259,18 @@ struct OnePicture {
 }
 
 impl OutputPrice {
-    fn usd(&self, resolution: Resolution) -> Option<OnePicture> {
+    fn usd(&self, size: Size) -> Option<OnePicture> {
         let all_alike = |usd| OnePicture {
             low: usd,
             expected: usd,
             high: usd,
         };
         match self {
-            Self::PerImage { base, variants } => {
-                Some(all_alike(stepped(variants, resolution).unwrap_or(*base)))
-            }
+            Self::PerImage { base, variants } => Some(all_alike(
+                stepped(variants, size.resolution).unwrap_or(*base),
+            )),
             Self::PerMegapixel { first, next } => {
-                let megapixels = resolution.megapixels();
+                let megapixels = size.resolution.megapixels();
                 let expected = by_area(*first, *next, megapixels)?;
                 // Linear is a safe upper bound (`domain.md` C6).
                 let high = by_area(*first, None, megapixels)?.max(expected);
@@ -260,23 +279,25 @@ impl OutputPrice {
                     ..all_alike(expected)
                 })
             }
-            Self::PerToken(price) => price.usd(resolution),
+            Self::PerToken(price) => price.usd(size),
         }
     }
 
-    fn basis(&self, resolution: Resolution) -> String {
+    fn basis(&self, size: Size) -> String {
         match self {
             Self::PerImage { base, variants } => {
-                let usd = stepped(variants, resolution).unwrap_or(*base).normalize();
-                let size = if variants.is_empty() {
+                let usd = stepped(variants, size.resolution)
+                    .unwrap_or(*base)
+                    .normalize();
+                let place = if variants.is_empty() {
                     "at any size".to_owned()
                 } else {
-                    format!("at {resolution}")
+                    format!("at {}", size.resolution)
                 };
-                format!("{usd} USD per image {size}")
+                format!("{usd} USD per image {place}")
             }
             Self::PerMegapixel { first, next } => {
-                let megapixels = resolution.megapixels();
+                let megapixels = size.resolution.megapixels();
                 let first = first.normalize();
                 match next.map(|next| next.normalize()) {
                     Some(next) => format!(
@@ -285,7 +306,7 @@ impl OutputPrice {
                     None => format!("{first} USD per megapixel, {megapixels} in all"),
                 }
             }
-            Self::PerToken(price) => price.basis(resolution),
+            Self::PerToken(price) => price.basis(size),
         }
     }
 }
@@ -298,9 +319,9 @@ impl TokenPrice {
         self.shown == self.image
     }
 
-    fn usd(&self, resolution: Resolution) -> Option<OnePicture> {
-        let expected = self.shown.checked_mul(self.shown_tokens(resolution)?)?;
-        let billed = self.image.checked_mul(self.billed_tokens(resolution)?)?;
+    fn usd(&self, size: Size) -> Option<OnePicture> {
+        let expected = self.shown.checked_mul(self.shown_tokens(size)?)?;
+        let billed = self.image.checked_mul(self.billed_tokens(size)?)?;
         let spread = expected.checked_mul(percent(self.spread_percent))?;
         let dearest = billed.max(expected);
         let above = dearest.checked_mul(percent(self.spread_percent))?;
@@ -313,36 +334,41 @@ impl TokenPrice {
     }
 
     /// Image tokens as billed.
-    fn billed_tokens(&self, resolution: Resolution) -> Option<Decimal> {
+    fn billed_tokens(&self, size: Size) -> Option<Decimal> {
+        let by_quality = self.tokens_by_quality.iter();
+        if let Some((_, tokens)) = by_quality
+            .into_iter()
+            .find(|(q, _)| Some(*q) == size.quality)
+        {
+            return Some((*tokens).into());
+        }
         let smallest = self.tokens.first().map(|(_, tokens)| *tokens);
-        if let Some(tokens) = stepped(&self.tokens, resolution).or(smallest) {
+        if let Some(tokens) = stepped(&self.tokens, size.resolution).or(smallest) {
             return Some(tokens.into());
         }
-        Decimal::from(TOKENS_PER_1K_IMAGE).checked_mul(scale(resolution))
+        Decimal::from(TOKENS_PER_1K_IMAGE).checked_mul(scale(size.resolution))
     }
 
     /// Image tokens as the table shows them: the page's figure at 1K, and in proportion elsewhere,
     /// until the true price is known and with it the documented count is used.
-    fn shown_tokens(&self, resolution: Resolution) -> Option<Decimal> {
+    fn shown_tokens(&self, size: Size) -> Option<Decimal> {
         if self.knows_image_price() {
-            return self.billed_tokens(resolution);
+            return self.billed_tokens(size);
         }
-        let here = self.billed_tokens(resolution)?;
-        let at_1k = self.billed_tokens(Resolution::R1K)?;
+        let here = self.billed_tokens(size)?;
+        let at_1k = self.billed_tokens(Size {
+            resolution: Resolution::R1K,
+            quality: None,
+        })?;
         let shown = Decimal::from(TOKENS_PER_1K_IMAGE).checked_mul(here)?;
         shown.checked_div(at_1k)
     }
 
-    fn computed(
-        &self,
-        delivered: &Delivered,
-        resolution: Resolution,
-        images: u32,
-    ) -> Option<Decimal> {
+    fn computed(&self, delivered: &Delivered, size: Size, images: u32) -> Option<Decimal> {
         let output = match delivered.completion_tokens {
             Some(tokens) => self.image.checked_mul(tokens.into())?,
             None => {
-                let tokens = self.billed_tokens(resolution)?.checked_mul(images.into())?;
+                let tokens = self.billed_tokens(size)?.checked_mul(images.into())?;
                 self.image.checked_mul(tokens)?
             }
         };
@@ -352,8 +378,8 @@ impl TokenPrice {
         output.checked_add(prompt)
     }
 
-    fn basis(&self, resolution: Resolution) -> String {
-        let tokens = self.shown_tokens(resolution).unwrap_or_default().round();
+    fn basis(&self, size: Size) -> String {
+        let tokens = self.shown_tokens(size).unwrap_or_default().round();
         let per_million = |price: Decimal| {
             price
                 .checked_mul(Decimal::from(1_000_000))

@@ -149,6 +149,14 @@ pub(super) fn catalog() -> Catalog {
     Catalog::new(models.into_iter().flatten().collect(), as_of)
 }
 
+/// Output tokens of OpenAI's image models at 1024 × 1536, its dearest size, by quality (OpenAI's
+/// image guide). "auto" is not among them: the page's figure and its spread stand for it.
+const QUALITY_TOKENS: [(Quality, u32); 3] = [
+    (Quality::Low, 408),
+    (Quality::Medium, 1584),
+    (Quality::High, 6240),
+];
+
 /// Prices of a token model in USD per token: prompt, text, image.
 struct TokenPrices {
     prompt: Decimal,
@@ -216,6 +224,7 @@ fn gpt_5(slug: &str, name: &str, prices: TokenPrices, shapes: Ratios) -> Option<
         prompt: prices.prompt,
         text: prices.text,
         tokens: Vec::new(),
+        tokens_by_quality: QUALITY_TOKENS.to_vec(),
         spread_percent: 30,
         beside_tokens: 0,
     };
@@ -268,6 +277,7 @@ fn gemini(
         prompt: prices.prompt,
         text: prices.text,
         tokens,
+        tokens_by_quality: Vec::new(),
         spread_percent: 0,
         // 700 to 900 thinking tokens were seen beside a picture (`domain.md` B3).
         beside_tokens: 1000,

@@ -162,7 +162,7 @@ fn a_long_prompt_raises_the_hold_of_a_token_model_only() {
     let [_, expected, high] = bounds("openai/gpt-5-image", &long);
     let [_, expected_short, high_short] = bounds("openai/gpt-5-image", &Question::one(R1K));
     assert_eq!(expected, expected_short);
-    assert!(Credits::parse(&high) > Credits::parse(&high_short));
+    assert!(Credits::parse(&high).ok() > Credits::parse(&high_short).ok());
     let seedream = "bytedance-seed/seedream-4.5";
     assert_eq!(
         bounds(seedream, &long),
@@ -185,7 +185,7 @@ fn a_cost_that_upstream_did_not_tell_is_computed_from_what_came() {
     let cost = |slug: &str, delivered: &Delivered| {
         let pricing = model(slug).pricing.clone().expect("priced");
         pricing
-            .computed(delivered, R1K)
+            .computed(delivered, &Question::one(R1K))
             .expect("a cost")
             .to_string()
     };
@@ -213,4 +213,15 @@ fn a_cost_that_upstream_did_not_tell_is_computed_from_what_came() {
         cost("google/gemini-3.1-flash-image-preview", &came(&[1], None)),
         "0.067205"
     );
+}
+
+#[test]
+fn high_quality_is_held_at_its_documented_token_count() {
+    let high = Question {
+        quality: Some(Quality::High),
+        ..Question::one(R1K)
+    };
+    let [_, _, dear] = bounds("openai/gpt-5-image", &high);
+    // 6240 tokens × $40/M × 1.3, and 256 prompt tokens × $10/M.
+    assert_eq!(dear, "655.08");
 }
