@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod catalog;
+pub mod delivery;
 pub mod failure;
 pub mod generation;
 pub mod ids;

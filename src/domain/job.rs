@@ -1,1 +1,477 @@
-//! From a request to an order: what is asked, adjusted and held.
+//! From a request to an order: whether the agent may, what is adjusted, what is held. Everything
+//! that can be refused is refused here, before any credits are touched.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::catalog::{Catalog, Model, Usability};
+use super::failure::{Failure, Reason};
+use super::generation::{Adjustment, Context, SourceImage};
+use super::ids::{AgentId, RequestId};
+use super::money::Credits;
+use super::pricing::{Estimate, Question};
+use super::shape::{AspectRatio, Background, OutputFormat, PixelSize, Quality, Resolution};
+use super::tool::Tool;
+
+/// The most reference pictures of one call, whatever the model takes (`api.md`, Limits).
+pub const REFERENCES_MAX: u32 = 16;
+
+/// A request whose every field has been read. What is `None` was left to the tool.
+#[derive(Clone, Debug)]
+pub struct ImageRequest {
+    /// Whose tool.
+    pub agent: AgentId,
+    /// The id of the tool call.
+    pub request_id: RequestId,
+    /// Trimmed, 1 to 32,000 characters.
+    pub prompt: Arc<str>,
+    /// The shape.
+    pub aspect_ratio: Option<AspectRatio>,
+    /// The size class.
+    pub resolution: Option<Resolution>,
+    /// Pictures; at least 1.
+    pub count: u32,
+    /// Pictures to work from.
+    pub references: Vec<ReferenceFacts>,
+    /// The seed.
+    pub seed: Option<i64>,
+    /// The format.
+    pub output_format: Option<OutputFormat>,
+    /// The background.
+    pub background: Option<Background>,
+    /// The most that may be held.
+    pub max_credits: Option<Credits>,
+    /// Refuse instead of adjusting.
+    pub strict: bool,
+    /// Who asked and where.
+    pub context: Context,
+}
+
+/// What is known of a reference picture without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceFacts {
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// Its size.
+    pub pixels: PixelSize,
+    /// The earlier picture it is, if it is one.
+    pub from: Option<SourceImage>,
+}
+
+/// What will be done, and what it may cost.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Who draws.
+    pub model: Arc<Model>,
+    /// The shape.
+    pub aspect_ratio: AspectRatio,
+    /// The size class.
+    pub resolution: Resolution,
+    /// Pictures asked for.
+    pub requested: u32,
+    /// Pictures of each upstream call; their sum is `requested`.
+    pub calls: Vec<u32>,
+    /// What the calls say about size and shape.
+    pub sent: SentShape,
+    /// The level of work, if the model can be told.
+    pub quality: Option<Quality>,
+    /// The format, if the model can be told.
+    pub output_format: Option<OutputFormat>,
+    /// The background, if the model can be told.
+    pub background: Option<Background>,
+    /// The seed, if the model takes one.
+    pub seed: Option<i64>,
+    /// What is done otherwise than asked.
+    pub adjustments: Vec<Adjustment>,
+    /// What was asked of the price list.
+    pub question: Question,
+    /// Its answer.
+    pub estimate: Estimate,
+    /// What to hold.
+    pub hold: Credits,
+}
+
+/// The part of an upstream call that decides the picture's outline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentShape {
+    /// The shape, for models that take one.
+    pub aspect_ratio: Option<AspectRatio>,
+    /// The size class, for models that take one.
+    pub resolution: Option<Resolution>,
+    /// Explicit pixels, for models that take no size class. Excludes the other two.
+    pub size: Option<PixelSize>,
+}
+
+// === impl ImageRequest ===
+
+impl ImageRequest {
+    /// SHA-256 of everything that makes it this request and no other: all but `metadata`. The
+    /// tool's configuration is not part of it (`api.md`, Rules that decide money).
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut add = |part: &str| {
+            // Length first, so that no two lists of parts read alike.
+            digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            digest.update(part.as_bytes());
+        };
+        add("image-request-v1");
+        add(self.agent.as_str());
+        add(&self.prompt);
+        add(&text(self.aspect_ratio));
+        add(&text(self.resolution));
+        add(&self.count.to_string());
+        add(&text(self.seed));
+        add(&text(self.output_format));
+        add(&text(self.background));
+        add(&text(self.max_credits));
+        add(&self.strict.to_string());
+        let Context {
+            conversation_id,
+            message_id,
+            user_id,
+            channel,
+            origin,
+            metadata: _,
+        } = &self.context;
+        for part in [conversation_id, message_id, user_id] {
+            add(part);
+        }
+        add(channel.as_str());
+        add(origin.as_str());
+        for reference in &self.references {
+            add(&format!("{:?}", reference.sha256));
+        }
+        digest.finalize().into()
+    }
+}
+
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Plans a request, or says what stands in the way.
+    ///
+    /// # Errors
+    /// The failure to answer with; nothing has been held yet.
+    pub fn plan(request: &ImageRequest, tool: &Tool, model: &Arc<Model>) -> Result<Self, Failure> {
+        check_amounts(request, tool, model)?;
+        let mut adjustments = Vec::new();
+        let mut fit = Fitting {
+            request,
+            tool,
+            model,
+            adjustments: &mut adjustments,
+        };
+        let resolution = fit.resolution()?;
+        let aspect_ratio = fit.aspect_ratio();
+        let output_format = fit.output_format();
+        let background = fit.background();
+        let seed = fit.seed();
+        let quality = tool
+            .quality
+            .filter(|quality| model.parameters.qualities.contains(quality));
+        refuse_if_strict(request, &adjustments)?;
+        let question = question(request, resolution, quality);
+        let estimate = estimate(model, &question)?;
+        let hold = hold(request, &estimate)?;
+        Ok(Self {
+            model: Arc::clone(model),
+            aspect_ratio,
+            resolution,
+            requested: request.count,
+            calls: split(request.count, model.parameters.images_per_call),
+            sent: sent(model, resolution, aspect_ratio),
+            quality,
+            output_format,
+            background,
+            seed,
+            adjustments,
+            question,
+            estimate,
+            hold,
+        })
+    }
+}
+
+/// The model an enabled tool draws with, if it can now.
+///
+/// # Errors
+/// `TOOL_NOT_ENABLED`, `TOOL_NEEDS_CONFIGURATION`, `MODEL_UNAVAILABLE`.
+pub fn usable_model<'a>(
+    tool: &Tool,
+    catalog: &'a Catalog,
+    available: bool,
+) -> Result<&'a Arc<Model>, Failure> {
+    if !tool.enabled {
+        return Err(Failure::tool_not_enabled(&tool.agent));
+    }
+    let slug = tool
+        .model
+        .as_ref()
+        .ok_or_else(|| Failure::tool_needs_configuration(&tool.agent))?;
+    let Some(model) = catalog.find(slug) else {
+        let cause = Usability::NotInCatalog.cause();
+        return Err(Failure::model_unavailable(slug, cause));
+    };
+    model.usability(available).into_result(slug)?;
+    Ok(model)
+}
+
+/// The answer of the price list.
+///
+/// # Errors
+/// `MODEL_UNAVAILABLE` if the model has no usable price.
+pub fn estimate(model: &Model, question: &Question) -> Result<Estimate, Failure> {
+    model
+        .estimate_for(question)
+        .ok_or_else(|| Failure::model_unavailable(&model.slug, "no_usable_price"))
+}
+
+fn check_amounts(request: &ImageRequest, tool: &Tool, model: &Model) -> Result<(), Failure> {
+    if request.count > tool.max_images_per_call {
+        let what = format!(
+            "is {}, this agent's tool allows at most {} per call",
+            request.count, tool.max_images_per_call
+        );
+        return Err(Failure::invalid("count", what));
+    }
+    if request.references.is_empty() {
+        return Ok(());
+    }
+    let most = model.parameters.references.min(REFERENCES_MAX);
+    let position = usize::try_from(most).unwrap_or(usize::MAX);
+    if !tool.allow_reference_images {
+        Err(Failure::reference_invalid(
+            0,
+            "is not allowed by this agent's tool",
+        ))
+    } else if request.references.len() > position {
+        let what = format!("is one too many: {} takes at most {most}", model.name);
+        Err(Failure::reference_invalid(position, what))
+    } else {
+        Ok(())
+    }
+}
+
+fn refuse_if_strict(request: &ImageRequest, adjustments: &[Adjustment]) -> Result<(), Failure> {
+    let Some(first) = adjustments.first().filter(|_| request.strict) else {
+        return Ok(());
+    };
+    let instead = if first.used.is_empty() {
+        "nothing"
+    } else {
+        &first.used
+    };
+    let what = format!(
+        "cannot be {}: {}; without `strict`, {instead} would be used",
+        first.requested, first.reason
+    );
+    Err(Failure::invalid(&first.field, what))
+}
+
+fn question(request: &ImageRequest, resolution: Resolution, quality: Option<Quality>) -> Question {
+    let megapixels = request
+        .references
+        .iter()
+        .map(|facts| facts.pixels.megapixels());
+    Question {
+        resolution,
+        quality,
+        count: request.count,
+        references: u32::try_from(request.references.len()).unwrap_or(u32::MAX),
+        reference_megapixels: megapixels.sum(),
+        prompt_bytes: u64::try_from(request.prompt.len()).unwrap_or(u64::MAX),
+    }
+}
+
+fn hold(request: &ImageRequest, estimate: &Estimate) -> Result<Credits, Failure> {
+    let hold = estimate.bounds.high;
+    match request.max_credits {
+        Some(most) if hold > most => Err(Failure::max_credits_exceeded(hold, most)),
+        _ => Ok(hold),
+    }
+}
+
+/// How many pictures each upstream call makes: a model that makes one per call gets one call per
+/// picture (`api.md`).
+fn split(count: u32, per_call: u32) -> Vec<u32> {
+    let per_call = per_call.max(1);
+    let mut calls = vec![per_call; usize::try_from(count / per_call).unwrap_or(0)];
+    if !count.is_multiple_of(per_call) {
+        calls.push(count % per_call);
+    }
+    calls
+}
+
+fn sent(model: &Model, resolution: Resolution, aspect_ratio: AspectRatio) -> SentShape {
+    let parameters = &model.parameters;
+    if parameters.pixel_resolutions.contains(&resolution) && resolution != Resolution::R1K {
+        return SentShape {
+            size: Some(aspect_ratio.pixels(resolution)),
+            ..SentShape::default()
+        };
+    }
+    let takes = |list: &[AspectRatio]| list.iter().any(|ratio| ratio.same_shape(aspect_ratio));
+    SentShape {
+        aspect_ratio: takes(&parameters.aspect_ratios).then_some(aspect_ratio),
+        resolution: parameters
+            .resolutions
+            .contains(&resolution)
+            .then_some(resolution),
+        size: None,
+    }
+}
+
+/// Bends a request to what the tool and the model can do, and keeps a record of it.
+struct Fitting<'a> {
+    request: &'a ImageRequest,
+    tool: &'a Tool,
+    model: &'a Model,
+    adjustments: &'a mut Vec<Adjustment>,
+}
+
+impl Fitting<'_> {
+    /// The next lower size class that both have; never a higher one, which would be dearer.
+    fn resolution(&mut self) -> Result<Resolution, Failure> {
+        let wanted = self
+            .request
+            .resolution
+            .unwrap_or(self.tool.default_resolution);
+        let ceiling = wanted.min(self.tool.max_resolution);
+        let offered = self.model.resolutions();
+        let Some(used) = offered
+            .iter()
+            .rev()
+            .find(|offer| **offer <= ceiling)
+            .copied()
+        else {
+            let names: Vec<_> = offered.iter().map(|offer| offer.as_str()).collect();
+            let what = format!(
+                "cannot be {wanted}: {} has {}, and a larger one would cost more than was asked for",
+                self.model.name,
+                names.join(", ")
+            );
+            return Err(Failure::invalid("resolution", what));
+        };
+        if used != wanted {
+            let reason = if ceiling < wanted {
+                format!("the tool allows at most {}", self.tool.max_resolution)
+            } else {
+                "the model does not have it".to_owned()
+            };
+            self.note("resolution", &wanted.to_string(), &used.to_string(), reason);
+        }
+        Ok(used)
+    }
+
+    /// The nearest shape that both have. Shapes of one size class cost the same.
+    fn aspect_ratio(&mut self) -> AspectRatio {
+        let wanted = self
+            .request
+            .aspect_ratio
+            .unwrap_or(self.tool.default_aspect_ratio);
+        let model = &self.model.parameters.aspect_ratios;
+        if model.is_empty() {
+            if self
+                .request
+                .aspect_ratio
+                .is_some_and(|ratio| !ratio.same_shape(AspectRatio::SQUARE))
+            {
+                let reason = "the model cannot be told a shape";
+                self.note("aspect_ratio", &wanted.to_string(), "", reason);
+            }
+            return wanted;
+        }
+        let allowed = &self.tool.allowed_aspect_ratios;
+        let both: Vec<_> = model
+            .iter()
+            .copied()
+            .filter(|ratio| allowed.is_empty() || allowed.iter().any(|a| a.same_shape(*ratio)))
+            .collect();
+        let candidates = if both.is_empty() { model } else { &both };
+        let used = wanted.nearest(candidates).unwrap_or(wanted);
+        if !used.same_shape(wanted) {
+            let reason = if model.iter().any(|ratio| ratio.same_shape(wanted)) {
+                "the tool does not allow it"
+            } else {
+                "the model does not have it"
+            };
+            self.note(
+                "aspect_ratio",
+                &wanted.to_string(),
+                &used.to_string(),
+                reason,
+            );
+        }
+        used
+    }
+
+    fn output_format(&mut self) -> Option<OutputFormat> {
+        let wanted = self.request.output_format?;
+        if self.model.parameters.output_formats.contains(&wanted) {
+            return Some(wanted);
+        }
+        self.note(
+            "output_format",
+            wanted.as_str(),
+            "",
+            "the model decides its format",
+        );
+        None
+    }
+
+    fn background(&mut self) -> Option<Background> {
+        let wanted = self.request.background?;
+        if self.model.parameters.backgrounds.contains(&wanted) {
+            return Some(wanted);
+        }
+        if wanted != Background::Auto {
+            self.note(
+                "background",
+                wanted.as_str(),
+                "",
+                "the model does not have it",
+            );
+        }
+        None
+    }
+
+    fn seed(&mut self) -> Option<i64> {
+        let wanted = self.request.seed?;
+        if self.model.parameters.seed {
+            return Some(wanted);
+        }
+        self.note("seed", &wanted.to_string(), "", "the model takes no seed");
+        None
+    }
+
+    fn note(&mut self, field: &str, requested: &str, used: &str, reason: impl Into<String>) {
+        self.adjustments.push(Adjustment {
+            field: field.to_owned(),
+            requested: requested.to_owned(),
+            used: used.to_owned(),
+            reason: reason.into(),
+        });
+    }
+}
+
+/// What a limit of the tool answers with.
+pub fn limit_reached(limit: &'static str, resets_at: jiff::Timestamp) -> Failure {
+    let what = match limit {
+        "daily_image_limit" => "This agent has made its images for today",
+        _ => "This agent has used its credits for this month",
+    };
+    Failure::new(
+        Reason::LimitReached,
+        format!("{what}; the limit resets at {resets_at}."),
+    )
+    .with("limit", limit)
+    .with("resets_at", resets_at)
+}
+
+#[cfg(test)]
+mod tests;
