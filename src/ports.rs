@@ -188,6 +188,8 @@ pub struct Settlement {
     pub adjustments: Vec<Adjustment>,
     /// What to charge.
     pub charge: Charge,
+    /// What upstream claimed, if that was not believed: an item for reconciliation.
+    pub disputed: Option<UsdCost>,
     /// When.
     pub now: Timestamp,
 }
@@ -602,6 +604,8 @@ pub struct Order {
     pub references: Vec<ReferenceImage>,
     /// When the whole call must be over.
     pub deadline: Instant,
+    /// When nothing is tried again: the caller has stopped waiting.
+    pub retry_until: Instant,
 }
 
 /// A picture to work from.
