@@ -8,7 +8,7 @@ use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let files = [
         "images",
         "models",
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `Bytes` fields: chunks of pictures are passed on without a copy.
     tonic_prost_build::configure()
         .bytes(".squados.images.v1")
+        .boxed(".squados.images.v1.GenerationEvent.event.completed")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod generation;
 pub mod ids;
 pub mod job;
+pub mod media;
 pub mod money;
 pub mod pricing;
 pub mod shape;

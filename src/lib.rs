@@ -1,7 +1,13 @@
 //! The image-generation gateway behind SquadOS.
 
 pub mod domain;
+pub mod generate;
+pub mod grpc;
+pub mod keys;
+pub mod live;
+pub mod metrics;
 pub mod ports;
+pub mod watch;
 
 /// The contract's messages and services, as generated from `proto/`.
 pub mod proto {

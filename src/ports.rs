@@ -349,6 +349,15 @@ pub trait Settings: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<AgentId>, SettingsError>;
 
+    /// How many agents have chosen each model.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn agents_by_model(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<(Slug, u32)>, SettingsError>;
+
     /// Whether the organization may use the model; `true` unless switched off.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::{Catalog, Model, Usability};
 use super::failure::{Failure, Reason};
-use super::generation::{Adjustment, Context, SourceImage};
+use super::generation::{Adjustment, Channel, Context, Origin, SourceImage};
 use super::ids::{AgentId, RequestId};
 use super::money::Credits;
 use super::pricing::{Estimate, Question};
@@ -106,6 +106,37 @@ pub struct SentShape {
 // === impl ImageRequest ===
 
 impl ImageRequest {
+    /// One picture with everything left to the tool: for estimates.
+    ///
+    /// # Errors
+    /// Never in practice: its texts are fixed and valid.
+    pub fn bare(agent: AgentId) -> Result<Self, Failure> {
+        let request_id = RequestId::parse("estimate")
+            .map_err(|error| Failure::invalid("request_id", error.to_string()))?;
+        Ok(Self {
+            agent,
+            request_id,
+            prompt: Arc::from(""),
+            aspect_ratio: None,
+            resolution: None,
+            count: 1,
+            references: Vec::new(),
+            seed: None,
+            output_format: None,
+            background: None,
+            max_credits: None,
+            strict: false,
+            context: Context {
+                conversation_id: String::new(),
+                message_id: String::new(),
+                user_id: String::new(),
+                channel: Channel::Unspecified,
+                origin: Origin::Live,
+                metadata: Vec::new(),
+            },
+        })
+    }
+
     /// SHA-256 of everything that makes it this request and no other: all but `metadata`. The
     /// tool's configuration is not part of it (`api.md`, Rules that decide money).
     pub fn fingerprint(&self) -> [u8; 32] {

@@ -1,30 +1,12 @@
 use super::*;
-use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::Slug;
 use jiff::Timestamp;
 
 fn request() -> ImageRequest {
+    let agent = AgentId::parse("painter").expect("an agent");
     ImageRequest {
-        agent: AgentId::parse("painter").expect("an agent"),
-        request_id: RequestId::parse("call-1").expect("a request id"),
         prompt: "a red fox".into(),
-        aspect_ratio: None,
-        resolution: None,
-        count: 1,
-        references: Vec::new(),
-        seed: None,
-        output_format: None,
-        background: None,
-        max_credits: None,
-        strict: false,
-        context: Context {
-            conversation_id: String::new(),
-            message_id: String::new(),
-            user_id: String::new(),
-            channel: Channel::Unspecified,
-            origin: Origin::Live,
-            metadata: Vec::new(),
-        },
+        ..ImageRequest::bare(agent).expect("a request")
     }
 }
 

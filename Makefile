@@ -1,0 +1,42 @@
+# What people do here. `make` lists it.
+
+CARGO ?= cargo
+# The tool that keeps licences, bans and sources; pinned, and built once under target/.
+DENY_VERSION := 0.20.2
+DENY := target/tools/bin/cargo-deny
+
+.PHONY: help test lint fmt doc deny ci bench demo
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: ## Run every test. Needs nothing but Rust and a C compiler.
+	$(CARGO) test --locked
+
+fmt: ## Check the format.
+	$(CARGO) fmt --check
+
+lint: ## Check the lints; warnings are errors.
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc: ## Build the documentation; broken links are errors.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+$(DENY):
+	$(CARGO) install --locked --root target/tools --version $(DENY_VERSION) cargo-deny
+
+deny: $(DENY) ## Check licences, bans and sources; advisories where the list can be had.
+	$(DENY) --locked check licenses bans sources
+	@if timeout 60 $(DENY) --locked check advisories >target/advisories.log 2>&1; then \
+	  echo "advisories ok"; \
+	elif grep -q "failed to fetch advisory database" target/advisories.log || ! [ -s target/advisories.log ]; then \
+	  echo "advisories not checked: the list cannot be had here"; \
+	else cat target/advisories.log; exit 1; fi
+
+ci: fmt lint doc test deny ## All of the above, as .ci/run does it.
+
+bench: ## Measure the gateway against the mock (about three minutes).
+	$(CARGO) bench --locked --bench gateway
+
+demo: ## Make a picture.
+	$(CARGO) run --release --locked -- demo --once "a red fox in the snow"

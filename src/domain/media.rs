@@ -1,0 +1,83 @@
+//! What picture some bytes are, by the bytes alone: what anybody says about them does not count.
+
+use super::generation::MediaType;
+use super::shape::PixelSize;
+
+/// Bytes needed to tell a format for sure: WebP names itself at byte 8.
+pub const SNIFF_BYTES: usize = 12;
+
+/// The largest side of a picture that is taken, in pixels (`reliability.md` §6).
+pub const SIDE_MAX: u32 = 16_384;
+
+/// The format, by its first bytes; `None` if it is not one of ours.
+pub fn sniff(head: &[u8]) -> Option<MediaType> {
+    if head.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Some(MediaType::Png)
+    } else if head.starts_with(b"\xff\xd8\xff") {
+        Some(MediaType::Jpeg)
+    } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        Some(MediaType::Webp)
+    } else if head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a") {
+        Some(MediaType::Gif)
+    } else {
+        None
+    }
+}
+
+/// Format and size of a picture that is all in memory; `None` if it has none, or one beyond
+/// [`SIDE_MAX`].
+pub fn inspect(bytes: &[u8]) -> Option<(MediaType, PixelSize)> {
+    let media_type = sniff(bytes)?;
+    let size = imagesize::blob_size(bytes).ok()?;
+    let side = |pixels: usize| {
+        let pixels = u32::try_from(pixels).ok()?;
+        (1..=SIDE_MAX).contains(&pixels).then_some(pixels)
+    };
+    let pixels = PixelSize {
+        width: side(size.width)?,
+        height: side(size.height)?,
+    };
+    Some((media_type, pixels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pictures_of_known_formats_are_recognized() {
+        assert_eq!(
+            sniff(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+            Some(MediaType::Png)
+        );
+        assert_eq!(sniff(b"\xff\xd8\xff\xe0\0\x10JFIF"), Some(MediaType::Jpeg));
+        assert_eq!(sniff(b"RIFF\0\0\0\0WEBPVP8 "), Some(MediaType::Webp));
+        assert_eq!(sniff(b"GIF89a\x01\0\x01\0"), Some(MediaType::Gif));
+        for other in [
+            &b""[..],
+            b"<svg>",
+            b"<!DOCTYPE html>",
+            b"RIFF\0\0\0\0WAVE",
+            b"%PDF-1.7",
+        ] {
+            assert_eq!(sniff(other), None);
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_sense_is_no_picture() {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend(1024u32.to_be_bytes());
+        png.extend(768u32.to_be_bytes());
+        png.extend([8, 2, 0, 0, 0, 0, 0, 0, 0]);
+        let pixels = PixelSize {
+            width: 1024,
+            height: 768,
+        };
+        assert_eq!(inspect(&png), Some((MediaType::Png, pixels)));
+        png[16..20].copy_from_slice(&60_000u32.to_be_bytes());
+        assert_eq!(inspect(&png), None);
+        png[16..20].copy_from_slice(&0u32.to_be_bytes());
+        assert_eq!(inspect(&png), None);
+    }
+}

@@ -1,0 +1,366 @@
+//! Drawing: one upstream call per part of the job, side by side, each picture written to the
+//! gallery and shown to those who watch while it arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{Generator, Held};
+use crate::domain::books::Stage;
+use crate::domain::delivery::CallCost;
+use crate::domain::failure::{Failure, Reason};
+use crate::domain::generation::{CostSource, StoredImage};
+use crate::domain::media::{self, SNIFF_BYTES};
+use crate::domain::money::UsdCost;
+use crate::ports::{
+    Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, Order, Receipt,
+};
+
+/// How long a missing cost is looked up before it is computed (`api.md`, Charge).
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits between look-ups: records are filed some time after the answer (`domain.md` C15).
+const LOOKUP_WAITS: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// The most pictures that are kept of one generation: four asked for, and some nobody asked for.
+const IMAGES_MAX: usize = 10;
+
+/// Why one call brought no more pictures.
+#[derive(Debug)]
+pub(super) enum CallFailure {
+    /// Upstream.
+    Draw(DrawError),
+    /// Our disk.
+    Keep(GalleryError),
+}
+
+/// What one call brought.
+#[derive(Debug, Default)]
+pub(super) struct CallOutcome {
+    /// Its pictures, all durable.
+    pub(super) images: Vec<StoredImage>,
+    /// What the model said.
+    pub(super) text: String,
+    /// What it cost.
+    pub(super) cost: CallCost,
+    /// Why it brought no more, if it failed.
+    pub(super) failure: Option<CallFailure>,
+}
+
+impl Generator {
+    /// Makes all calls of a job side by side, and waits for the last.
+    pub(super) async fn draw_all(&self, held: &Held) -> Vec<CallOutcome> {
+        let calls = held
+            .job
+            .calls
+            .iter()
+            .map(|count| self.draw_one(held, *count));
+        join_all(calls).await
+    }
+
+    async fn draw_one(&self, held: &Held, count: u32) -> CallOutcome {
+        let mut outcome = CallOutcome::default();
+        let order = self.order(held, count);
+        let drawing = match self.parts.provider.draw(&order).await {
+            Ok(drawing) => drawing,
+            Err(error) => {
+                self.parts.metrics.upstream_call(Some(error.cause));
+                outcome.failure = Some(CallFailure::Draw(error));
+                return outcome;
+            }
+        };
+        let upstream_id = drawing.upstream_id().map(str::to_owned);
+        // The note is durable long before the picture is whole, and must not delay its bytes. If
+        // the books fail now, the picture is still delivered (`reliability.md` row 62).
+        let note = self.note_answer(held, upstream_id.clone());
+        let (_, received) = tokio::join!(note, self.receive(held, drawing, &mut outcome));
+        let receipt = match received {
+            Ok(receipt) => {
+                self.parts.metrics.upstream_call(None);
+                receipt
+            }
+            Err(failure) => {
+                if let CallFailure::Draw(error) = &failure {
+                    self.parts.metrics.upstream_call(Some(error.cause));
+                }
+                outcome.failure = Some(failure);
+                Receipt::default()
+            }
+        };
+        self.read_receipt(&mut outcome, receipt, upstream_id).await;
+        outcome
+    }
+
+    fn order(&self, held: &Held, count: u32) -> Order {
+        let (draft, job) = (&held.draft, &held.job);
+        let deadline = Instant::now() + self.parts.upstream_timeout;
+        Order {
+            generation: draft.id,
+            user_tag: self.parts.keyring.tag(&draft.organization),
+            model: Arc::clone(&job.model),
+            prompt: Arc::from(draft.prompt.as_str()),
+            count,
+            aspect_ratio: job.sent.aspect_ratio,
+            resolution: job.sent.resolution,
+            size: job.sent.size,
+            quality: job.quality,
+            output_format: job.output_format,
+            background: job.background,
+            seed: job.seed,
+            references: held.references.clone(),
+            deadline,
+            retry_until: held
+                .patience
+                .map_or(deadline, |patience| patience.min(deadline)),
+        }
+    }
+
+    async fn note_answer(&self, held: &Held, upstream_id: Option<String>) {
+        let now = jiff::Timestamp::now();
+        if let Err(error) = self
+            .parts
+            .ledger
+            .stream(held.draft.id, upstream_id, now)
+            .await
+        {
+            tracing::error!(
+                generation = %held.draft.id,
+                error = &error as &dyn std::error::Error,
+                "the answer of a generation could not be noted"
+            );
+        }
+        held.live
+            .update(|progress| progress.stage = Stage::Streaming);
+    }
+
+    /// Reads one answer to its end. Pictures are durable as soon as each is whole, before anything
+    /// else of the answer is looked at: a bad receipt must never lose a picture.
+    async fn receive(
+        &self,
+        held: &Held,
+        mut drawing: Box<dyn Drawing>,
+        outcome: &mut CallOutcome,
+    ) -> Result<Receipt, CallFailure> {
+        let mut easel: Option<Easel> = None;
+        loop {
+            match drawing.next().await.map_err(CallFailure::Draw)? {
+                DrawEvent::ImageStarted => {
+                    easel = self.set_up(held).await.map_err(CallFailure::Keep)?;
+                }
+                DrawEvent::ImageBytes(bytes) => {
+                    if let Some(easel) = &mut easel {
+                        easel.paint(held, bytes).await?;
+                    }
+                }
+                DrawEvent::ImageFinished => {
+                    if let Some(easel) = easel.take() {
+                        outcome.images.push(easel.finish(held).await?);
+                    }
+                }
+                DrawEvent::Finished(receipt) => return Ok(receipt),
+            }
+        }
+    }
+
+    /// A place for one more picture; none if there are more than anybody could want.
+    async fn set_up(&self, held: &Held) -> Result<Option<Easel>, GalleryError> {
+        let Some(place) = held.live.reserve_image(IMAGES_MAX) else {
+            return Ok(None);
+        };
+        let index = u32::try_from(place).unwrap_or(u32::MAX);
+        let canvas = self.parts.gallery.begin(held.draft.id, index).await?;
+        held.live
+            .update_image(place, |image| image.source = Some(canvas.source()));
+        Ok(Some(Easel {
+            canvas,
+            place,
+            head: Vec::new(),
+            known: false,
+        }))
+    }
+
+    /// Takes what the answer says about itself, and looks up a cost that it does not tell.
+    async fn read_receipt(
+        &self,
+        outcome: &mut CallOutcome,
+        receipt: Receipt,
+        upstream_id: Option<String>,
+    ) {
+        outcome.text = receipt.text;
+        outcome.cost = CallCost {
+            known: receipt.cost.map(|cost| (cost, CostSource::Usage)),
+            pixels: outcome.images.iter().map(|image| image.pixels).collect(),
+            completion_tokens: receipt.completion_tokens,
+            prompt_tokens: receipt.prompt_tokens,
+        };
+        let untold = receipt.cost.is_none() && !outcome.images.is_empty();
+        if let Some(id) = receipt.upstream_id.or(upstream_id).filter(|_| untold) {
+            let found = self.look_up(&id).await;
+            outcome.cost.known = found.map(|cost| (cost, CostSource::Lookup));
+        }
+    }
+
+    async fn look_up(&self, upstream_id: &str) -> Option<UsdCost> {
+        let asking = async {
+            for wait in LOOKUP_WAITS {
+                tokio::time::sleep(wait).await;
+                match self.parts.provider.cost_of(upstream_id).await {
+                    Ok(Some(cost)) => return Some(cost),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%error, "the cost of a call cannot be looked up"),
+                }
+            }
+            None
+        };
+        tokio::time::timeout(LOOKUP_PATIENCE, asking)
+            .await
+            .ok()
+            .flatten()
+    }
+}
+
+/// A picture that is being drawn.
+struct Easel {
+    canvas: Box<dyn Canvas>,
+    /// Its place among the pictures that are shown.
+    place: usize,
+    /// Its first bytes, until its format is known.
+    head: Vec<u8>,
+    known: bool,
+}
+
+impl Easel {
+    /// Adds bytes to the file, then shows them.
+    async fn paint(&mut self, held: &Held, bytes: Bytes) -> Result<(), CallFailure> {
+        if !self.known {
+            let missing = SNIFF_BYTES - self.head.len().min(SNIFF_BYTES);
+            self.head.extend(bytes.iter().take(missing));
+        }
+        let offset = self.canvas.size_bytes();
+        self.canvas
+            .write(bytes.clone())
+            .await
+            .map_err(CallFailure::Keep)?;
+        let size_bytes = self.canvas.size_bytes();
+        let media_type = (!self.known && self.head.len() >= SNIFF_BYTES)
+            .then(|| media::sniff(&self.head).ok_or_else(unknown_format))
+            .transpose()?;
+        self.known |= media_type.is_some();
+        held.live.update_image(self.place, |image| {
+            image.media_type = image.media_type.or(media_type);
+            image.newest = (offset, bytes);
+            image.size_bytes = size_bytes;
+        });
+        Ok(())
+    }
+
+    /// Makes the picture durable, then shows it as finished.
+    async fn finish(self, held: &Held) -> Result<StoredImage, CallFailure> {
+        let stored = self.canvas.keep().await.map_err(CallFailure::Keep)?;
+        held.live
+            .update_image(self.place, |image| image.stored = Some(stored.clone()));
+        Ok(stored)
+    }
+}
+
+fn unknown_format() -> CallFailure {
+    CallFailure::Keep(GalleryError::NotAnImage("not a PNG, JPEG or WebP"))
+}
+
+impl CallFailure {
+    /// What the failure is to a caller, with what an administrator needs beside it.
+    pub(super) fn to_failure(&self, held: &Held) -> Failure {
+        match self {
+            Self::Draw(error) => draw_failure(error, held),
+            Self::Keep(GalleryError::Full) => super::storage_full(),
+            Self::Keep(GalleryError::NotAnImage(why)) => image_invalid().with("cause", why),
+            Self::Keep(error @ (GalleryError::Gone | GalleryError::Broken(_))) => {
+                tracing::error!(
+                    generation = %held.draft.id,
+                    error = error as &dyn std::error::Error,
+                    "an image could not be kept"
+                );
+                Failure::internal()
+            }
+        }
+    }
+
+    /// Which failure tells most when several calls failed: greater is better.
+    pub(super) const fn weight(&self) -> u8 {
+        match self {
+            Self::Keep(_) => 3,
+            Self::Draw(error) => match error.billed {
+                Billed::Perhaps => 1,
+                Billed::No => 2,
+            },
+        }
+    }
+}
+
+/// Upstream's failure in our words (`api.md`, Upstream → reason).
+fn draw_failure(error: &DrawError, held: &Held) -> Failure {
+    let model = &held.job.model.slug;
+    let failure = match error.cause {
+        DrawCause::InvalidRequest => Failure::new(
+            Reason::InvalidRequest,
+            "The provider does not accept this request; change the prompt or the options.",
+        ),
+        DrawCause::PromptRejected => rejected("prompt"),
+        DrawCause::OutputRejected => rejected("output"),
+        DrawCause::ModelUnavailable => Failure::model_unavailable(model, "refused_upstream"),
+        DrawCause::ReferenceInvalid => Failure::new(
+            Reason::ReferenceImageInvalid,
+            "The provider cannot use a reference image; send another one.",
+        ),
+        DrawCause::ReferenceTooLarge => Failure::new(
+            Reason::ReferenceImageTooLarge,
+            "The reference images are too large for the provider; send smaller ones.",
+        ),
+        DrawCause::RateLimited => Failure::new(
+            Reason::UpstreamRateLimited,
+            "The image provider is busy; try again in a moment.",
+        ),
+        DrawCause::Timeout => Failure::new(
+            Reason::UpstreamTimeout,
+            "The image provider did not answer in time; try again with the same request_id.",
+        ),
+        DrawCause::Unavailable | DrawCause::OursToMend => Failure::new(
+            Reason::UpstreamUnavailable,
+            "The image provider does not work at the moment; try again later.",
+        ),
+        DrawCause::NoImage => Failure::new(
+            Reason::NoImageReturned,
+            "The model answered without an image; rephrase the prompt or try once more.",
+        ),
+        DrawCause::ImageInvalid => image_invalid(),
+    };
+    let failure = match error.retry_after {
+        Some(wait) => failure.retry_after(wait),
+        None => failure,
+    };
+    failure.with("model", model)
+}
+
+fn rejected(stage: &'static str) -> Failure {
+    Failure::new(
+        Reason::ContentRejected,
+        "The provider's rules do not allow this image; rephrase the prompt.",
+    )
+    .with("stage", stage)
+    .with("charged", "0.00")
+}
+
+fn image_invalid() -> Failure {
+    Failure::new(
+        Reason::ImageInvalid,
+        "What the provider sent is not a whole image; nothing was charged. Try once more.",
+    )
+}

@@ -1,0 +1,128 @@
+//! The door in: the only room that knows tonic and prost. Requests are read into the domain's
+//! types once, here; answers and failures are written once, here.
+
+use std::sync::Arc;
+
+use axum::middleware::from_fn_with_state;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::server::HealthReporter;
+
+use crate::domain::catalog::Catalog;
+use crate::domain::failure::Failure;
+use crate::generate::Generator;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::ports::{Gallery, Ledger, Settings};
+use crate::proto;
+use crate::proto::billing_service_server::BillingServiceServer;
+use crate::proto::image_service_server::ImageServiceServer;
+use crate::proto::model_service_server::ModelServiceServer;
+use crate::proto::organization_service_server::OrganizationServiceServer;
+use crate::proto::tool_service_server::ToolServiceServer;
+
+mod access;
+mod billing;
+mod body;
+mod images;
+mod models;
+mod organizations;
+mod read;
+mod status;
+mod tools;
+mod write;
+
+/// The largest request (`api.md`, Limits): prompt and reference images together.
+const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What the services are made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Runs generations.
+    pub generator: Arc<Generator>,
+    /// The books.
+    pub ledger: Arc<dyn Ledger>,
+    /// Organizations, keys, tools.
+    pub settings: Arc<dyn Settings>,
+    /// Earlier pictures, for references.
+    pub gallery: Arc<dyn Gallery>,
+    /// The price list.
+    pub catalog: Arc<Catalog>,
+    /// Makes and checks keys.
+    pub keyring: Arc<Keyring>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The services, and the switch of their health.
+#[derive(Debug)]
+pub struct Served {
+    /// Everything that is served on the gRPC port.
+    pub routes: Routes,
+    /// Says whether new calls are welcome.
+    pub health: HealthReporter,
+}
+
+/// One service of ours; each is a thin view of the same parts.
+#[derive(Clone, Debug)]
+struct Service {
+    parts: Arc<Parts>,
+}
+
+/// All services, behind one check of keys, with reflection (both versions) and health.
+///
+/// # Errors
+/// If the compiled contract cannot be read, which is a broken build.
+pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Error> {
+    let service = Service {
+        parts: Arc::new(parts),
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ImageServiceServer<Service>>().await;
+    let images = ImageServiceServer::new(service.clone())
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let routes = Routes::new(images)
+        .add_service(ToolServiceServer::new(service.clone()))
+        .add_service(ModelServiceServer::new(service.clone()))
+        .add_service(BillingServiceServer::new(service.clone()))
+        .add_service(OrganizationServiceServer::new(service.clone()))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let checked = routes.into_axum_router().layer(from_fn_with_state(
+        access::Gate::new(&service.parts),
+        access::check,
+    ));
+    Ok(Served {
+        routes: Routes::from(checked),
+        health,
+    })
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+impl Service {
+    /// The answer of a unary call, counted.
+    fn answer<T>(
+        &self,
+        rpc: &'static str,
+        result: Result<T, Failure>,
+    ) -> Result<Response<T>, Status> {
+        let reason = result.as_ref().err().map(|failure| failure.reason);
+        self.parts.metrics.call_finished(rpc, reason);
+        result
+            .map(Response::new)
+            .map_err(|failure| status::of(&failure))
+    }
+}
+
+/// The caller that the check of keys has found.
+fn caller<T>(request: &Request<T>) -> Result<access::Caller, Failure> {
+    let caller = request.extensions().get::<access::Caller>();
+    caller.cloned().ok_or_else(Failure::unauthenticated)
+}

@@ -1,0 +1,289 @@
+//! Who may call what. One table names the role of every call; a call that is not in it, and is
+//! neither health nor reflection, does not exist. The organization comes from the key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::body::{Budget, Counted};
+use super::{Parts, status};
+use crate::domain::failure::{Failure, Reason};
+use crate::domain::ids::OrganizationId;
+use crate::generate::unsettled;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::ports::{Role, Settings};
+
+/// Who is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// A key of an organization with at least this role.
+    Role(Role),
+    /// The same, or the operator's key.
+    RoleOrOperator(Role),
+    /// The operator's key only.
+    Operator,
+}
+
+/// Every call and who may make it (`api.md`, Services).
+const TABLE: &[(&str, &str, Needs)] = &[
+    ("ImageService", "GenerateImage", Needs::Role(Role::Runtime)),
+    ("ImageService", "GetGeneration", Needs::Role(Role::Runtime)),
+    ("ImageService", "EstimateImage", Needs::Role(Role::Runtime)),
+    (
+        "ToolService",
+        "GetGenerateImageTool",
+        Needs::Role(Role::Runtime),
+    ),
+    (
+        "ToolService",
+        "UpdateGenerateImageTool",
+        Needs::Role(Role::Admin),
+    ),
+    (
+        "ModelService",
+        "ListModels",
+        Needs::RoleOrOperator(Role::Runtime),
+    ),
+    (
+        "ModelService",
+        "GetModel",
+        Needs::RoleOrOperator(Role::Runtime),
+    ),
+    (
+        "ModelService",
+        "UpdateModelAvailability",
+        Needs::Role(Role::Admin),
+    ),
+    (
+        "BillingService",
+        "GetBalance",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    ("BillingService", "AddCredits", Needs::Operator),
+    ("OrganizationService", "CreateOrganization", Needs::Operator),
+    (
+        "OrganizationService",
+        "GetOrganization",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "OrganizationService",
+        "CreateApiKey",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+];
+
+/// The package all our services are in.
+const PACKAGE: &str = "/squados.images.v1.";
+
+/// Whose key it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// An organization's.
+    Organization {
+        /// Which.
+        id: OrganizationId,
+        /// What the key may do.
+        role: Role,
+    },
+    /// The platform's.
+    Operator,
+}
+
+/// When the caller stops waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
+
+/// What the check needs.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    settings: Arc<dyn Settings>,
+    keyring: Arc<Keyring>,
+    metrics: Arc<Metrics>,
+    budget: Arc<Budget>,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    pub(super) fn new(parts: &Parts) -> Self {
+        Self {
+            settings: Arc::clone(&parts.settings),
+            keyring: Arc::clone(&parts.keyring),
+            metrics: Arc::clone(&parts.metrics),
+            budget: Arc::new(Budget::default()),
+        }
+    }
+
+    /// Finds out whose key it is, and whether it may make this call.
+    async fn admit(&self, headers: &HeaderMap, needs: Needs) -> Result<Caller, Failure> {
+        let caller = self.authenticate(headers).await?;
+        let allowed = match (&caller, needs) {
+            (Caller::Operator, Needs::Operator | Needs::RoleOrOperator(_)) => true,
+            (
+                Caller::Organization { role, .. },
+                Needs::Role(least) | Needs::RoleOrOperator(least),
+            ) => *role >= least,
+            (Caller::Operator, Needs::Role(_)) | (Caller::Organization { .. }, Needs::Operator) => {
+                false
+            }
+        };
+        allowed
+            .then_some(caller)
+            .ok_or_else(Failure::permission_denied)
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
+        let text = bearer(headers).ok_or_else(Failure::unauthenticated)?;
+        if self.keyring.is_operator(text) {
+            return Ok(Caller::Operator);
+        }
+        let presented = self
+            .keyring
+            .read(text)
+            .ok_or_else(Failure::unauthenticated)?;
+        let found = self
+            .settings
+            .api_key(&presented.prefix)
+            .await
+            .map_err(unsettled)?;
+        let now = jiff::Timestamp::now();
+        let good = found.filter(|(key, mac)| {
+            presented.matches(mac) && key.expires.is_none_or(|expires| expires > now)
+        });
+        let (key, _) = good.ok_or_else(Failure::unauthenticated)?;
+        Ok(Caller::Organization {
+            id: key.organization,
+            role: key.role,
+        })
+    }
+}
+
+/// Lets a request through to its service, with its caller and deadline noted, or answers it.
+pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let Some((rpc, needs)) = find(request.uri().path()) else {
+        return next.run(request).await;
+    };
+    match gate.admit(request.headers(), needs).await {
+        Ok(caller) => request.extensions_mut().insert(caller),
+        Err(failure) => {
+            gate.metrics.call_finished(rpc, Some(failure.reason));
+            return status::of(&failure).into_http();
+        }
+    };
+    if let Some(left) = timeout(request.headers()) {
+        request
+            .extensions_mut()
+            .insert(Deadline(Instant::now() + left));
+    }
+    let counted = Counted::count(&gate.budget, request);
+    let response = next.run(counted).await;
+    with_reason(response, rpc, &gate.metrics)
+}
+
+/// The name and the needs of a call; `None` if it is not ours.
+fn find(path: &str) -> Option<(&'static str, Needs)> {
+    let (service, rpc) = path.strip_prefix(PACKAGE)?.split_once('/')?;
+    let found = TABLE.iter().find(|(s, r, _)| *s == service && *r == rpc);
+    found.map(|(_, rpc, needs)| (*rpc, *needs))
+}
+
+/// The key of `authorization: Bearer <key>`; the scheme in any case (RFC 9110).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+}
+
+/// The time a caller gives (gRPC over HTTP/2: `grpc-timeout`); `None` if none or malformed.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value.checked_mul(3600)?),
+        "M" => Duration::from_secs(value.checked_mul(60)?),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+/// The transport's own refusals get a reason like any other: a message over the limit, or one that
+/// is no protobuf, never reaches a service.
+fn with_reason(response: Response, rpc: &'static str, metrics: &Metrics) -> Response {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    if !status.details().is_empty() {
+        return response;
+    }
+    let failure = match status.code() {
+        Code::OutOfRange => {
+            Failure::invalid("request", format!("is too large: {}", status.message()))
+        }
+        Code::Internal | Code::InvalidArgument => {
+            Failure::invalid("request", "is not a valid protobuf message of this call")
+        }
+        Code::ResourceExhausted => Failure::new(Reason::Overloaded, status.message()),
+        _ => return response,
+    };
+    metrics.call_finished(rpc, Some(failure.reason));
+    status::of(&failure).into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_contract_is_in_the_table() {
+        use prost::Message;
+        let set = prost_types::FileDescriptorSet::decode(crate::proto::DESCRIPTORS).expect("a set");
+        let mut calls = 0;
+        for file in set
+            .file
+            .iter()
+            .filter(|file| file.package() == "squados.images.v1")
+        {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("{PACKAGE}{}/{}", service.name(), method.name());
+                    assert!(find(&path).is_some(), "{path}");
+                    calls += 1;
+                }
+            }
+        }
+        assert_eq!(calls, TABLE.len());
+    }
+
+    #[test]
+    fn time_limits_are_read_as_grpc_writes_them() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().expect("a header"));
+            timeout(&headers)
+        };
+        assert_eq!(read("90S"), Some(Duration::from_secs(90)));
+        assert_eq!(read("1500m"), Some(Duration::from_millis(1500)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for bad in ["", "S", "1", "-1S", "1.5S", "123456789S", "1x"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

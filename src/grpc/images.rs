@@ -1,0 +1,225 @@
+//! Making images: the stream of events, the record of a generation, the estimate before it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tonic::{Request, Response, Status};
+
+use super::access::Deadline;
+use super::body::Share;
+use super::{Service, caller, read, status, write};
+use crate::domain::failure::{Failure, Reason};
+use crate::domain::ids::{AgentId, GenerationId, OrganizationId, RequestId};
+use crate::domain::job::{ImageRequest, Job, ReferenceFacts, usable_model};
+use crate::domain::shape::{PixelSize, Resolution};
+use crate::domain::tool::{IMAGES_PER_CALL_MAX, Tool};
+use crate::generate::{Call, internal, unsettled};
+use crate::metrics::Metrics;
+use crate::ports::Which;
+use crate::proto;
+use crate::proto::image_service_server::ImageService;
+use crate::watch::Watch;
+
+mod events;
+mod references;
+mod request;
+
+/// The events of one call.
+type Events = Pin<Box<dyn Stream<Item = Result<proto::GenerationEvent, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ImageService for Service {
+    type GenerateImageStream = Events;
+
+    async fn generate_image(
+        &self,
+        request: Request<proto::GenerateImageRequest>,
+    ) -> Result<Response<Events>, Status> {
+        match self.begin(request).await {
+            Ok(watch) => Ok(Response::new(events(
+                watch,
+                Arc::clone(&self.parts.metrics),
+            ))),
+            Err(failure) => self.answer("GenerateImage", Err(failure)),
+        }
+    }
+
+    async fn get_generation(
+        &self,
+        request: Request<proto::GetGenerationRequest>,
+    ) -> Result<Response<proto::Generation>, Status> {
+        self.answer("GetGeneration", self.generation(request).await)
+    }
+
+    async fn estimate_image(
+        &self,
+        request: Request<proto::EstimateImageRequest>,
+    ) -> Result<Response<proto::Estimate>, Status> {
+        self.answer("EstimateImage", self.estimate(request).await)
+    }
+}
+
+impl Service {
+    async fn begin(&self, request: Request<proto::GenerateImageRequest>) -> Result<Watch, Failure> {
+        let organization = read::payer(&caller(&request)?)?;
+        let extensions = request.extensions();
+        let deadline = extensions.get::<Deadline>().map(|deadline| deadline.0);
+        let share = extensions.get::<Arc<Share>>().cloned();
+        let mut message = request.into_inner();
+        let sent = std::mem::take(&mut message.reference_images);
+        let mut request = request::image_request(message)?;
+        let references = self.references(&organization, sent, share).await?;
+        request.references = references.iter().map(|(facts, _)| *facts).collect();
+        let call = Call {
+            organization,
+            request,
+            references: references.into_iter().map(|(_, image)| image).collect(),
+            deadline,
+        };
+        self.parts.generator.generate(call).await
+    }
+
+    async fn generation(
+        &self,
+        request: Request<proto::GetGenerationRequest>,
+    ) -> Result<proto::Generation, Failure> {
+        use proto::get_generation_request::Which as Wire;
+        let organization = read::payer(&caller(&request)?)?;
+        let which = match request.into_inner().which {
+            Some(Wire::GenerationId(id)) => {
+                let what = "is not an id that this gateway makes";
+                let id = GenerationId::parse(&id);
+                Which::Id(id.ok_or_else(|| Failure::invalid("generation_id", what))?)
+            }
+            Some(Wire::RequestId(id)) => {
+                Which::Request(read::name("request_id", &id, RequestId::parse)?)
+            }
+            None => {
+                return Err(Failure::invalid(
+                    "generation_id",
+                    "or request_id must be set",
+                ));
+            }
+        };
+        let found = self
+            .parts
+            .ledger
+            .generation(&organization, &which)
+            .await
+            .map_err(internal)?;
+        let found = found.ok_or_else(|| {
+            let what = "This organization has no such generation.";
+            Failure::new(Reason::GenerationNotFound, what)
+        })?;
+        Ok(write::generation(&found, false))
+    }
+
+    async fn estimate(
+        &self,
+        request: Request<proto::EstimateImageRequest>,
+    ) -> Result<proto::Estimate, Failure> {
+        let organization = read::payer(&caller(&request)?)?;
+        let request = request.into_inner();
+        let tool = self.estimated_tool(&organization, &request).await?;
+        let available = match &tool.model {
+            Some(model) => {
+                let settings = &self.parts.settings;
+                settings
+                    .is_available(&organization, model)
+                    .await
+                    .map_err(unsettled)?
+            }
+            None => false,
+        };
+        let model = usable_model(&tool, &self.parts.catalog, available)?;
+        let count = read::amount("count", request.count)?.max(1);
+        let references = read::amount("reference_image_count", request.reference_image_count)?;
+        let asked = ImageRequest {
+            aspect_ratio: read::aspect_ratio("aspect_ratio", &request.aspect_ratio)?,
+            resolution: read::resolution("resolution", &request.resolution)?,
+            count,
+            references: vec![
+                A_REFERENCE;
+                usize::try_from(references.min(REFERENCES_COUNTED)).unwrap_or(0)
+            ],
+            ..ImageRequest::bare(tool.agent.clone())?
+        };
+        let job = Job::plan(&asked, &tool, model)?;
+        Ok(write::estimate(&job.estimate, self.parts.catalog.as_of))
+    }
+
+    /// The agent's tool, or one that may do everything with the model that was named.
+    async fn estimated_tool(
+        &self,
+        organization: &OrganizationId,
+        request: &proto::EstimateImageRequest,
+    ) -> Result<Tool, Failure> {
+        use proto::estimate_image_request::Subject;
+        let quality = read::quality(&request.quality)?;
+        let tool = match &request.subject {
+            Some(Subject::AgentId(id)) => {
+                let agent = read::agent_id(id)?;
+                let found = self.parts.settings.tool(organization, &agent).await;
+                let tool = found.map_err(unsettled)?;
+                tool.ok_or_else(|| Failure::agent_not_found(&agent))?
+            }
+            Some(Subject::Model(slug)) => {
+                let slug = read::slug("model", slug)?;
+                if self.parts.catalog.find(&slug).is_none() {
+                    return Err(Failure::model_not_found(slug.as_str()));
+                }
+                let anybody = read::name("agent_id", "estimate", AgentId::parse)?;
+                Tool {
+                    model: Some(slug),
+                    max_resolution: Resolution::R4K,
+                    max_images_per_call: IMAGES_PER_CALL_MAX,
+                    allow_reference_images: true,
+                    ..Tool::new(anybody, self.parts.catalog.as_of)
+                }
+            }
+            None => return Err(Failure::invalid("agent_id", "or model must be set")),
+        };
+        // What it would cost does not depend on whether the tool is switched on.
+        Ok(Tool {
+            enabled: true,
+            quality: quality.or(tool.quality),
+            ..tool
+        })
+    }
+}
+
+/// More references than any model takes are all the same error.
+const REFERENCES_COUNTED: u32 = 100;
+
+/// A reference of about a megapixel, for estimates.
+const A_REFERENCE: ReferenceFacts = ReferenceFacts {
+    sha256: [0; 32],
+    pixels: PixelSize {
+        width: 1024,
+        height: 1024,
+    },
+    from: None,
+};
+
+/// The events of a call, made one at a time as the caller takes them.
+fn events(watch: Watch, metrics: Arc<Metrics>) -> Events {
+    let next = |(mut watch, metrics): (Watch, Arc<Metrics>)| async move {
+        let event = watch.next().await?;
+        let event = match event {
+            Ok(event) => {
+                if matches!(event, crate::watch::Event::Completed { .. }) {
+                    metrics.call_finished("GenerateImage", None);
+                }
+                Ok(events::event(event))
+            }
+            Err(failure) => {
+                metrics.call_finished("GenerateImage", Some(failure.reason));
+                Err(status::of(&failure))
+            }
+        };
+        Some((event, (watch, metrics)))
+    };
+    Box::pin(unfold((watch, metrics), next))
+}

@@ -1,0 +1,165 @@
+//! Reference images: looked at before anything else happens, so that a bad one costs nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::domain::failure::Failure;
+use crate::domain::generation::{MediaType, SourceImage};
+use crate::domain::ids::{GenerationId, OrganizationId};
+use crate::domain::job::{REFERENCES_MAX, ReferenceFacts};
+use crate::domain::media;
+use crate::generate::internal;
+use crate::grpc::Service;
+use crate::grpc::body::Share;
+use crate::ports::{GalleryError, ImageSource, ReferenceImage, Which};
+use crate::proto;
+use crate::proto::reference_image::Source;
+
+/// Bytes of one reference image (`api.md`, Limits).
+const BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// A reference that came with the request. Holds its share of what may be in flight.
+#[derive(Debug)]
+struct Sent {
+    bytes: Bytes,
+    _share: Option<Arc<Share>>,
+}
+
+#[async_trait]
+impl ImageSource for Sent {
+    async fn read(&self, offset: u64, limit: usize) -> Result<Bytes, GalleryError> {
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
+        let end = start.saturating_add(limit).min(self.bytes.len());
+        Ok(self.bytes.slice(start..end))
+    }
+}
+
+impl Service {
+    /// What each reference is, and where its bytes are.
+    pub(super) async fn references(
+        &self,
+        organization: &OrganizationId,
+        sent: Vec<proto::ReferenceImage>,
+        share: Option<Arc<Share>>,
+    ) -> Result<Vec<(ReferenceFacts, ReferenceImage)>, Failure> {
+        let most = usize::try_from(REFERENCES_MAX).unwrap_or(usize::MAX);
+        if sent.len() > most {
+            let what = format!("is one too many: a call takes at most {most}");
+            return Err(Failure::reference_invalid(most, what));
+        }
+        let mut references = Vec::with_capacity(sent.len());
+        for (position, reference) in sent.into_iter().enumerate() {
+            references.push(match reference.source {
+                Some(Source::Data(bytes)) => looked_at(position, bytes, share.clone()).await?,
+                Some(Source::Generated(image)) => {
+                    self.made_here(organization, position, &image).await?
+                }
+                Some(Source::Url(_)) => {
+                    let what = "is a url, which is not taken yet; send its bytes as data";
+                    return Err(Failure::reference_invalid(position, what));
+                }
+                None => {
+                    let what = "must have data, url or generated";
+                    return Err(Failure::reference_invalid(position, what));
+                }
+            });
+        }
+        Ok(references)
+    }
+
+    /// A picture this organization has made before.
+    async fn made_here(
+        &self,
+        organization: &OrganizationId,
+        position: usize,
+        image: &proto::GeneratedImage,
+    ) -> Result<(ReferenceFacts, ReferenceImage), Failure> {
+        let unknown =
+            || Failure::reference_invalid(position, "names no image of this organization");
+        let id = GenerationId::parse(&image.generation_id).ok_or_else(unknown)?;
+        let index = u32::try_from(image.index).map_err(|_| unknown())?;
+        let found = self
+            .parts
+            .ledger
+            .generation(organization, &Which::Id(id))
+            .await;
+        let found = found.map_err(internal)?.ok_or_else(unknown)?;
+        let kept = found
+            .images
+            .iter()
+            .find(|kept| kept.index == index)
+            .ok_or_else(unknown)?;
+        let source = self.parts.gallery.open(&kept.object_name).await;
+        let source = source.map_err(|_| {
+            Failure::reference_invalid(position, "names an image that is no longer kept")
+        })?;
+        let from = Some(SourceImage {
+            generation: id,
+            index,
+        });
+        let facts = ReferenceFacts {
+            sha256: kept.sha256,
+            pixels: kept.pixels,
+            from,
+        };
+        let reference = ReferenceImage {
+            media_type: kept.media_type,
+            size_bytes: kept.size_bytes,
+            source,
+            from,
+        };
+        Ok((facts, reference))
+    }
+}
+
+/// A picture that came with the request: its bytes say what it is.
+async fn looked_at(
+    position: usize,
+    bytes: Bytes,
+    share: Option<Arc<Share>>,
+) -> Result<(ReferenceFacts, ReferenceImage), Failure> {
+    if bytes.len() > BYTES_MAX {
+        return Err(Failure::reference_too_large(
+            position,
+            bytes.len(),
+            BYTES_MAX,
+        ));
+    }
+    let (media_type, pixels) = media::inspect(&bytes).ok_or_else(|| {
+        Failure::reference_invalid(position, "is not a whole PNG, JPEG, WebP or GIF")
+    })?;
+    let (bytes, sha256) = hashed(bytes).await?;
+    let facts = ReferenceFacts {
+        sha256,
+        pixels,
+        from: None,
+    };
+    Ok((facts, reference(media_type, bytes, share)))
+}
+
+/// Hashing ten megabytes takes milliseconds: not on a thread that serves others.
+async fn hashed(bytes: Bytes) -> Result<(Bytes, [u8; 32]), Failure> {
+    let work = move || {
+        let digest = Sha256::digest(&bytes).into();
+        (bytes, digest)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Failure::internal())
+}
+
+fn reference(media_type: MediaType, bytes: Bytes, share: Option<Arc<Share>>) -> ReferenceImage {
+    ReferenceImage {
+        media_type,
+        size_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        source: Arc::new(Sent {
+            bytes,
+            _share: share,
+        }),
+        from: None,
+    }
+}

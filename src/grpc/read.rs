@@ -1,0 +1,180 @@
+//! From the wire to the domain: each field is read once, and a bad one is named.
+
+use crate::domain::failure::Failure;
+use crate::domain::generation::{Channel, Origin};
+use crate::domain::ids::{AgentId, NameError, OrganizationId, RequestId, Slug};
+use crate::domain::money::Credits;
+use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
+use crate::proto;
+
+use super::access::Caller;
+
+/// The organization that pays: the key's. An operator has none.
+pub(super) fn payer(caller: &Caller) -> Result<OrganizationId, Failure> {
+    match caller {
+        Caller::Organization { id, .. } => Ok(id.clone()),
+        Caller::Operator => Err(Failure::permission_denied()),
+    }
+}
+
+/// The organization a Billing or Organization call is about (`api.md`). A key that names another
+/// one is told the same whether that one exists or not.
+pub(super) fn subject(caller: &Caller, organization_id: &str) -> Result<OrganizationId, Failure> {
+    match caller {
+        Caller::Organization { id, .. }
+            if organization_id.is_empty() || organization_id == id.as_str() =>
+        {
+            Ok(id.clone())
+        }
+        Caller::Organization { .. } => Err(Failure::permission_denied()),
+        Caller::Operator => name("organization_id", organization_id, OrganizationId::parse),
+    }
+}
+
+/// A name, by the rules of its kind.
+pub(super) fn name<T>(
+    field: &str,
+    text: &str,
+    parse: fn(&str) -> Result<T, NameError>,
+) -> Result<T, Failure> {
+    parse(text).map_err(|error| Failure::invalid(field, error.to_string()))
+}
+
+pub(super) fn agent_id(text: &str) -> Result<AgentId, Failure> {
+    name("agent_id", text, AgentId::parse)
+}
+
+pub(super) fn slug(field: &str, text: &str) -> Result<Slug, Failure> {
+    name(field, text, Slug::parse)
+}
+
+/// The caller's id, or a fresh one.
+pub(super) fn request_id(text: &str) -> Result<RequestId, Failure> {
+    if text.is_empty() {
+        let made = uuid::Uuid::now_v7().to_string();
+        name("request_id", &made, RequestId::parse)
+    } else {
+        name("request_id", text, RequestId::parse)
+    }
+}
+
+/// A text of at most `max` characters.
+pub(super) fn text(field: &str, text: String, max: usize) -> Result<String, Failure> {
+    if text.chars().count() > max {
+        return Err(Failure::invalid(
+            field,
+            format!("must have at most {max} characters"),
+        ));
+    }
+    Ok(text)
+}
+
+/// A display name: 1 to 200 characters.
+pub(super) fn display_name(field: &str, value: String) -> Result<String, Failure> {
+    if value.trim().is_empty() {
+        return Err(Failure::invalid(field, "must not be empty"));
+    }
+    text(field, value, 200)
+}
+
+/// An amount of credits; empty is none.
+pub(super) fn credits(field: &str, text: &str) -> Result<Option<Credits>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = Credits::parse(text).map(Some);
+    read.map_err(|error| Failure::invalid(field, error.to_string()))
+}
+
+/// A value of a closed set; empty is none.
+pub(super) fn optional<T>(
+    field: &str,
+    text: &str,
+    parse: fn(&str) -> Option<T>,
+    accepted: &str,
+) -> Result<Option<T>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = parse(text).map(Some);
+    read.ok_or_else(|| Failure::invalid(field, format!("must be {accepted}")))
+}
+
+pub(super) fn aspect_ratio(field: &str, text: &str) -> Result<Option<AspectRatio>, Failure> {
+    optional(field, text, AspectRatio::parse, "a ratio such as \"16:9\"")
+}
+
+pub(super) fn resolution(field: &str, text: &str) -> Result<Option<Resolution>, Failure> {
+    let accepted = "one of \"512\", \"768\", \"1K\", \"1.5K\", \"2K\", \"4K\"";
+    optional(field, text, Resolution::parse, accepted)
+}
+
+pub(super) fn quality(text: &str) -> Result<Option<Quality>, Failure> {
+    let accepted = "one of \"auto\", \"low\", \"medium\", \"high\", \"xhigh\", \"max\"";
+    optional("quality", text, Quality::parse, accepted)
+}
+
+pub(super) fn output_format(text: &str) -> Result<Option<OutputFormat>, Failure> {
+    let accepted = "one of \"png\", \"jpeg\", \"webp\"";
+    optional("output_format", text, OutputFormat::parse, accepted)
+}
+
+pub(super) fn background(text: &str) -> Result<Option<Background>, Failure> {
+    let accepted = "one of \"auto\", \"opaque\", \"transparent\"";
+    optional("background", text, Background::parse, accepted)
+}
+
+/// A number that must not be negative.
+pub(super) fn amount(field: &str, value: i32) -> Result<u32, Failure> {
+    u32::try_from(value).map_err(|_| Failure::invalid(field, "must not be negative"))
+}
+
+/// A known value of an enum; an unknown number is an error, not a guess.
+pub(super) fn known<T: TryFrom<i32>>(field: &str, value: i32) -> Result<T, Failure> {
+    T::try_from(value).map_err(|_| Failure::invalid(field, format!("has no value {value}")))
+}
+
+pub(super) fn channel(value: i32) -> Result<Channel, Failure> {
+    Ok(match known("channel", value)? {
+        proto::Channel::Unspecified => Channel::Unspecified,
+        proto::Channel::Hub => Channel::Hub,
+        proto::Channel::PublicChat => Channel::PublicChat,
+        proto::Channel::Widget => Channel::Widget,
+        proto::Channel::Whatsapp => Channel::Whatsapp,
+        proto::Channel::Telegram => Channel::Telegram,
+        proto::Channel::Api => Channel::Api,
+    })
+}
+
+pub(super) fn origin(value: i32) -> Result<Origin, Failure> {
+    Ok(match known("origin", value)? {
+        proto::Origin::Unspecified | proto::Origin::Live => Origin::Live,
+        proto::Origin::Test => Origin::Test,
+    })
+}
+
+/// A page: its size, and how many items come before it.
+pub(super) fn page(size: i32, token: &str) -> Result<(usize, usize), Failure> {
+    let size = match usize::try_from(size) {
+        Ok(0) => 50,
+        Ok(size) => size.min(1000),
+        Err(_) => return Err(Failure::invalid("page_size", "must not be negative")),
+    };
+    let skipped = match token.strip_prefix("after-") {
+        None if token.is_empty() => Some(0),
+        None => None,
+        Some(number) => number.parse().ok(),
+    };
+    let what = "is not one that an earlier answer gave";
+    let skipped = skipped.ok_or_else(|| Failure::invalid("page_token", what))?;
+    Ok((size, skipped))
+}
+
+/// The token of the page that begins after `shown` of `total` items.
+pub(super) fn next_page_token(shown: usize, total: usize) -> String {
+    if shown < total {
+        format!("after-{shown}")
+    } else {
+        String::new()
+    }
+}

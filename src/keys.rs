@@ -1,0 +1,232 @@
+//! Keys: how they look, how they are made, how they are recognized. A key is shown once; only a
+//! keyed hash of it is kept, so that a stolen database opens nothing.
+//!
+//! `sq_live_<8 id>_<43 random><6 check>`: the fixed beginning lets leak scanners find it, the id
+//! finds its row, the check (CRC-32) turns a typing mistake away before the database is asked.
+//! 43 characters of base 62 carry 256 bits, so a slow hash would protect nothing.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::domain::ids::OrganizationId;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const START: &str = "sq_live_";
+const ID_CHARS: usize = 8;
+const SECRET_CHARS: usize = 43;
+const CHECK_CHARS: usize = 6;
+
+/// What keys are made and checked with.
+pub struct Keyring {
+    pepper: [u8; 32],
+    operator: Option<[u8; 32]>,
+}
+
+/// A fresh key.
+#[derive(Debug)]
+pub struct Minted {
+    /// The public beginning, unique: `sq_live_` and the id.
+    pub prefix: String,
+    /// The whole key; shown once.
+    pub secret: SecretString,
+    /// What is kept of it.
+    pub mac: [u8; 32],
+}
+
+/// A key as somebody sent it, well formed but not yet known to be good.
+#[derive(Debug)]
+pub struct Presented {
+    /// By which its row is found.
+    pub prefix: String,
+    mac: [u8; 32],
+}
+
+/// The machine gives no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gives no random bytes")]
+pub struct NoRandomness;
+
+// === impl Keyring ===
+
+impl Keyring {
+    /// A keyring. `pepper` is secret and must stay the same for the keys made with it.
+    pub fn new(pepper: [u8; 32], operator_key: Option<&SecretString>) -> Self {
+        let mut keyring = Self {
+            pepper,
+            operator: None,
+        };
+        keyring.operator = operator_key.map(|key| keyring.mac("operator", key.expose_secret()));
+        keyring
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn mint(&self) -> Result<Minted, NoRandomness> {
+        let prefix = format!("{START}{}", random_text(ID_CHARS)?);
+        let body = format!("{prefix}_{}", random_text(SECRET_CHARS)?);
+        let secret = format!("{body}{}", check(&body));
+        Ok(Minted {
+            prefix,
+            mac: self.mac("api-key", &secret),
+            secret: SecretString::from(secret),
+        })
+    }
+
+    /// Reads a key that somebody sent; `None` if it cannot be one.
+    pub fn read(&self, text: &str) -> Option<Presented> {
+        let length = START.len() + ID_CHARS + 1 + SECRET_CHARS + CHECK_CHARS;
+        if text.len() != length || !text.is_ascii() || !text.starts_with(START) {
+            return None;
+        }
+        let (body, checked) = text.split_at(length - CHECK_CHARS);
+        let prefix = &text[..START.len() + ID_CHARS];
+        (check(body) == checked).then(|| Presented {
+            prefix: prefix.to_owned(),
+            mac: self.mac("api-key", text),
+        })
+    }
+
+    /// Whether this is the operator's key.
+    pub fn is_operator(&self, text: &str) -> bool {
+        let sent = self.mac("operator", text);
+        self.operator
+            .is_some_and(|known| bool::from(known.ct_eq(&sent)))
+    }
+
+    /// A name for an organization that upstream may know: the same for all its calls, and nobody
+    /// can tell the organization from it.
+    pub fn tag(&self, organization: &OrganizationId) -> String {
+        let mac = self.mac("organization-tag", organization.as_str());
+        mac.iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    fn mac(&self, purpose: &str, text: &str) -> [u8; 32] {
+        // An HMAC takes keys of any length, so this cannot fail.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.pepper) else {
+            return [0; 32];
+        };
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
+// === impl Presented ===
+
+impl Presented {
+    /// Whether it is the key whose hash was kept; takes the same time whatever the answer.
+    pub fn matches(&self, kept: &[u8; 32]) -> bool {
+        self.mac.ct_eq(kept).into()
+    }
+}
+
+fn random_text(length: usize) -> Result<String, NoRandomness> {
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0u8; 64];
+    while text.len() < length {
+        getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+        // 248 = 4 × 62: what is above would make the first characters more likely.
+        let fair = bytes.iter().filter(|byte| **byte < 248);
+        let characters = fair.map(|byte| char::from(ALPHABET[usize::from(byte % 62)]));
+        text.extend(characters.take(length - text.len()));
+    }
+    Ok(text)
+}
+
+fn check(body: &str) -> String {
+    let mut value = crc32fast::hash(body.as_bytes());
+    let mut text = [b'0'; CHECK_CHARS];
+    for place in text.iter_mut().rev() {
+        *place = ALPHABET[usize::try_from(value % 62).unwrap_or(0)];
+        value /= 62;
+    }
+    text.iter().map(|byte| char::from(*byte)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring() -> Keyring {
+        let operator = SecretString::from("operator-key-of-at-least-32-characters");
+        Keyring::new([7; 32], Some(&operator))
+    }
+
+    #[test]
+    fn a_fresh_key_is_recognized_by_its_hash_alone() {
+        let keyring = keyring();
+        let minted = keyring.mint().expect("random");
+        let presented = keyring
+            .read(minted.secret.expose_secret())
+            .expect("well formed");
+        assert_eq!(presented.prefix, minted.prefix);
+        assert!(presented.matches(&minted.mac));
+        let other = keyring.mint().expect("random");
+        assert!(!presented.matches(&other.mac));
+    }
+
+    #[test]
+    fn a_key_hashed_with_another_pepper_does_not_open() {
+        let minted = keyring().mint().expect("random");
+        let other = Keyring::new([8; 32], None);
+        let presented = other
+            .read(minted.secret.expose_secret())
+            .expect("well formed");
+        assert!(!presented.matches(&minted.mac));
+    }
+
+    #[test]
+    fn any_changed_character_is_seen_before_the_database_is_asked() {
+        let keyring = keyring();
+        let minted = keyring.mint().expect("random");
+        let key = minted.secret.expose_secret();
+        for position in 0..key.len() {
+            let mut typo = key.as_bytes().to_vec();
+            typo[position] = if typo[position] == b'x' { b'y' } else { b'x' };
+            let typo = String::from_utf8(typo).expect("ASCII");
+            assert!(keyring.read(&typo).is_none(), "position {position}");
+        }
+        for text in [
+            "",
+            "sq_live_",
+            "Bearer x",
+            &key[1..],
+            &format!("{key}0"),
+            "sq_live_é",
+        ] {
+            assert!(keyring.read(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_operator_is_known_by_the_configured_key_only() {
+        let keyring = keyring();
+        assert!(keyring.is_operator("operator-key-of-at-least-32-characters"));
+        assert!(!keyring.is_operator("operator-key-of-at-least-32-character"));
+        assert!(!Keyring::new([7; 32], None).is_operator(""));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_by_debug() {
+        let minted = keyring().mint().expect("random");
+        let shown = format!("{minted:?} {:?}", keyring());
+        assert!(!shown.contains(minted.secret.expose_secret()));
+        assert!(!shown.contains("[7, 7"));
+    }
+}

@@ -1,0 +1,357 @@
+//! What the gateway counts, for Prometheus. One value owns its registry, so that two gateways in
+//! one process (tests, the demo) never mix. Labels come from closed sets only: nothing a caller
+//! types can make a series.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::failure::Reason;
+use crate::domain::generation::CostSource;
+use crate::domain::money::Credits;
+use crate::ports::DrawCause;
+
+/// What [`Metrics::encode`] writes: the media type of OpenMetrics text, version 1.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The label of what went well.
+const OK: &str = "OK";
+
+/// Seconds that the gateway itself may add to a call: durable writes and disk, 0.1 ms to 1 s.
+const OWN_SECONDS: [f64; 13] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
+/// Seconds that drawing takes: 0.1 s for refusals to 10 minutes for the slowest models.
+const UPSTREAM_SECONDS: [f64; 13] = [
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
+/// A set of labels: names and values known when the program is compiled.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<Labels<2>, Counter>,
+    in_flight: Gauge,
+    own: Histogram,
+    upstream: Histogram,
+    images: Counter,
+    image_bytes: Counter,
+    credits: CreditsCharged,
+    upstream_calls: Family<Labels<1>, Counter>,
+    open_holds: Gauge<u64, AtomicU64>,
+    costs_unknown: Family<Labels<1>, Counter>,
+}
+
+/// A generation that is running: counted as in flight until this is dropped.
+#[must_use = "the generation counts as in flight only while this lives"]
+#[derive(Debug)]
+pub struct InFlight {
+    metrics: Arc<Metrics>,
+}
+
+/// Credits as an exact integer inside and a decimal number outside.
+#[derive(Clone, Debug, Default)]
+struct CreditsCharged {
+    hundredths: Arc<AtomicU64>,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Counters at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("image_gateway"),
+            calls: Family::default(),
+            in_flight: Gauge::default(),
+            own: Histogram::new(OWN_SECONDS),
+            upstream: Histogram::new(UPSTREAM_SECONDS),
+            images: Counter::default(),
+            image_bytes: Counter::default(),
+            credits: CreditsCharged::default(),
+            upstream_calls: Family::default(),
+            open_holds: Gauge::default(),
+            costs_unknown: Family::default(),
+        };
+        metrics.register_calls();
+        metrics.register_results();
+        metrics
+    }
+
+    /// A call was answered: `reason` is why it failed, or nothing if it did not. `rpc` is the
+    /// method's name in the contract.
+    pub fn call_finished(&self, rpc: &'static str, reason: Option<Reason>) {
+        let reason = reason.map_or(OK, Reason::as_str);
+        self.calls
+            .get_or_create(&[("rpc", rpc), ("reason", reason)])
+            .inc();
+    }
+
+    /// A generation runs for as long as the answer of this is kept.
+    pub fn generation_started(self: &Arc<Self>) -> InFlight {
+        self.in_flight.inc();
+        InFlight {
+            metrics: Arc::clone(self),
+        }
+    }
+
+    /// A generation ended: `own` is what the gateway added, `upstream` what drawing took.
+    pub fn generation_finished(&self, own: Duration, upstream: Duration) {
+        self.own.observe(own.as_secs_f64());
+        self.upstream.observe(upstream.as_secs_f64());
+    }
+
+    /// Images were charged.
+    pub fn images_settled(&self, images: u32, bytes: u64, credits: Credits) {
+        self.images.inc_by(u64::from(images));
+        self.image_bytes.inc_by(bytes);
+        self.credits.add(credits);
+    }
+
+    /// A call to OpenRouter ended: `outcome` is why it brought no picture, or nothing if it did.
+    pub fn upstream_call(&self, outcome: Option<DrawCause>) {
+        self.upstream_calls
+            .get_or_create(&[("outcome", outcome.map_or(OK, cause_label))])
+            .inc();
+    }
+
+    /// How many holds are open in the books.
+    pub fn set_open_holds(&self, holds: u64) {
+        self.open_holds.set(holds);
+    }
+
+    /// An answer did not say what it cost, and the charge rests on `source` instead.
+    pub fn cost_unknown(&self, source: CostSource) {
+        self.costs_unknown
+            .get_or_create(&[("source", source.as_str())])
+            .inc();
+    }
+
+    /// All of it as OpenMetrics text; see [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut page = String::new();
+        match text::encode(&mut page, &self.registry) {
+            Ok(()) => page,
+            // Writing to a string fails only if a metric refuses to be written, and a page that
+            // is cut in the middle would be read as counters that went away.
+            Err(fmt::Error) => String::from("# EOF\n"),
+        }
+    }
+
+    fn register_calls(&mut self) {
+        self.registry.register(
+            "calls",
+            "Calls answered, by method and by ErrorReason (OK if none)",
+            self.calls.clone(),
+        );
+        self.registry.register(
+            "generations_in_flight",
+            "Generations running now",
+            self.in_flight.clone(),
+        );
+        self.registry.register_with_unit(
+            "own",
+            "What the gateway adds to a generation: its whole time minus the upstream's",
+            Unit::Seconds,
+            self.own.clone(),
+        );
+        self.registry.register_with_unit(
+            "upstream",
+            "From the request to OpenRouter to the last byte of its answer",
+            Unit::Seconds,
+            self.upstream.clone(),
+        );
+        self.registry.register(
+            "upstream_calls",
+            "Calls to OpenRouter, by outcome (OK if a picture came)",
+            self.upstream_calls.clone(),
+        );
+    }
+
+    fn register_results(&mut self) {
+        self.registry
+            .register("images", "Images charged", self.images.clone());
+        self.registry.register_with_unit(
+            "image",
+            "Bytes of the images charged",
+            Unit::Bytes,
+            self.image_bytes.clone(),
+        );
+        self.registry.register(
+            "credits_charged",
+            "Credits charged; one credit is 0.0005 USD",
+            self.credits.clone(),
+        );
+        self.registry.register(
+            "open_holds",
+            "Holds that are neither settled nor voided",
+            self.open_holds.clone(),
+        );
+        self.registry.register(
+            "cost_unknown",
+            "Charges whose cost the answer did not say, by where it was taken from instead",
+            self.costs_unknown.clone(),
+        );
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("in_flight", &self.in_flight.get())
+            .field("open_holds", &self.open_holds.get())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl InFlight ===
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+    }
+}
+
+// === impl CreditsCharged ===
+
+impl CreditsCharged {
+    /// A negative amount is no charge, and a counter never goes down.
+    fn add(&self, credits: Credits) {
+        let hundredths = u64::try_from(credits.hundredths()).unwrap_or(0);
+        self.hundredths.fetch_add(hundredths, Ordering::Relaxed);
+    }
+
+    /// The nearest number that the text format's reader, a float, can hold. Read from the decimal
+    /// text, because money is not divided as a float here.
+    fn total(&self) -> f64 {
+        let hundredths = self.hundredths.load(Ordering::Relaxed);
+        let credits = Credits::from_hundredths(i64::try_from(hundredths).unwrap_or(i64::MAX));
+        credits.to_string().parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl EncodeMetric for CreditsCharged {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
+        ConstCounter::new(self.total()).encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+const fn cause_label(cause: DrawCause) -> &'static str {
+    match cause {
+        DrawCause::InvalidRequest => "invalid_request",
+        DrawCause::PromptRejected => "prompt_rejected",
+        DrawCause::OutputRejected => "output_rejected",
+        DrawCause::ModelUnavailable => "model_unavailable",
+        DrawCause::ReferenceInvalid => "reference_invalid",
+        DrawCause::ReferenceTooLarge => "reference_too_large",
+        DrawCause::RateLimited => "rate_limited",
+        DrawCause::Timeout => "timeout",
+        DrawCause::Unavailable => "unavailable",
+        DrawCause::OursToMend => "ours_to_mend",
+        DrawCause::NoImage => "no_image",
+        DrawCause::ImageInvalid => "image_invalid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails with the whole page, so that a missing line is seen beside those that are there.
+    fn check(metrics: &Metrics, line: &str) {
+        let page = metrics.encode();
+        assert!(page.lines().any(|it| it == line), "{line} is not in\n{page}");
+    }
+
+    #[test]
+    fn calls_are_counted_by_method_and_reason() {
+        let metrics = Metrics::new();
+        metrics.call_finished("GenerateImage", None);
+        metrics.call_finished("GenerateImage", None);
+        metrics.call_finished("GenerateImage", Some(Reason::InsufficientCredits));
+        check(
+            &metrics,
+            r#"image_gateway_calls_total{rpc="GenerateImage",reason="OK"} 2"#,
+        );
+        check(
+            &metrics,
+            r#"image_gateway_calls_total{rpc="GenerateImage",reason="INSUFFICIENT_CREDITS"} 1"#,
+        );
+    }
+
+    #[test]
+    fn a_generation_is_in_flight_until_its_guard_is_dropped() {
+        let metrics = Arc::new(Metrics::new());
+        let first = metrics.generation_started();
+        let second = metrics.generation_started();
+        check(&metrics, "image_gateway_generations_in_flight 2");
+        drop(first);
+        check(&metrics, "image_gateway_generations_in_flight 1");
+        drop(second);
+        check(&metrics, "image_gateway_generations_in_flight 0");
+    }
+
+    #[test]
+    fn own_and_upstream_time_fall_into_buckets_of_their_own_scale() {
+        let metrics = Metrics::new();
+        metrics.generation_finished(Duration::from_micros(700), Duration::from_secs(12));
+        check(&metrics, r#"image_gateway_own_seconds_bucket{le="0.0005"} 0"#);
+        check(&metrics, r#"image_gateway_own_seconds_bucket{le="0.001"} 1"#);
+        check(&metrics, r#"image_gateway_upstream_seconds_bucket{le="10.0"} 0"#);
+        check(&metrics, r#"image_gateway_upstream_seconds_bucket{le="20.0"} 1"#);
+        check(&metrics, "image_gateway_upstream_seconds_count 1");
+    }
+
+    #[test]
+    fn credits_add_up_without_losing_a_hundredth() {
+        let metrics = Metrics::new();
+        for _ in 0..1000 {
+            metrics.images_settled(1, 1_500_000, Credits::from_hundredths(13_541));
+        }
+        check(&metrics, "image_gateway_credits_charged_total 135410.0");
+        check(&metrics, "image_gateway_images_total 1000");
+        check(&metrics, "image_gateway_image_bytes_total 1500000000");
+        metrics.images_settled(1, 1, Credits::from_hundredths(1));
+        check(&metrics, "image_gateway_credits_charged_total 135410.01");
+    }
+
+    #[test]
+    fn upstream_outcomes_holds_and_unknown_costs_are_shown() {
+        let metrics = Metrics::new();
+        metrics.upstream_call(None);
+        metrics.upstream_call(Some(DrawCause::RateLimited));
+        metrics.set_open_holds(7);
+        metrics.cost_unknown(CostSource::Lookup);
+        for line in [
+            r#"image_gateway_upstream_calls_total{outcome="OK"} 1"#,
+            r#"image_gateway_upstream_calls_total{outcome="rate_limited"} 1"#,
+            "image_gateway_open_holds 7",
+            r#"image_gateway_cost_unknown_total{source="lookup"} 1"#,
+            "# EOF",
+        ] {
+            check(&metrics, line);
+        }
+    }
+}

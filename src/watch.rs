@@ -1,0 +1,309 @@
+//! What one caller sees of a generation: the same sequence of events whether it runs now, or ran
+//! long ago. Each event is made when the caller is ready for it, so nothing queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::domain::books::Stage;
+use crate::domain::failure::{Failure, Reason};
+use crate::domain::generation::{Generation, MediaType, StoredImage};
+use crate::domain::money::Credits;
+use crate::live::{Accepted, End, Live, Progress};
+use crate::ports::{Gallery, GalleryError, ImageSource};
+
+/// The longest silence before a sign of life (`api.md`, GenerationEvent).
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The largest piece of a picture in one event (`api.md`, GenerationEvent).
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Something a caller is told.
+#[derive(Debug)]
+pub enum Event {
+    /// The call is taken.
+    Accepted {
+        /// What is known from the start.
+        accepted: Box<Accepted>,
+        /// What is available after the hold.
+        available: Option<Credits>,
+    },
+    /// The answer of an earlier call begins.
+    Replayed(Arc<Generation>),
+    /// Still at it.
+    Progress {
+        /// Where its money stands.
+        stage: Stage,
+        /// Since it was accepted.
+        elapsed: Duration,
+    },
+    /// A picture begins.
+    ImageStarted {
+        /// Which.
+        index: u32,
+        /// By its first bytes.
+        media_type: MediaType,
+    },
+    /// Bytes of a picture.
+    ImageChunk {
+        /// Which.
+        index: u32,
+        /// At most [`CHUNK_BYTES`].
+        data: Bytes,
+    },
+    /// A picture is complete.
+    ImageFinished(StoredImage),
+    /// Everything is stored and charged.
+    Completed {
+        /// The receipt.
+        generation: Arc<Generation>,
+        /// Whether it repeats an earlier answer.
+        replayed: bool,
+    },
+}
+
+/// A caller's view.
+#[derive(Debug)]
+pub enum Watch {
+    /// Of a generation that runs.
+    Running(Running),
+    /// Of one that is done.
+    Done(Done),
+    /// Nothing more to see.
+    Over,
+}
+
+/// Follows a running generation.
+#[derive(Debug)]
+pub struct Running {
+    live: Arc<Live>,
+    progress: watch::Receiver<Progress>,
+    greeted: bool,
+    seen: Vec<Seen>,
+}
+
+/// Tells a finished generation again.
+#[derive(Debug)]
+pub struct Done {
+    generation: Arc<Generation>,
+    gallery: Arc<dyn Gallery>,
+    greeted: bool,
+    next_image: usize,
+    open: Option<(Arc<dyn ImageSource>, u64)>,
+}
+
+/// How much of a picture the caller has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    started: bool,
+    bytes: u64,
+    finished: bool,
+}
+
+/// What to do next, decided while looking at the progress and done after looking away.
+enum Next {
+    Tell(Event),
+    Read(u32, Arc<dyn ImageSource>, u64, usize),
+    End(End),
+    Wait(Stage),
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Follows a generation from its beginning.
+    pub fn running(live: Arc<Live>) -> Self {
+        Self::Running(Running {
+            progress: live.subscribe(),
+            live,
+            greeted: false,
+            seen: Vec::new(),
+        })
+    }
+
+    /// Tells a finished generation again.
+    pub fn done(generation: Generation, gallery: Arc<dyn Gallery>) -> Self {
+        Self::Done(Done {
+            generation: Arc::new(generation),
+            gallery,
+            greeted: false,
+            next_image: 0,
+            open: None,
+        })
+    }
+
+    /// The next event; `None` after the last. After a failure there is nothing more.
+    pub async fn next(&mut self) -> Option<Result<Event, Failure>> {
+        let event = match self {
+            Self::Running(running) => running.next().await,
+            Self::Done(done) => done.next().await,
+            Self::Over => return None,
+        };
+        if matches!(event, Err(_) | Ok(Event::Completed { .. })) {
+            *self = Self::Over;
+        }
+        Some(event)
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn next(&mut self) -> Result<Event, Failure> {
+        loop {
+            match self.look() {
+                Next::Tell(event) => return Ok(event),
+                Next::End(End::Failed(failure)) => return Err(Failure::clone(&failure)),
+                Next::End(End::Settled(generation)) => {
+                    return Ok(Event::Completed {
+                        generation,
+                        replayed: false,
+                    });
+                }
+                Next::Read(index, source, offset, length) => {
+                    let data = source.read(offset, length).await.map_err(unreadable)?;
+                    if !data.is_empty() {
+                        return Ok(self.chunk(index, data));
+                    }
+                    // A promised byte is not there: the file was cut under our feet.
+                    return Err(Failure::internal());
+                }
+                Next::Wait(stage) => {
+                    let changed = tokio::time::timeout(SILENCE, self.progress.changed());
+                    match changed.await {
+                        Ok(Ok(())) => {}
+                        // The task has gone without an end: it panicked.
+                        Ok(Err(_)) => return Err(Failure::internal()),
+                        Err(_) => {
+                            let elapsed = self.live.started().elapsed();
+                            return Ok(Event::Progress { stage, elapsed });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What comes next for this caller, by what has arrived and what it has seen.
+    fn look(&mut self) -> Next {
+        let progress = self.progress.borrow_and_update();
+        if !self.greeted {
+            let Some(available) = progress.available else {
+                return match &progress.end {
+                    Some(end) => Next::End(end.clone()),
+                    None => Next::Wait(progress.stage),
+                };
+            };
+            self.greeted = true;
+            return Next::Tell(Event::Accepted {
+                accepted: Box::new(self.live.accepted().clone()),
+                available: Some(available),
+            });
+        }
+        self.seen.resize(progress.images.len(), Seen::default());
+        for ((index, image), seen) in (0..).zip(&progress.images).zip(&mut self.seen) {
+            let (Some(media_type), Some(source)) = (image.media_type, &image.source) else {
+                continue;
+            };
+            if !seen.started {
+                seen.started = true;
+                return Next::Tell(Event::ImageStarted { index, media_type });
+            }
+            if seen.bytes < image.size_bytes {
+                let (offset, newest) = &image.newest;
+                if *offset == seen.bytes && newest.len() <= CHUNK_BYTES {
+                    let data = newest.clone();
+                    seen.bytes = image.size_bytes;
+                    return Next::Tell(Event::ImageChunk { index, data });
+                }
+                let left = image.size_bytes - seen.bytes;
+                let length = usize::try_from(left)
+                    .unwrap_or(CHUNK_BYTES)
+                    .min(CHUNK_BYTES);
+                return Next::Read(index, Arc::clone(source), seen.bytes, length);
+            }
+            if let Some(stored) = image.stored.as_ref().filter(|_| !seen.finished) {
+                seen.finished = true;
+                return Next::Tell(Event::ImageFinished(stored.clone()));
+            }
+        }
+        match &progress.end {
+            Some(end) => Next::End(end.clone()),
+            None => Next::Wait(progress.stage),
+        }
+    }
+
+    fn chunk(&mut self, index: u32, data: Bytes) -> Event {
+        let place = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.seen.get_mut(index));
+        if let Some(seen) = place {
+            seen.bytes += u64::try_from(data.len()).unwrap_or(0);
+        }
+        Event::ImageChunk { index, data }
+    }
+}
+
+// === impl Done ===
+
+impl Done {
+    async fn next(&mut self) -> Result<Event, Failure> {
+        if let Some(failure) = &self.generation.failure {
+            return Err(failure.clone());
+        }
+        if !self.greeted {
+            self.greeted = true;
+            return Ok(Event::Replayed(Arc::clone(&self.generation)));
+        }
+        let Some(image) = self.generation.images.get(self.next_image) else {
+            return Ok(Event::Completed {
+                generation: Arc::clone(&self.generation),
+                replayed: true,
+            });
+        };
+        let image = image.clone();
+        let Some((source, offset)) = &mut self.open else {
+            let source = self.gallery.open(&image.object_name).await;
+            self.open = Some((source.map_err(unreadable)?, 0));
+            return Ok(Event::ImageStarted {
+                index: image.index,
+                media_type: image.media_type,
+            });
+        };
+        if *offset >= image.size_bytes {
+            self.open = None;
+            self.next_image += 1;
+            return Ok(Event::ImageFinished(image));
+        }
+        let data = source
+            .read(*offset, CHUNK_BYTES)
+            .await
+            .map_err(unreadable)?;
+        if data.is_empty() {
+            return Err(unreadable(GalleryError::Gone));
+        }
+        *offset += u64::try_from(data.len()).unwrap_or(0);
+        Ok(Event::ImageChunk {
+            index: image.index,
+            data,
+        })
+    }
+}
+
+fn unreadable(error: GalleryError) -> Failure {
+    match error {
+        GalleryError::Gone => Failure::new(
+            Reason::ResultExpired,
+            "The images of this generation are no longer kept; its charge still stands.",
+        ),
+        GalleryError::NotAnImage(_) | GalleryError::Full | GalleryError::Broken(_) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a kept image cannot be read"
+            );
+            Failure::internal()
+        }
+    }
+}

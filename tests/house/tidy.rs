@@ -1,0 +1,163 @@
+//! The walls between the rooms, and other rules that a compiler does not keep.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room, and the words its files must not contain: the rooms and crates it must not know.
+const WALLS: &[(&str, &[&str])] = &[
+    (
+        "domain",
+        &[
+            "async fn", "tokio", "tonic", "prost", "reqwest", "rusqlite", "crate::ports", "crate::grpc",
+            "crate::store", "crate::openrouter", "crate::generate", "crate::live", "crate::watch", "std::fs",
+        ],
+    ),
+    (
+        "ports",
+        &[
+            "tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter",
+            "crate::generate", "crate::live", "crate::watch",
+        ],
+    ),
+    (
+        "generate",
+        &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter"],
+    ),
+    ("live", &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"]),
+    ("watch", &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"]),
+    ("store", &["tonic", "prost", "reqwest", "axum", "crate::grpc", "crate::generate", "crate::openrouter", "crate::mock"]),
+    ("openrouter", &["tonic", "prost", "rusqlite", "crate::grpc", "crate::generate", "crate::store", "crate::mock"]),
+    ("grpc", &["reqwest", "rusqlite", "crate::store", "crate::openrouter", "crate::mock", "crate::app"]),
+    (
+        "mock",
+        &["tonic", "rusqlite", "crate::domain", "crate::ports", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"],
+    ),
+];
+
+/// Files must be readable at one sitting.
+const LINES_MAX: usize = 400;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("a text")
+}
+
+/// The code of a file: no comments, so that words may be talked about, and no tests, which may
+/// stand on both sides of a wall.
+fn code(text: &str) -> String {
+    let production = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = production.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn no_room_knows_what_is_behind_its_walls() {
+    let source = root().join("src");
+    let mut breaches = Vec::new();
+    for path in rust_files(&source) {
+        let place = path.strip_prefix(&source).expect("below src").to_owned();
+        let first = place.components().next().expect("a name").as_os_str();
+        let room = first.to_string_lossy().trim_end_matches(".rs").to_owned();
+        let is_test = place.ends_with("tests.rs") || place.components().any(|part| part.as_os_str() == "tests");
+        let Some((_, forbidden)) = WALLS.iter().find(|(name, _)| *name == room).filter(|_| !is_test) else {
+            continue;
+        };
+        let text = code(&read(&path));
+        for word in forbidden.iter().filter(|word| text.contains(**word)) {
+            breaches.push(format!("{} mentions {word}", place.display()));
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn every_file_can_be_read_at_one_sitting() {
+    let mut long = Vec::new();
+    for folder in ["src", "tests", "benches"] {
+        for path in rust_files(&root().join(folder)) {
+            let lines = read(&path).lines().count();
+            if lines > LINES_MAX {
+                long.push(format!("{} has {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    let mut silent = Vec::new();
+    for path in rust_files(&root().join("src")) {
+        let tests = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+        if !tests && !read(&path).starts_with("//!") {
+            silent.push(path);
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("unimplemented", "!(")];
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "benches"] {
+        for path in rust_files(&root().join(folder)) {
+            let text = read(&path);
+            if marks.iter().any(|mark| text.contains(mark)) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_map_names_every_room() {
+    let map = read(&root().join("ARCHITECTURE.md"));
+    let library = read(&root().join("src/lib.rs"));
+    let rooms = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<_> = rooms.filter(|room| !map.contains(&format!("`{room}`"))).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
+}
+
+#[test]
+fn every_direct_dependency_has_its_reason() {
+    let map = read(&root().join("ARCHITECTURE.md"));
+    let manifest = read(&root().join("Cargo.toml"));
+    let mut inside = false;
+    let mut missing = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]");
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| inside && !line.starts_with('#')) {
+            if !map.contains(&format!("`{name}`")) {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md gives no reason for {missing:?}");
+}
+
+#[test]
+fn the_readme_lists_every_reason_and_every_setting() {
+    let readme = read(&root().join("README.md"));
+    let reasons = image_gateway::domain::failure::Reason::ALL.iter();
+    let missing: Vec<_> = reasons.map(|reason| format!("`{reason}`")).filter(|word| !readme.contains(word)).collect();
+    assert!(missing.is_empty(), "README.md does not explain {missing:?}");
+}
