@@ -6,6 +6,8 @@ pub mod grpc;
 pub mod keys;
 pub mod live;
 pub mod metrics;
+/// A stand-in for OpenRouter that tests, workshops and benchmarks run against.
+pub mod mock;
 pub mod ports;
 pub mod watch;
 

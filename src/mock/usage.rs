@@ -1,0 +1,111 @@
+//! The `usage` object, with every amount as exact decimal text.
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::price::Charge;
+use super::script::{Script, UsageScript};
+
+/// The usage object and what is billed with it.
+#[derive(Debug)]
+pub(crate) struct Stated {
+    /// Absent if the script leaves usage out.
+    pub(crate) usage: Option<Box<RawValue>>,
+    /// USD that go on the bill.
+    pub(crate) cost: Decimal,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    cost: Box<RawValue>,
+    is_byok: bool,
+    prompt_tokens_details: PromptDetails,
+    cost_details: CostDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CostDetails {
+    upstream_inference_cost: Box<RawValue>,
+    upstream_inference_prompt_cost: Box<RawValue>,
+    upstream_inference_completions_cost: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    image_tokens: u64,
+}
+
+/// A decimal as a JSON number, digit by digit.
+pub(crate) fn exact(amount: Decimal) -> serde_json::Result<Box<RawValue>> {
+    RawValue::from_string(amount.normalize().to_string())
+}
+
+/// States the usage of a call as its script wants it; an error if the script's text is not JSON.
+pub(crate) fn state(charge: &Charge, script: &Script) -> serde_json::Result<Stated> {
+    match &script.usage {
+        None => {
+            let usage = usage(charge, exact(charge.cost())?)?;
+            Ok(Stated {
+                usage: Some(usage),
+                cost: charge.cost(),
+            })
+        }
+        Some(UsageScript::Omit) => Ok(Stated {
+            usage: None,
+            cost: charge.cost(),
+        }),
+        Some(UsageScript::Cost(text)) => {
+            let usage = usage(charge, RawValue::from_string(text.clone())?)?;
+            Ok(Stated {
+                usage: Some(usage),
+                cost: amount(text).unwrap_or_else(|| charge.cost()),
+            })
+        }
+        Some(UsageScript::Raw(json)) => {
+            let cost = json.get("cost").and_then(|cost| amount(&cost.to_string()));
+            let usage = Some(serde_json::value::to_raw_value(json)?);
+            Ok(Stated {
+                usage,
+                cost: cost.unwrap_or_else(|| charge.cost()),
+            })
+        }
+    }
+}
+
+fn usage(charge: &Charge, cost: Box<RawValue>) -> serde_json::Result<Box<RawValue>> {
+    let completion_tokens = charge.completion_tokens();
+    serde_json::value::to_raw_value(&Usage {
+        prompt_tokens: charge.prompt_tokens,
+        completion_tokens,
+        total_tokens: charge.prompt_tokens + completion_tokens,
+        cost,
+        is_byok: false,
+        prompt_tokens_details: PromptDetails { cached_tokens: 0 },
+        cost_details: CostDetails {
+            upstream_inference_cost: exact(charge.cost())?,
+            upstream_inference_prompt_cost: exact(charge.prompt_cost)?,
+            upstream_inference_completions_cost: exact(charge.completion_cost)?,
+        },
+        completion_tokens_details: CompletionDetails {
+            reasoning_tokens: 0,
+            image_tokens: charge.image_tokens,
+        },
+    })
+}
+
+fn amount(text: &str) -> Option<Decimal> {
+    text.parse()
+        .ok()
+        .or_else(|| Decimal::from_scientific(text).ok())
+}
