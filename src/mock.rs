@@ -51,7 +51,6 @@ use ledger::Ledger;
 use line::{Line, Lines};
 use pace::Pacer;
 use record::Recorder;
-use render::Easel;
 
 pub use ledger::BillEntry;
 pub use record::RecordedRequest;
@@ -106,7 +105,6 @@ impl Mock {
                 latency_ms: options.latency_ms,
                 drip: options.drip,
             },
-            easel: Easel::default(),
             size_bytes: options.size_bytes,
         });
         let service = routes(Arc::clone(&stage)).into_make_service_with_connect_info::<Line>();

@@ -26,6 +26,20 @@ pub(crate) struct Answer {
     pub(crate) delivery: Option<Delivery>,
 }
 
+/// Why a call is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// OpenRouter's plain error shape: `error.code` and `error.message`.
+    #[error("{status}: {message}")]
+    Plain { status: u16, message: String },
+    /// A slug that no model has, in the shape that chat gives it.
+    #[error("{0} is not a valid model ID")]
+    NoSuchModel(String),
+    /// The recorded answer to a call without a key.
+    #[error("the key is missing")]
+    NoKey,
+}
+
 /// Recorded answers by name.
 #[derive(Debug)]
 pub(crate) struct Samples {
@@ -54,8 +68,8 @@ impl Answer {
         Self::of(status_of(status), JSON, body.to_string().into())
     }
 
-    /// OpenRouter's second error shape, without `code`, for a slug that no model has.
-    pub(crate) fn no_such_model(slug: &str) -> Self {
+    /// OpenRouter's second error shape, which has no `code`.
+    fn no_such_model(slug: &str) -> Self {
         let body = json!({ "error": {
             "message": format!("{slug} is not a valid model ID"),
             "error_type": "invalid_request",
@@ -109,6 +123,28 @@ impl Answer {
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
                 self.headers.insert(name, value);
             }
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn plain(status: u16, message: impl Into<String>) -> Self {
+        Self::Plain {
+            status,
+            message: message.into(),
+        }
+    }
+
+    /// Something in the mock itself went wrong.
+    pub(crate) fn broken(error: &impl ToString) -> Self {
+        Self::plain(500, error.to_string())
+    }
+
+    pub(crate) fn answer(&self, samples: &Samples) -> Answer {
+        match self {
+            Self::Plain { status, message } => Answer::refusal(*status, message),
+            Self::NoSuchModel(slug) => Answer::no_such_model(slug),
+            Self::NoKey => samples.answer("err-401-missing-key"),
         }
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::answer::{Answer, Samples};
+use super::answer::{Answer, Refusal, Samples};
 use super::catalog::{Catalog, Model};
 use super::draw::Motif;
 use super::ledger::{BillEntry, Delivery, Filed, Ledger, fingerprint};
@@ -45,7 +45,6 @@ pub(crate) struct Stage {
     pub(crate) recorder: Recorder,
     pub(crate) scripts: Scripts,
     pub(crate) pacer: Pacer,
-    pub(crate) easel: Easel,
     pub(crate) size_bytes: Option<usize>,
 }
 
@@ -250,7 +249,7 @@ impl Call {
         model: &Model,
         pixels: Pixels,
         count: usize,
-    ) -> Result<Vec<Bytes>, Answer> {
+    ) -> Result<Vec<Bytes>, Refusal> {
         let size_bytes = self
             .script
             .size_bytes
@@ -264,18 +263,20 @@ impl Call {
                 Some(ImageScript::NotBase64) => NOT_BASE64,
                 Some(ImageScript::Drawn) | None => {
                     let motif = Motif::new(&model.id, &prompt, pixels, variation);
-                    let drawn = self.stage.easel.base64(motif, size_bytes).await;
-                    drawn.map_err(|error| Answer::refusal(500, &error.to_string()))?
+                    let drawn = Easel::shared().base64(motif, size_bytes).await;
+                    drawn.map_err(|error| Refusal::broken(&error))?
                 }
             });
         }
         Ok(pictures)
     }
 
-    /// The refusal of a call without a key.
-    pub(crate) fn key_missing(&self) -> Option<Answer> {
-        let missing = self.key_fingerprint.is_none();
-        missing.then(|| self.stage.samples.answer("err-401-missing-key"))
+    /// Any key will do, but there has to be one.
+    pub(crate) fn check_key(&self) -> Result<(), Refusal> {
+        self.key_fingerprint
+            .as_ref()
+            .map(|_| ())
+            .ok_or(Refusal::NoKey)
     }
 
     /// Sends the answer, or what the script says in its place.

@@ -5,7 +5,7 @@ use axum::http::{Response, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, EVENT_STREAM, JSON};
+use super::answer::{Answer, EVENT_STREAM, JSON, Refusal};
 use super::call::{Call, Ordered, prompt_of, unix_seconds};
 use super::catalog::Model;
 use super::parts::Parts;
@@ -46,15 +46,15 @@ pub(crate) async fn create(call: Call) -> Response<Body> {
     let answer = if call.work_is_replaced() {
         Answer::nothing()
     } else {
-        make(&call).await.unwrap_or_else(|refusal| refusal)
+        make(&call)
+            .await
+            .unwrap_or_else(|refusal| refusal.answer(&call.stage.samples))
     };
     call.respond(answer).await
 }
 
-async fn make(call: &Call) -> Result<Answer, Answer> {
-    if let Some(refusal) = call.key_missing() {
-        return Err(refusal);
-    }
+async fn make(call: &Call) -> Result<Answer, Refusal> {
+    call.check_key()?;
     let wish = read(call)?;
     let asked = usize::from(wish.with_image);
     let images = call
@@ -80,7 +80,7 @@ async fn make(call: &Call) -> Result<Answer, Answer> {
         text_tokens: u64::try_from(text_tokens).unwrap_or_default(),
     });
     let stated = state(&charge, &call.script);
-    let stated = stated.map_err(|error| Answer::refusal(500, &error.to_string()))?;
+    let stated = stated.map_err(|error| Refusal::broken(&error))?;
     let delivery = call.delivery(Ordered {
         model: wish.model,
         images,
@@ -227,32 +227,31 @@ fn usage(stated: &Stated, parts: &mut Parts) {
     }
 }
 
-fn read(call: &Call) -> Result<Wish<'_>, Answer> {
+fn read(call: &Call) -> Result<Wish<'_>, Refusal> {
     let body = &call.body;
     let slug = body.get("model").and_then(Value::as_str);
-    let slug = slug.ok_or_else(|| Answer::refusal(400, "No models provided"))?;
+    let slug = slug.ok_or_else(|| Refusal::plain(400, "No models provided"))?;
     let model = call
         .stage
         .catalog
         .model(slug)
-        .ok_or_else(|| Answer::no_such_model(slug))?;
+        .ok_or_else(|| Refusal::NoSuchModel(slug.to_owned()))?;
     let messages = body
         .get("messages")
         .and_then(Value::as_array)
         .filter(|all| !all.is_empty());
-    let messages = messages.ok_or_else(|| {
-        Answer::refusal(400, "Input required: specify \"prompt\" or \"messages\"")
-    })?;
+    let messages = messages
+        .ok_or_else(|| Refusal::plain(400, "Input required: specify \"prompt\" or \"messages\""))?;
     let (with_image, with_text) = modalities(body, model)?;
     if with_image && body.get("tools").is_some_and(|tools| *tools != json!([])) {
-        return Err(Answer::refusal(
+        return Err(Refusal::plain(
             404,
             "No endpoints found that support tool use",
         ));
     }
     let references = references(messages)?;
     if with_image && prompt_of(body).is_empty() {
-        return Err(Answer::refusal(
+        return Err(Refusal::plain(
             400,
             "Invalid request parameters: the prompt is empty",
         ));
@@ -271,7 +270,7 @@ fn read(call: &Call) -> Result<Wish<'_>, Answer> {
 }
 
 /// Without `modalities` a model that can write only writes.
-fn modalities(body: &Value, model: &Model) -> Result<(bool, bool), Answer> {
+fn modalities(body: &Value, model: &Model) -> Result<(bool, bool), Refusal> {
     let Some(asked) = body.get("modalities").and_then(Value::as_array) else {
         return Ok((!model.makes_text(), model.makes_text()));
     };
@@ -279,9 +278,9 @@ fn modalities(body: &Value, model: &Model) -> Result<(bool, bool), Answer> {
     let offered = |name: &&str| model.outputs.iter().any(|output| output == name);
     if asked.is_empty() || !asked.iter().all(offered) {
         let message = "No endpoints found that support the requested output modalities: ";
-        return Err(Answer::refusal(
+        return Err(Refusal::plain(
             404,
-            &format!("{message}{}", asked.join(", ")),
+            format!("{message}{}", asked.join(", ")),
         ));
     }
     Ok((
@@ -290,7 +289,7 @@ fn modalities(body: &Value, model: &Model) -> Result<(bool, bool), Answer> {
     ))
 }
 
-fn references(messages: &[Value]) -> Result<Vec<&str>, Answer> {
+fn references(messages: &[Value]) -> Result<Vec<&str>, Refusal> {
     let contents = messages
         .iter()
         .filter_map(|message| message.get("content")?.as_array());
@@ -299,7 +298,7 @@ fn references(messages: &[Value]) -> Result<Vec<&str>, Answer> {
         .iter()
         .any(|part| part.get("type").and_then(Value::as_str) == Some("file"))
     {
-        return Err(Answer::refusal(400, "Invalid file type"));
+        return Err(Refusal::plain(400, "Invalid file type"));
     }
     let urls = parts
         .iter()

@@ -5,7 +5,7 @@ use axum::http::{Response, StatusCode};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::answer::{Answer, EVENT_STREAM, JSON};
+use super::answer::{Answer, EVENT_STREAM, JSON, Refusal};
 use super::call::{Call, Ordered, unix_seconds};
 use super::catalog::{ImageApi, Model};
 use super::parts::Parts;
@@ -38,15 +38,15 @@ pub(crate) async fn create(call: Call) -> Response<Body> {
     let answer = if call.work_is_replaced() {
         Answer::nothing()
     } else {
-        make(&call).await.unwrap_or_else(|refusal| refusal)
+        make(&call)
+            .await
+            .unwrap_or_else(|refusal| refusal.answer(&call.stage.samples))
     };
     call.respond(answer).await
 }
 
-async fn make(call: &Call) -> Result<Answer, Answer> {
-    if let Some(refusal) = call.key_missing() {
-        return Err(refusal);
-    }
+async fn make(call: &Call) -> Result<Answer, Refusal> {
+    call.check_key()?;
     let wish = read(call)?;
     let images = call.script.images.unwrap_or(wish.images);
     let references: Vec<u64> = wish.references.iter().map(|url| pixels_of(url)).collect();
@@ -61,7 +61,7 @@ async fn make(call: &Call) -> Result<Answer, Answer> {
         text_tokens: 0,
     });
     let stated = state(&charge, &call.script);
-    let stated = stated.map_err(|error| Answer::refusal(500, &error.to_string()))?;
+    let stated = stated.map_err(|error| Refusal::broken(&error))?;
     let delivery = call.delivery(Ordered {
         model: wish.model,
         images,
@@ -151,7 +151,7 @@ fn media_type(call: &Call, parts: &mut Parts) {
     };
 }
 
-fn read(call: &Call) -> Result<Wish<'_>, Answer> {
+fn read(call: &Call) -> Result<Wish<'_>, Refusal> {
     let body = &call.body;
     let slug = text_of(body, "model").ok_or_else(|| invalid("model: Required"))?;
     let prompt = text_of(body, "prompt").ok_or_else(|| invalid("prompt: Required"))?;
@@ -163,9 +163,9 @@ fn read(call: &Call) -> Result<Wish<'_>, Answer> {
     let model = call.stage.catalog.model(slug);
     let found = model.and_then(|model| Some((model, model.image_api.as_ref()?)));
     let Some((model, api)) = found else {
-        return Err(Answer::refusal(
+        return Err(Refusal::plain(
             404,
-            &format!("No image model found for \"{slug}\""),
+            format!("No image model found for \"{slug}\""),
         ));
     };
     let (pixels, tier) = shape(body, api)?;
@@ -180,7 +180,7 @@ fn read(call: &Call) -> Result<Wish<'_>, Answer> {
     })
 }
 
-fn images(body: &Value, model: &Model, api: &ImageApi) -> Result<usize, Answer> {
+fn images(body: &Value, model: &Model, api: &ImageApi) -> Result<usize, Refusal> {
     let asked = match body.get("n") {
         None | Some(Value::Null) => 1,
         Some(n) => n.as_u64().ok_or_else(|| invalid("n: Expected integer"))?,
@@ -194,12 +194,12 @@ fn images(body: &Value, model: &Model, api: &ImageApi) -> Result<usize, Answer> 
             "{} makes at most {} image(s) per call",
             model.id, api.images_most
         );
-        return Err(Answer::refusal(400, &message));
+        return Err(Refusal::plain(400, message));
     }
     Ok(asked)
 }
 
-fn references<'a>(body: &'a Value, model: &Model, api: &ImageApi) -> Result<Vec<&'a str>, Answer> {
+fn references<'a>(body: &'a Value, model: &Model, api: &ImageApi) -> Result<Vec<&'a str>, Refusal> {
     let Some(list) = body.get("input_references").filter(|list| !list.is_null()) else {
         return Ok(Vec::new());
     };
@@ -209,7 +209,7 @@ fn references<'a>(body: &'a Value, model: &Model, api: &ImageApi) -> Result<Vec<
     if list.len() > REFERENCES_MOST.min(api.references_most) {
         let most = api.references_most.min(REFERENCES_MOST);
         let message = format!("{} takes at most {most} input references", model.id);
-        return Err(Answer::refusal(400, &message));
+        return Err(Refusal::plain(400, message));
     }
     let urls: Option<Vec<&str>> = list
         .iter()
@@ -219,7 +219,7 @@ fn references<'a>(body: &'a Value, model: &Model, api: &ImageApi) -> Result<Vec<
 }
 
 /// Explicit pixels win, but may not contradict a resolution or an aspect ratio.
-fn shape(body: &Value, api: &ImageApi) -> Result<(Pixels, u32), Answer> {
+fn shape(body: &Value, api: &ImageApi) -> Result<(Pixels, u32), Refusal> {
     let aspect_ratio = text_of(body, "aspect_ratio");
     if let Some(asked) = aspect_ratio.filter(|asked| !ASPECT_RATIOS.contains(asked)) {
         let list = ASPECT_RATIOS.join("|");
@@ -252,7 +252,7 @@ fn shape(body: &Value, api: &ImageApi) -> Result<(Pixels, u32), Answer> {
     ))
 }
 
-fn named_tier(name: Option<&str>, field: &str) -> Result<Option<u32>, Answer> {
+fn named_tier(name: Option<&str>, field: &str) -> Result<Option<u32>, Refusal> {
     let Some(name) = name else {
         return Ok(None);
     };
@@ -269,6 +269,6 @@ fn text_of<'a>(body: &'a Value, field: &str) -> Option<&'a str> {
     body.get(field).and_then(Value::as_str)
 }
 
-fn invalid(message: &str) -> Answer {
-    Answer::refusal(400, &format!("Invalid request parameters: {message}"))
+fn invalid(message: &str) -> Refusal {
+    Refusal::plain(400, format!("Invalid request parameters: {message}"))
 }

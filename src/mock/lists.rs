@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use rust_decimal::Decimal;
 
-use super::answer::{Answer, JSON};
+use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::catalog::Model;
 use super::ledger::Filed;
@@ -70,34 +70,29 @@ pub(crate) async fn image_model_endpoints(call: Call) -> Response<Body> {
 
 /// `GET /api/v1/models`: text models unless `output_modalities` says otherwise.
 pub(crate) async fn models(call: Call) -> Response<Body> {
-    let query = parameters(&call.query);
-    let answer = match page(&call, &query) {
-        Ok(page) => Answer::json(&page),
-        Err(refusal) => refusal,
-    };
+    let page = page(&call, &parameters(&call.query));
+    let answer = page.map(|page| Answer::json(&page));
+    let answer = answer.unwrap_or_else(|refusal| refusal.answer(&call.stage.samples));
     call.respond(answer).await
 }
 
 /// `GET /api/v1/key`.
 pub(crate) async fn key(call: Call) -> Response<Body> {
-    let answer = match call.key_missing() {
-        Some(refusal) => refusal,
-        None => key_record(&call).map_or_else(|e| broken(&e), |data| Answer::json(&Data { data })),
-    };
+    let record = call
+        .check_key()
+        .and_then(|()| key_record(&call).map_err(|e| Refusal::broken(&e)));
+    let answer = record.map(|data| Answer::json(&Data { data }));
+    let answer = answer.unwrap_or_else(|refusal| refusal.answer(&call.stage.samples));
     call.respond(answer).await
 }
 
 /// `GET /api/v1/generation`.
 pub(crate) async fn generation(call: Call) -> Response<Body> {
-    let query = parameters(&call.query);
-    let id = query.get("id").map(String::as_str).unwrap_or_default();
-    let answer = match call.key_missing() {
-        Some(refusal) => refusal,
-        None => match call.stage.ledger.look_up(id) {
-            None => call.stage.samples.answer("generation-404-not-yet"),
-            Some(filed) => generation_record(&filed)
-                .map_or_else(|e| broken(&e), |data| Answer::json(&Data { data })),
-        },
+    let record = call.check_key().and_then(|()| filed_record(&call));
+    let answer = match record {
+        Ok(Some(data)) => Answer::json(&Data { data }),
+        Ok(None) => call.stage.samples.answer("generation-404-not-yet"),
+        Err(refusal) => refusal.answer(&call.stage.samples),
     };
     call.respond(answer).await
 }
@@ -117,7 +112,7 @@ pub(crate) async fn wrong_method(call: Call) -> Response<Body> {
     .await
 }
 
-fn page<'a>(call: &'a Call, query: &HashMap<String, String>) -> Result<Page<'a>, Answer> {
+fn page<'a>(call: &'a Call, query: &HashMap<String, String>) -> Result<Page<'a>, Refusal> {
     let wanted = query
         .get("output_modalities")
         .map_or("text", String::as_str);
@@ -150,12 +145,12 @@ fn page<'a>(call: &'a Call, query: &HashMap<String, String>) -> Result<Page<'a>,
     })
 }
 
-fn number(query: &HashMap<String, String>, name: &str, usual: usize) -> Result<usize, Answer> {
+fn number(query: &HashMap<String, String>, name: &str, usual: usize) -> Result<usize, Refusal> {
     let Some(text) = query.get(name) else {
         return Ok(usual);
     };
     let message = format!("Invalid request parameters: {name}: Expected a number");
-    text.parse().map_err(|_| Answer::refusal(400, &message))
+    text.parse().map_err(|_| Refusal::plain(400, message))
 }
 
 fn key_record(call: &Call) -> serde_json::Result<Fields> {
@@ -181,6 +176,13 @@ fn key_record(call: &Call) -> serde_json::Result<Fields> {
     fields.insert("limit".to_owned(), exact(limit)?);
     fields.insert("limit_remaining".to_owned(), exact(limit - spent)?);
     Ok(fields)
+}
+
+fn filed_record(call: &Call) -> Result<Option<Fields>, Refusal> {
+    let query = parameters(&call.query);
+    let filed = query.get("id").and_then(|id| call.stage.ledger.look_up(id));
+    let record = filed.map(|filed| generation_record(&filed)).transpose();
+    record.map_err(|error| Refusal::broken(&error))
 }
 
 fn generation_record(filed: &Filed) -> serde_json::Result<Fields> {
@@ -229,14 +231,6 @@ fn generation_record(filed: &Filed) -> serde_json::Result<Fields> {
 fn set(fields: &mut Fields, name: &str, value: &impl Serialize) -> serde_json::Result<()> {
     fields.insert(name.to_owned(), to_raw_value(value)?);
     Ok(())
-}
-
-fn broken(error: &serde_json::Error) -> Answer {
-    Answer::of(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        JSON,
-        error.to_string().into(),
-    )
 }
 
 /// The query as pairs; a query that cannot be read counts as empty.

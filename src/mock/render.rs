@@ -4,7 +4,7 @@
 //! further answer shares its bytes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -30,6 +30,10 @@ const PADDING_CHUNK: &[u8; 4] = b"paDd";
 #[error("the mock could not draw: {0}")]
 pub(crate) struct Undrawn(String);
 
+/// A picture depends on nothing but its motif, so all mocks of a process share one easel: a test
+/// suite that starts hundreds of mocks draws each picture once.
+static SHARED: LazyLock<Easel> = LazyLock::new(Easel::default);
+
 /// Draws pictures and keeps them.
 #[derive(Debug, Default)]
 pub(crate) struct Easel {
@@ -47,16 +51,30 @@ struct Kept {
 }
 
 impl Easel {
+    /// The easel of this process.
+    pub(crate) fn shared() -> &'static Self {
+        &SHARED
+    }
+
     /// The picture as base64 of a PNG that has at least `size_bytes` bytes.
     pub(crate) async fn base64(&self, motif: Motif, size_bytes: usize) -> Result<Bytes, Undrawn> {
         let key = (motif, size_bytes.min(PADDED_BYTES_MOST));
-        let cell = Arc::clone(self.kept().cells.entry(key.clone()).or_default());
+        let cell = self.cell(&key);
         if let Some(drawn) = cell.get() {
             return Ok(drawn.clone());
         }
         let drawn = cell.get_or_try_init(|| draw(key.clone())).await;
         self.keep(key, drawn.as_ref().map_or(0, |base64| base64.len()));
         drawn.cloned()
+    }
+
+    fn cell(&self, key: &Key) -> Cell {
+        let mut kept = self.kept();
+        if kept.cells.len() > 2 * KEPT_MOST {
+            // Callers that left while their picture was drawn leave empty cells behind.
+            kept.cells.retain(|_, cell| cell.initialized());
+        }
+        Arc::clone(kept.cells.entry(key.clone()).or_default())
     }
 
     /// Counts a picture that has just been drawn and lets the oldest go.

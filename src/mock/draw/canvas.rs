@@ -34,7 +34,11 @@ impl Canvas {
         }
         let index = usize::try_from(y * self.width + x);
         if let Some(pixel) = index.ok().and_then(|index| self.pixels.get_mut(index)) {
-            *pixel = mix(*pixel, color, cover);
+            *pixel = if cover < 256 {
+                mix(*pixel, color, cover)
+            } else {
+                color
+            };
         }
     }
 

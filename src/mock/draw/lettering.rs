@@ -16,17 +16,18 @@ const WIDE_ENOUGH: i32 = 280;
 
 /// Writes everything into the lower part of the canvas.
 pub(super) fn write(canvas: &mut Canvas, prompt: &str, model: &str, size: &str) {
-    let margin = (canvas.width.min(canvas.height) / 24).max(4);
-    let inset = (margin * 3 / 4).max(4);
+    let margin = (canvas.width.min(canvas.height) / 28).max(6);
+    let inset = margin.clamp(6, 14);
     let scale = if canvas.width >= WIDE_ENOUGH { 2 } else { 1 };
     let room = canvas.width - 2 * (margin + inset);
-    let line_height = LETTER * scale + 3 * scale;
-    let footer = footer_lines(model, size, room);
-    let footer_height = (LETTER + 4) * count(&footer);
-    let lines_most = ((canvas.height / 2 - footer_height - 3 * inset) / line_height).max(1);
+    let line_height = (LETTER + 3) * scale;
+    let small_height = LETTER + 4;
+    let footer = footer_lines(model, size, room / LETTER);
+    // Above and below the text, and between prompt and footer, without the last lines' own gaps.
+    let fixed = count(&footer) * small_height + 3 * inset - 3 * scale - 4;
+    let lines_most = ((canvas.height / 2 - fixed) / line_height).max(1);
     let lines = wrap(prompt, room / (LETTER * scale), lines_most);
-    let height = count(&lines) * line_height + footer_height + inset * 5 / 2;
-    let top = canvas.height - margin - height;
+    let top = canvas.height - margin - fixed - count(&lines) * line_height;
     let panel = [margin, top, canvas.width - margin, canvas.height - margin];
     canvas.panel(panel, SHADE, 150);
 
@@ -37,22 +38,23 @@ pub(super) fn write(canvas: &mut Canvas, prompt: &str, model: &str, size: &str) 
         text(canvas, line, (left, y), (scale, INK));
         y += line_height;
     }
-    y += inset / 2;
+    y += inset - 3 * scale;
     for line in &footer {
         text(canvas, line, (left, y), (1, FAINT));
-        y += LETTER + 4;
+        y += small_height;
     }
 }
 
-/// Model and size on one line if they fit, with the size at the right; else on two.
-fn footer_lines(model: &str, size: &str, room: i32) -> Vec<String> {
-    let columns = usize::try_from(room / LETTER).unwrap_or_default();
-    let free = columns.saturating_sub(model.chars().count() + size.chars().count());
+/// Model and size on one line if they fit, with the size at the right; else below each other.
+fn footer_lines(model: &str, size: &str, columns: i32) -> Vec<String> {
+    let room = usize::try_from(columns).unwrap_or_default();
+    let free = room.saturating_sub(model.chars().count() + size.chars().count());
     if free >= 2 {
         return vec![format!("{model}{:free$}{size}", "")];
     }
-    let model: String = model.chars().take(columns).collect();
-    vec![model, size.to_owned()]
+    let mut lines = wrap(model, columns, 2);
+    lines.push(size.to_owned());
+    lines
 }
 
 fn wrap(prompt: &str, columns: i32, lines_most: i32) -> Vec<String> {

@@ -93,17 +93,20 @@ pub(super) fn paint(canvas: &mut Canvas, chance: &mut Chance) {
 }
 
 fn sky(canvas: &mut Canvas, palette: &Palette, horizon: i32) {
+    let horizon = horizon.max(1);
+    let color = |half_rows: i32| {
+        let way = (half_rows * 256 / horizon).min(512);
+        if way < 256 {
+            mix(palette.zenith, palette.sky, way)
+        } else {
+            mix(palette.sky, palette.horizon, way - 256)
+        }
+    };
     for y in 0..canvas.height {
+        // A checkerboard of half steps hides the bands of a slow gradient.
+        let (even, odd) = (color(2 * y), color(2 * y + 1));
         for x in 0..canvas.width {
-            // A checkerboard of half steps hides the bands of a slow gradient.
-            let grain = ((x + y) & 1) * 128 / horizon.max(1);
-            let way = (y * 512 / horizon.max(1) + grain).min(512);
-            let color = if way < 256 {
-                mix(palette.zenith, palette.sky, way)
-            } else {
-                mix(palette.sky, palette.horizon, way - 256)
-            };
-            canvas.blend(x, y, color, 256);
+            canvas.blend(x, y, if (x + y) & 1 == 0 { even } else { odd }, 256);
         }
     }
 }
@@ -137,11 +140,16 @@ fn sun(canvas: &mut Canvas, palette: &Palette, chance: &mut Chance, horizon: i32
     for y in (y0 - glow).max(0)..(y0 + glow).min(canvas.height) {
         for x in (x0 - glow).max(0)..(x0 + glow).min(canvas.width) {
             let square = (x - x0) * (x - x0) + (y - y0) * (y - y0);
-            let fade = (256 - square * 256 / (glow * glow)).max(0);
+            let fade = 256 - square * 256 / (glow * glow);
+            if fade <= 0 {
+                continue;
+            }
             canvas.blend(x, y, palette.sun, fade * fade / 256 * 130 / 256);
             // One pixel of soft edge: distance to the rim, by the square.
             let edge = (radius * radius - square) * 128 / radius + 128;
-            canvas.blend(x, y, palette.sun, edge.clamp(0, 256));
+            if edge > 0 {
+                canvas.blend(x, y, palette.sun, edge.min(256));
+            }
         }
     }
 }
@@ -155,11 +163,13 @@ fn hills(canvas: &mut Canvas, palette: &Palette, chance: &mut Chance, range: i32
     let wave = (canvas.width.max(canvas.height) / (2 + range)).max(8);
     let salt = chance.next();
     let depth = (canvas.height / 5).max(1);
+    let fog: Vec<Color> = (0..canvas.height)
+        .map(|below| mix(color, haze, (below * 256 / depth).min(256)))
+        .collect();
     for x in 0..canvas.width {
         let ridge = base - swing * ridge_height(x, wave, salt) / ONE;
-        for y in ridge.max(0)..canvas.height {
-            let fog = ((y - ridge) * 256 / depth).min(256);
-            canvas.blend(x, y, mix(color, haze, fog), 256);
+        for (y, color) in (ridge.max(0)..canvas.height).zip(&fog) {
+            canvas.blend(x, y, *color, 256);
         }
         let nearest = range == RANGES - 1;
         if nearest && chance.next().is_multiple_of(9) {
