@@ -9,6 +9,7 @@ pub mod metrics;
 /// A stand-in for OpenRouter that tests, workshops and benchmarks run against.
 pub mod mock;
 pub mod ports;
+pub mod store;
 pub mod watch;
 
 /// The contract's messages and services, as generated from `proto/`.

@@ -282,7 +282,10 @@ mod tests {
     /// Fails with the whole page, so that a missing line is seen beside those that are there.
     fn check(metrics: &Metrics, line: &str) {
         let page = metrics.encode();
-        assert!(page.lines().any(|it| it == line), "{line} is not in\n{page}");
+        assert!(
+            page.lines().any(|it| it == line),
+            "{line} is not in\n{page}"
+        );
     }
 
     #[test]
@@ -317,10 +320,22 @@ mod tests {
     fn own_and_upstream_time_fall_into_buckets_of_their_own_scale() {
         let metrics = Metrics::new();
         metrics.generation_finished(Duration::from_micros(700), Duration::from_secs(12));
-        check(&metrics, r#"image_gateway_own_seconds_bucket{le="0.0005"} 0"#);
-        check(&metrics, r#"image_gateway_own_seconds_bucket{le="0.001"} 1"#);
-        check(&metrics, r#"image_gateway_upstream_seconds_bucket{le="10.0"} 0"#);
-        check(&metrics, r#"image_gateway_upstream_seconds_bucket{le="20.0"} 1"#);
+        check(
+            &metrics,
+            r#"image_gateway_own_seconds_bucket{le="0.0005"} 0"#,
+        );
+        check(
+            &metrics,
+            r#"image_gateway_own_seconds_bucket{le="0.001"} 1"#,
+        );
+        check(
+            &metrics,
+            r#"image_gateway_upstream_seconds_bucket{le="10.0"} 0"#,
+        );
+        check(
+            &metrics,
+            r#"image_gateway_upstream_seconds_bucket{le="20.0"} 1"#,
+        );
         check(&metrics, "image_gateway_upstream_seconds_count 1");
     }
 

@@ -1,0 +1,246 @@
+-- The books and the settings of a gateway.
+--
+-- Units: _cc hundredths of a credit, _pd pico-dollars (10^-12 USD), _us microseconds since 1970 UTC.
+-- Ids made by the gateway are UUIDs of 16 bytes. Every foreign key inside an organization carries
+-- the organization, so that nothing of one can point at something of another.
+--
+-- What the database itself refuses, whatever the program does: overdrawing an account; a hold that
+-- is not backed; an illegal, skipped, forked or repeated stage; a second live attempt under a
+-- request id; ending a hold twice or for another amount; a charge without a settled generation; a
+-- gap, a fork or a wrong balance in the ledger; changing or deleting what is history.
+
+CREATE TABLE organization (
+  id         TEXT PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 64),
+  name       TEXT NOT NULL,
+  created_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One hot row per organization: all that the decision about a hold needs.
+CREATE TABLE balance (
+  organization TEXT PRIMARY KEY REFERENCES organization (id),
+  posted_cc    INTEGER NOT NULL CHECK (posted_cc BETWEEN 0 AND 9000000000000000),
+  held_cc      INTEGER NOT NULL CHECK (held_cc >= 0),
+  debt_cc      INTEGER NOT NULL CHECK (debt_cc >= 0),
+  seq          INTEGER NOT NULL CHECK (seq >= 0),
+  head         BLOB NOT NULL CHECK (length(head) = 32),
+  CHECK (held_cc <= posted_cc),
+  FOREIGN KEY (organization, seq, head, posted_cc, debt_cc)
+    REFERENCES ledger (organization, seq, hash, posted_after_cc, debt_after_cc)
+    DEFERRABLE INITIALLY DEFERRED
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_key (
+  id           BLOB PRIMARY KEY CHECK (length(id) = 16),
+  organization TEXT NOT NULL REFERENCES organization (id),
+  name         TEXT NOT NULL,
+  prefix       TEXT NOT NULL UNIQUE CHECK (length(prefix) BETWEEN 8 AND 24),
+  mac          BLOB NOT NULL CHECK (length(mac) = 32),
+  role         TEXT NOT NULL CHECK (role IN ('runtime', 'admin', 'owner')),
+  created_us   INTEGER NOT NULL,
+  expires_us   INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tool (
+  organization            TEXT NOT NULL REFERENCES organization (id),
+  agent                   TEXT NOT NULL CHECK (length(agent) BETWEEN 1 AND 128),
+  enabled                 INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+  model                   TEXT,
+  default_aspect_ratio    TEXT NOT NULL,
+  default_resolution      TEXT NOT NULL,
+  max_resolution          TEXT NOT NULL,
+  allowed_aspect_ratios   TEXT NOT NULL,
+  quality                 TEXT,
+  max_images_per_call     INTEGER NOT NULL CHECK (max_images_per_call BETWEEN 1 AND 4),
+  daily_image_limit       INTEGER NOT NULL CHECK (daily_image_limit >= 0),
+  monthly_credit_limit_cc INTEGER CHECK (monthly_credit_limit_cc >= 0),
+  allow_reference_images  INTEGER NOT NULL CHECK (allow_reference_images IN (0, 1)),
+  when_to_use             TEXT NOT NULL,
+  created_us              INTEGER NOT NULL,
+  updated_us              INTEGER NOT NULL,
+  PRIMARY KEY (organization, agent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tool_by_model ON tool (organization, model, agent) WHERE model IS NOT NULL;
+
+-- Models that an organization has switched off; all others are available.
+CREATE TABLE model_off (
+  organization TEXT NOT NULL REFERENCES organization (id),
+  model        TEXT NOT NULL,
+  PRIMARY KEY (organization, model)
+) STRICT, WITHOUT ROWID;
+
+-- What is fixed when a generation begins. Also the record by which a repeated request is known.
+CREATE TABLE generation (
+  id           BLOB PRIMARY KEY CHECK (length(id) = 16),
+  organization TEXT NOT NULL REFERENCES organization (id),
+  request_id   TEXT NOT NULL CHECK (length(request_id) BETWEEN 1 AND 255),
+  attempt      INTEGER NOT NULL CHECK (attempt BETWEEN 1 AND 5),
+  fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),
+  agent        TEXT NOT NULL,
+  model        TEXT NOT NULL,
+  channel      TEXT NOT NULL,
+  origin       TEXT NOT NULL CHECK (origin IN ('live', 'test')),
+  user         TEXT NOT NULL,
+  key_mode     TEXT NOT NULL CHECK (key_mode IN ('platform', 'organization')),
+  requested    INTEGER NOT NULL CHECK (requested BETWEEN 1 AND 10),
+  created_us   INTEGER NOT NULL,
+  deadline_us  INTEGER NOT NULL CHECK (deadline_us > created_us),
+  -- The rest as JSON: shown, never searched.
+  details      TEXT NOT NULL CHECK (json_valid(details)),
+  UNIQUE (organization, request_id, attempt),
+  UNIQUE (id, organization),
+  UNIQUE (id, organization, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX generation_by_agent ON generation (organization, agent, created_us);
+
+CREATE TABLE transition (
+  from_state TEXT NOT NULL,
+  to_state   TEXT NOT NULL,
+  PRIMARY KEY (from_state, to_state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO transition VALUES
+  ('none', 'held'),
+  ('held', 'dispatched'), ('held', 'voided'),
+  ('dispatched', 'streaming'), ('dispatched', 'stored'), ('dispatched', 'voided'), ('dispatched', 'in_doubt'),
+  ('streaming', 'stored'), ('streaming', 'voided'), ('streaming', 'in_doubt'),
+  ('stored', 'settled'),
+  ('in_doubt', 'voided'), ('in_doubt', 'stored'), ('in_doubt', 'review'),
+  ('review', 'voided'), ('review', 'settled');
+
+-- History. The primary key lets one writer win a version; the foreign key to the row before makes
+-- a skipped or forked history impossible.
+CREATE TABLE generation_event (
+  generation   BLOB NOT NULL REFERENCES generation (id),
+  version      INTEGER NOT NULL CHECK (version >= 0),
+  prev_version INTEGER,
+  from_state   TEXT NOT NULL,
+  to_state     TEXT NOT NULL,
+  at_us        INTEGER NOT NULL,
+  PRIMARY KEY (generation, version),
+  UNIQUE (generation, version, to_state),
+  CHECK ((version = 0 AND prev_version IS NULL AND from_state = 'none')
+      OR (prev_version IS NOT NULL AND version = prev_version + 1)),
+  FOREIGN KEY (from_state, to_state) REFERENCES transition (from_state, to_state),
+  FOREIGN KEY (generation, prev_version, from_state) REFERENCES generation_event (generation, version, to_state)
+) STRICT, WITHOUT ROWID;
+
+-- Where each generation stands, and what is known of it so far.
+CREATE TABLE generation_state (
+  generation   BLOB PRIMARY KEY,
+  organization TEXT NOT NULL,
+  request_id   TEXT NOT NULL,
+  version      INTEGER NOT NULL,
+  state        TEXT NOT NULL,
+  delivered    INTEGER CHECK (delivered BETWEEN 0 AND 10),
+  charged_images INTEGER CHECK (charged_images BETWEEN 0 AND 10),
+  cost_pd      INTEGER CHECK (cost_pd BETWEEN 0 AND 1000000000000000000),
+  cost_source  TEXT CHECK (cost_source IN ('usage', 'lookup', 'computed', 'estimate')),
+  charge_cc    INTEGER CHECK (charge_cc >= 0),
+  balance_after_cc INTEGER,
+  -- Billed by upstream for nothing, and claimed but not believed: what reconciliation looks at.
+  absorbed_pd  INTEGER CHECK (absorbed_pd >= 0),
+  disputed_pd  INTEGER CHECK (disputed_pd >= 0),
+  reason       TEXT,
+  finished_us  INTEGER,
+  -- Text, adjustments and failure as JSON: shown, never searched.
+  details      TEXT CHECK (details IS NULL OR json_valid(details)),
+  FOREIGN KEY (generation, organization, request_id) REFERENCES generation (id, organization, request_id),
+  FOREIGN KEY (generation, version, state) REFERENCES generation_event (generation, version, to_state),
+  CHECK ((cost_pd IS NULL) = (cost_source IS NULL)),
+  CHECK (state <> 'settled' OR (delivered >= 1 AND cost_pd IS NOT NULL AND charge_cc IS NOT NULL)),
+  CHECK ((state = 'voided') = (reason IS NOT NULL)),
+  CHECK ((state IN ('settled', 'voided')) = (finished_us IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_id) WHERE state <> 'voided';
+CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
+
+CREATE TABLE upstream_call (
+  generation  BLOB NOT NULL REFERENCES generation (id),
+  seq         INTEGER NOT NULL CHECK (seq >= 0),
+  upstream_id TEXT NOT NULL CHECK (length(upstream_id) BETWEEN 1 AND 128),
+  PRIMARY KEY (generation, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE image (
+  generation  BLOB NOT NULL REFERENCES generation (id),
+  idx         INTEGER NOT NULL CHECK (idx BETWEEN 0 AND 9),
+  sha256      BLOB NOT NULL CHECK (length(sha256) = 32),
+  media_type  TEXT NOT NULL CHECK (media_type IN ('image/png', 'image/jpeg', 'image/webp')),
+  width       INTEGER NOT NULL CHECK (width BETWEEN 1 AND 16384),
+  height      INTEGER NOT NULL CHECK (height BETWEEN 1 AND 16384),
+  size_bytes  INTEGER NOT NULL CHECK (size_bytes BETWEEN 1 AND 67108864),
+  object_name TEXT NOT NULL UNIQUE,
+  PRIMARY KEY (generation, idx)
+) STRICT, WITHOUT ROWID;
+
+-- Open as long as there is no resolution.
+CREATE TABLE hold (
+  generation   BLOB PRIMARY KEY,
+  organization TEXT NOT NULL,
+  amount_cc    INTEGER NOT NULL CHECK (amount_cc > 0),
+  FOREIGN KEY (generation, organization) REFERENCES generation (id, organization),
+  UNIQUE (generation, organization, amount_cc)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hold_resolution (
+  generation   BLOB PRIMARY KEY,
+  organization TEXT NOT NULL,
+  amount_cc    INTEGER NOT NULL,
+  outcome      TEXT NOT NULL CHECK (outcome IN ('posted', 'voided')),
+  version      INTEGER NOT NULL,
+  state        TEXT NOT NULL CHECK ((outcome = 'posted' AND state = 'settled') OR (outcome = 'voided' AND state = 'voided')),
+  FOREIGN KEY (generation, organization, amount_cc) REFERENCES hold (generation, organization, amount_cc),
+  FOREIGN KEY (generation, version, state) REFERENCES generation_event (generation, version, to_state)
+) STRICT, WITHOUT ROWID;
+
+-- Double entry by construction: one debit, one credit, one positive amount. The opening balance of
+-- a row must be the closing balance of the row before, and so must its hash.
+CREATE TABLE ledger (
+  organization     TEXT NOT NULL REFERENCES organization (id),
+  seq              INTEGER NOT NULL CHECK (seq >= 0),
+  prev_seq         INTEGER,
+  id               BLOB UNIQUE CHECK (length(id) = 16),
+  kind             TEXT NOT NULL CHECK (kind IN ('genesis', 'purchase', 'charge', 'charge_debt', 'debt_repaid')),
+  debit            TEXT CHECK (debit IN ('org_credits', 'org_debt', 'issued')),
+  credit           TEXT CHECK (credit IN ('org_credits', 'org_debt', 'revenue')),
+  amount_cc        INTEGER NOT NULL CHECK (amount_cc >= 0),
+  generation       BLOB,
+  reference        TEXT CHECK (length(reference) BETWEEN 1 AND 255),
+  description      TEXT NOT NULL,
+  at_us            INTEGER NOT NULL,
+  posted_before_cc INTEGER,
+  posted_after_cc  INTEGER NOT NULL CHECK (posted_after_cc >= 0),
+  debt_before_cc   INTEGER,
+  debt_after_cc    INTEGER NOT NULL CHECK (debt_after_cc >= 0),
+  prev_hash        BLOB,
+  hash             BLOB NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (organization, seq),
+  UNIQUE (organization, seq, hash, posted_after_cc, debt_after_cc),
+  CHECK ((seq = 0) = (kind = 'genesis')),
+  CHECK ((seq = 0) = (prev_seq IS NULL)),
+  CHECK (seq = 0 OR (seq = prev_seq + 1 AND id IS NOT NULL AND amount_cc > 0 AND debit IS NOT NULL AND credit IS NOT NULL
+    AND debit <> credit AND prev_hash IS NOT NULL AND posted_before_cc IS NOT NULL AND debt_before_cc IS NOT NULL)),
+  CHECK (seq = 0 OR posted_after_cc - posted_before_cc = CASE kind
+    WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
+  CHECK (seq = 0 OR debt_after_cc - debt_before_cc = CASE kind
+    WHEN 'charge_debt' THEN amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
+  CHECK ((kind IN ('charge', 'charge_debt')) = (generation IS NOT NULL)),
+  CHECK ((kind = 'purchase') <= (reference IS NOT NULL)),
+  FOREIGN KEY (generation, organization) REFERENCES generation (id, organization),
+  FOREIGN KEY (organization, prev_seq, prev_hash, posted_before_cc, debt_before_cc)
+    REFERENCES ledger (organization, seq, hash, posted_after_cc, debt_after_cc)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX ledger_once ON ledger (generation, kind) WHERE generation IS NOT NULL;
+CREATE UNIQUE INDEX ledger_reference ON ledger (organization, reference) WHERE kind = 'purchase';
+
+-- History is never changed.
+CREATE TRIGGER generation_fixed BEFORE UPDATE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is fixed'); END;
+CREATE TRIGGER generation_kept BEFORE DELETE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is kept'); END;
+CREATE TRIGGER event_fixed BEFORE UPDATE ON generation_event BEGIN SELECT RAISE(ABORT, 'history is fixed'); END;
+CREATE TRIGGER event_kept BEFORE DELETE ON generation_event BEGIN SELECT RAISE(ABORT, 'history is kept'); END;
+CREATE TRIGGER hold_fixed BEFORE UPDATE ON hold BEGIN SELECT RAISE(ABORT, 'a hold is fixed'); END;
+CREATE TRIGGER hold_kept BEFORE DELETE ON hold BEGIN SELECT RAISE(ABORT, 'a hold is kept'); END;
+CREATE TRIGGER resolution_fixed BEFORE UPDATE ON hold_resolution BEGIN SELECT RAISE(ABORT, 'a resolution is fixed'); END;
+CREATE TRIGGER resolution_kept BEFORE DELETE ON hold_resolution BEGIN SELECT RAISE(ABORT, 'a resolution is kept'); END;
+CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is fixed'); END;
+CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is kept'); END;
+CREATE TRIGGER state_final BEFORE UPDATE ON generation_state WHEN OLD.state IN ('settled', 'voided')
+  BEGIN SELECT RAISE(ABORT, 'a generation ends once'); END;

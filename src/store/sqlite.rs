@@ -1,0 +1,174 @@
+//! The books and the settings in one SQLite file: write-ahead log, every commit durable
+//! (`synchronous = FULL`), one writer that commits whatever waits together, a few readers beside it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use writer::Writer;
+
+mod audit;
+mod entries;
+mod hold;
+mod ledger;
+mod migrate;
+mod rows;
+mod settings;
+mod steps;
+mod writer;
+
+/// The database's name in the data folder.
+const FILE: &str = "gateway.sqlite3";
+
+/// Connections for reading. Reads are short; more would only wait for the same disk.
+const READERS: usize = 3;
+
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// An open database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writer: Writer,
+    readers: Vec<Mutex<Connection>>,
+    next: std::sync::atomic::AtomicUsize,
+}
+
+/// Why the database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It was written by a newer program.
+    #[error(
+        "the database has version {found}, this program knows up to {known}; use a newer program"
+    )]
+    Newer {
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// SQLite says no.
+    #[error("the database cannot be opened")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder cannot be made, or the writer not be started.
+    #[error("the data folder cannot be used")]
+    Io(#[from] std::io::Error),
+}
+
+/// What a failing database means to a caller.
+#[derive(Debug)]
+enum Trouble {
+    /// No room on the disk.
+    Full,
+    /// Anything else.
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Opens the database of a data folder, making both if they are not there. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(data_dir)?;
+        let path = data_dir.join(FILE);
+        let mut connection = Connection::open(&path)?;
+        configure(&connection)?;
+        migrate::migrate(&mut connection)?;
+        let readers: Result<Vec<_>, rusqlite::Error> =
+            (0..READERS).map(|_| reader(&path)).collect();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                readers: readers?,
+                writer: Writer::start(connection)?,
+                next: std::sync::atomic::AtomicUsize::new(0),
+            }),
+        })
+    }
+
+    /// How many commits the writer has made: fewer than changes, when changes wait together.
+    pub fn commits(&self) -> u64 {
+        self.shared.writer.commits()
+    }
+
+    /// Makes a change in the writer's next transaction, and returns once it is durable.
+    async fn write<T, E>(
+        &self,
+        change: impl FnMut(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Trouble> + Send + 'static,
+    {
+        self.shared.writer.write(change).await
+    }
+
+    /// Looks at the database, on a thread that may block.
+    async fn read<T, E>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Trouble> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let looking = tokio::task::spawn_blocking(move || look(&shared.reader()));
+        looking
+            .await
+            .unwrap_or_else(|panic| Err(E::from(Trouble::Broken(Box::new(panic)))))
+    }
+}
+
+impl Shared {
+    /// A free reader, or the next in turn.
+    fn reader(&self) -> std::sync::MutexGuard<'_, Connection> {
+        if let Some(free) = self
+            .readers
+            .iter()
+            .find_map(|reader| reader.try_lock().ok())
+        {
+            return free;
+        }
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let reader = &self.readers[turn % self.readers.len()];
+        reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Trouble ===
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            Self::Full
+        } else {
+            Self::Broken(Box::new(error))
+        }
+    }
+}
+
+fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")
+}
+
+fn reader(path: &Path) -> Result<Mutex<Connection>, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(Mutex::new(connection))
+}

@@ -1,0 +1,173 @@
+//! Do the books agree with themselves? Each question is asked of the rows as they are, not of what
+//! the program believes (`reliability.md`, invariants I2 to I12).
+
+use rusqlite::{Connection, Row};
+
+use super::entries::hash;
+use super::rows;
+use crate::domain::generation::KeyMode;
+use crate::domain::money::{UsdCost, own_key_charge, platform_charge};
+
+/// Questions whose every answer is a break, as `(what is broken, SQL)`. Each row names whose.
+const QUESTIONS: &[(&str, &str)] = &[
+    (
+        "I2: the credits owned are not the sum of the ledger",
+        "SELECT b.organization FROM balance b WHERE b.posted_cc <> (
+           SELECT coalesce(sum(CASE kind WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc
+                                         WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END), 0)
+             FROM ledger l WHERE l.organization = b.organization)",
+    ),
+    (
+        "I2: the debt is not the sum of the ledger",
+        "SELECT b.organization FROM balance b WHERE b.debt_cc <> (
+           SELECT coalesce(sum(CASE kind WHEN 'charge_debt' THEN amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END), 0)
+             FROM ledger l WHERE l.organization = b.organization)",
+    ),
+    (
+        "I3: what is held is not the sum of the open holds",
+        "SELECT b.organization FROM balance b WHERE b.held_cc <> (
+           SELECT coalesce(sum(h.amount_cc), 0) FROM hold h
+            WHERE h.organization = b.organization
+              AND NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = h.generation))",
+    ),
+    (
+        "I4: a hold is not backed, or a balance is negative",
+        "SELECT organization FROM balance WHERE held_cc > posted_cc OR held_cc < 0 OR debt_cc < 0",
+    ),
+    (
+        "I5: the ledger has a gap",
+        "SELECT organization FROM ledger GROUP BY organization HAVING count(*) <> max(seq) + 1",
+    ),
+    (
+        "I7: the balance does not stand on the last row of the ledger",
+        "SELECT b.organization FROM balance b JOIN ledger l ON l.organization = b.organization
+          WHERE l.seq = (SELECT max(seq) FROM ledger x WHERE x.organization = b.organization)
+            AND (l.hash <> b.head OR l.seq <> b.seq)",
+    ),
+    (
+        "I8: a request has more than one attempt that is not voided",
+        "SELECT organization || ' ' || request_id FROM generation_state WHERE state <> 'voided'
+          GROUP BY organization, request_id HAVING count(*) > 1",
+    ),
+    (
+        "I9: a settled generation is not charged what it says",
+        "SELECT hex(s.generation) FROM generation_state s WHERE s.state = 'settled' AND s.charge_cc <> (
+           SELECT coalesce(sum(amount_cc), 0) FROM ledger l
+            WHERE l.generation = s.generation AND l.kind IN ('charge', 'charge_debt'))",
+    ),
+    (
+        "I9: a settled generation has no image, or its hold is not posted",
+        "SELECT hex(s.generation) FROM generation_state s WHERE s.state = 'settled' AND (
+              s.delivered <> (SELECT count(*) FROM image i WHERE i.generation = s.generation) OR s.delivered < 1
+           OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'posted'))",
+    ),
+    (
+        "I10: a voided generation is charged, or its hold is not released",
+        "SELECT hex(s.generation) FROM generation_state s WHERE s.state = 'voided' AND (
+              EXISTS (SELECT 1 FROM ledger l WHERE l.generation = s.generation)
+           OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'voided'))",
+    ),
+    (
+        "I14: the state of a generation is not the last of its history",
+        "SELECT hex(s.generation) FROM generation_state s WHERE s.version <> (
+           SELECT max(version) FROM generation_event e WHERE e.generation = s.generation)",
+    ),
+    ("a row points at nothing", "SELECT \"table\" || ' ' || coalesce(rowid, '') FROM pragma_foreign_key_check"),
+];
+
+/// One sentence per break; none is good.
+pub(super) fn audit(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let mut breaks = Vec::new();
+    for (what, sql) in QUESTIONS {
+        let mut statement = connection.prepare(sql)?;
+        let whose = statement.query_map([], |row| row.get::<_, String>(0))?;
+        for whose in whose {
+            breaks.push(format!("{what}: {}", whose?));
+        }
+    }
+    formula(connection, &mut breaks)?;
+    chain(connection, &mut breaks)?;
+    Ok(breaks)
+}
+
+/// I12: every charge is what the formula gives for its stored inputs.
+fn formula(connection: &Connection, breaks: &mut Vec<String>) -> Result<(), rusqlite::Error> {
+    let sql = "
+      SELECT hex(s.generation), g.key_mode, s.cost_pd, s.charged_images, s.charge_cc
+        FROM generation_state s JOIN generation g ON g.id = s.generation WHERE s.state = 'settled'";
+    let mut statement = connection.prepare(sql)?;
+    let mut settled = statement.query([])?;
+    while let Some(row) = settled.next()? {
+        let (charged, due) = charged_and_due(row)?;
+        if charged != due {
+            let whose: String = row.get(0)?;
+            breaks.push(format!(
+                "I12: {charged} hundredths were charged, the formula gives {due}: {whose}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn charged_and_due(row: &Row<'_>) -> Result<(i64, i64), rusqlite::Error> {
+    let cost = UsdCost::from_pico(row.get(2)?).ok_or_else(|| rows::odd("cost_pd"))?;
+    let images = row.get(3)?;
+    let due = match rows::word(row, 1, KeyMode::parse)? {
+        KeyMode::Platform => platform_charge(cost, images),
+        KeyMode::Organization => own_key_charge(images),
+    };
+    Ok((row.get(4)?, due.hundredths()))
+}
+
+/// I6 and I7: every row carries the hash of its content and of the row before.
+fn chain(connection: &Connection, breaks: &mut Vec<String>) -> Result<(), rusqlite::Error> {
+    let sql = "
+      SELECT organization, seq, kind, id, amount_cc, posted_after_cc, debt_after_cc, generation, reference, hash
+        FROM ledger ORDER BY organization, seq";
+    let mut statement = connection.prepare(sql)?;
+    let mut entries = statement.query([])?;
+    let mut before = [0; 32];
+    while let Some(row) = entries.next()? {
+        let (computed, kept) = computed_and_kept(row, &before)?;
+        if computed != kept {
+            let (whose, seq): (String, i64) = (row.get(0)?, row.get(1)?);
+            breaks.push(format!(
+                "I7: row {seq} of the ledger does not carry its hash: {whose}"
+            ));
+        }
+        before = kept;
+    }
+    Ok(())
+}
+
+fn computed_and_kept(
+    row: &Row<'_>,
+    before: &[u8; 32],
+) -> Result<([u8; 32], [u8; 32]), rusqlite::Error> {
+    let organization: String = row.get(0)?;
+    let seq: i64 = row.get(1)?;
+    let kind: String = row.get(2)?;
+    let kept = row.get(9)?;
+    if seq == 0 {
+        return Ok((hash(&[0; 32], &[&organization, "0", &kind]), kept));
+    }
+    let number = |column: usize| row.get::<_, i64>(column).map(|number| number.to_string());
+    let generation: Option<[u8; 16]> = row.get(7)?;
+    let generation = generation.map(|id| uuid::Uuid::from_bytes(id).to_string());
+    let reference: Option<String> = row.get(8)?;
+    let computed = hash(
+        before,
+        &[
+            &organization,
+            &seq.to_string(),
+            &kind,
+            &rows::uuid(row, 3)?.to_string(),
+            &number(4)?,
+            &number(5)?,
+            &number(6)?,
+            &generation.unwrap_or_default(),
+            &reference.unwrap_or_default(),
+        ],
+    );
+    Ok((computed, kept))
+}
