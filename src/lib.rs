@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod keys;
 pub mod live;
 pub mod metrics;
+pub mod openrouter;
 pub mod ports;
 pub mod watch;
 
