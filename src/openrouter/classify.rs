@@ -134,6 +134,7 @@ pub(super) fn retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration>
         return Some(Duration::from_secs(seconds));
     }
     let until = jiff::fmt::rfc2822::DateTimeParser::new()
+        .relaxed_weekday(true)
         .parse_timestamp(value)
         .ok()?;
     Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO))

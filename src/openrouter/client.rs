@@ -162,8 +162,9 @@ impl Client {
         }
     }
 
-    /// How long to wait before another try; `None` if there is to be none.
-    fn wait(&self, failed: &Failed, tries: u32, deadline: Instant) -> Option<Duration> {
+    /// How long to wait before another try, which must begin before `latest`; `None` if there is
+    /// to be none.
+    fn wait(&self, failed: &Failed, tries: u32, latest: Instant) -> Option<Duration> {
         if !failed.retryable || tries > MAX_RETRIES {
             return None;
         }
@@ -172,7 +173,7 @@ impl Client {
             Some(advised) => advised + below(RETRY_AFTER_SPREAD),
             None => below(self.config.backoff * (1 << (tries - 1))),
         };
-        let in_time = Instant::now() + wait + LEAST_USEFUL <= deadline;
+        let in_time = Instant::now() + wait < latest;
         (in_time && self.budget.withdraw()).then_some(wait)
     }
 }
@@ -187,6 +188,9 @@ impl ImageProvider for Client {
         let outgoing = Outgoing::new(order)
             .map_err(|error| unsent(DrawCause::InvalidRequest, &error.to_string()))?;
         self.budget.deposit();
+        let latest = deadline
+            .checked_sub(LEAST_USEFUL)
+            .map_or(deadline, |latest| latest.min(order.retry_until));
         let mut tries = 0;
         loop {
             tries += 1;
@@ -194,7 +198,7 @@ impl ImageProvider for Client {
                 Ok(answer) => return Ok(Box::new(answer)),
                 Err(failed) => failed,
             };
-            let Some(wait) = self.wait(&failed, tries, deadline) else {
+            let Some(wait) = self.wait(&failed, tries, latest) else {
                 return Err(failed.error);
             };
             tracing::info!(generation = %order.generation, error = %failed.error, ?wait, "trying again");

@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_field_of_an_odd_kind_does_not_spoil_its_neighbours() {
         let odd = r#"{"id":7,"data":{},"choices":"none","usage":{"cost":0.04,"prompt_tokens":-1,
-            "completion_tokens":1.5,"completion_tokens_details":[1]},"error":null}"#;
+            "completion_tokens":1.5,"completion_tokens_details":"none"},"error":null}"#;
         let answer: Answer = serde_json::from_str(odd).expect("lenient");
         let usage = answer.usage.expect("usage");
         assert_eq!(usage.cost(), UsdCost::from_json("0.04"));
