@@ -257,7 +257,7 @@ fn a_character_that_no_base64_has_is_refused() {
 #[test]
 fn long_texts_lose_their_end_and_remain_texts() {
     // Characters of several bytes and escapes, so that a careless cut would leave no JSON.
-    for filling in ["é", r"\u00e9x", r"\ud83d\ude00é", "x", r#"\"y"#] {
+    for filling in ["é", "狐", r"\u00e9x", r"\ud83d\ude00é", "x", r#"\"y"#] {
         let long = filling.repeat((300 << 10) / filling.len());
         let text = format!(r#"{{"thought":"{long}","b64_json":"AAAA","after":1}}"#);
         let at_once = splice(&[text.as_bytes()], Gate::Open).expect("spliced");
