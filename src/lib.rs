@@ -8,6 +8,7 @@ pub mod live;
 pub mod metrics;
 /// A stand-in for OpenRouter that tests, workshops and benchmarks run against.
 pub mod mock;
+pub mod openrouter;
 pub mod ports;
 pub mod store;
 pub mod watch;

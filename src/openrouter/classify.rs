@@ -1,0 +1,388 @@
+//! From what OpenRouter answered to what it means here (`api.md`, Errors). Types come before
+//! statuses and statuses before words, because words change.
+
+use std::time::Duration;
+
+use super::error_body::{AvailabilityCode, ErrorBody, ErrorType};
+use super::presentable::presentable;
+use crate::ports::{Billed, DrawCause, DrawError};
+
+/// The longest wait that is believed; after a day everything may be different.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How refusals for the prompt's content are worded, by OpenRouter and by the providers it relays.
+const MODERATION_WORDS: [&str; 12] = [
+    "content moderation",
+    "requires moderation",
+    "moderation_blocked",
+    "was flagged",
+    "content management policy",
+    "content policy",
+    "content_policy",
+    "content_filter",
+    "prohibited content",
+    "prohibited_content",
+    "safety system",
+    "data_inspection_failed",
+];
+
+/// OpenRouter's own cap on money in flight: over as soon as other calls end.
+const IN_FLIGHT_WORDS: [&str; 1] = ["in_flight_budget"];
+
+/// A refusal that came instead of an answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// `Retry-After`, as far as it could be read.
+    pub(super) retry_after: Option<Duration>,
+    /// OpenRouter's id of the call.
+    pub(super) upstream_id: Option<String>,
+    /// What the body says.
+    pub(super) body: RefusalBody,
+}
+
+/// The body of a refusal.
+#[derive(Debug)]
+pub(super) enum RefusalBody {
+    /// An error object.
+    Error(Box<ErrorBody>),
+    /// A page of whoever stands before OpenRouter.
+    Html,
+    /// Empty, cut off or something else.
+    Unreadable,
+}
+
+// === impl RefusalBody ===
+
+impl RefusalBody {
+    pub(super) fn read(body: &[u8]) -> Self {
+        if let Some(error) = ErrorBody::of_body(body) {
+            Self::Error(Box::new(error))
+        } else if body.trim_ascii_start().starts_with(b"<") {
+            Self::Html
+        } else {
+            Self::Unreadable
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Whether the same request may be sent again: it was refused for want of room, before any
+    /// work (`domain.md` C24).
+    pub(super) fn is_retryable(&self, error: &DrawError) -> bool {
+        error.billed == Billed::No && (error.cause == DrawCause::RateLimited || self.status == 503)
+    }
+
+    /// What it means.
+    pub(super) fn to_error(&self) -> DrawError {
+        let nothing = ErrorBody::default();
+        let (cause, said, availability) = match &self.body {
+            RefusalBody::Error(error) => (
+                cause_of(self.status, error),
+                error.summary(),
+                error.availability.as_ref(),
+            ),
+            RefusalBody::Html => (cause_of_page(self.status), "an HTML page".to_owned(), None),
+            RefusalBody::Unreadable => (
+                cause_of(self.status, &nothing),
+                "no readable body".to_owned(),
+                None,
+            ),
+        };
+        let advised = availability
+            .and_then(|availability| availability.retry_after)
+            .map(Duration::from_secs);
+        DrawError {
+            cause,
+            detail: presentable(&format!("HTTP {}: {said}", self.status)),
+            retry_after: self
+                .retry_after
+                .or(advised)
+                .map(|wait| wait.min(RETRY_AFTER_CAP)),
+            billed: billed(self.status, cause),
+            upstream_id: self.upstream_id.clone(),
+        }
+    }
+}
+
+/// What an error within an answer that began well means. It is documented as not billed, and has
+/// been seen billed.
+pub(super) fn error_in_answer(error: &ErrorBody) -> DrawError {
+    let status = error.status().unwrap_or(502);
+    let availability = error.availability.as_ref();
+    DrawError {
+        cause: cause_of(status, error),
+        detail: presentable(&format!(
+            "error {status} in the answer: {}",
+            error.summary()
+        )),
+        retry_after: availability
+            .and_then(|availability| availability.retry_after)
+            .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_CAP)),
+        billed: Billed::Perhaps,
+        upstream_id: None,
+    }
+}
+
+/// `Retry-After` in either form (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::DateTimeParser::new()
+        .relaxed_weekday(true)
+        .parse_timestamp(value)
+        .ok()?;
+    Some(Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn cause_of(status: u16, error: &ErrorBody) -> DrawCause {
+    if is_moderation(status, error) {
+        return DrawCause::PromptRejected;
+    }
+    if status == 429 || (status == 402 && error.mentions(&IN_FLIGHT_WORDS)) {
+        return DrawCause::RateLimited;
+    }
+    let by_availability = error.availability.as_ref().and_then(|availability| {
+        let retryable = availability.retryable == Some(true);
+        Some(cause_of_availability(availability.code?, retryable))
+    });
+    by_availability
+        .or_else(|| cause_of_type(error.kind()?, error.is_relayed()))
+        .unwrap_or_else(|| cause_of_status(status, error))
+}
+
+fn is_moderation(status: u16, error: &ErrorBody) -> bool {
+    let typed = matches!(
+        error.kind(),
+        Some(ErrorType::ContentPolicyViolation | ErrorType::Refusal)
+    );
+    // Other statuses have been seen with such words in the names of parameters and limits.
+    let worded = matches!(status, 400 | 403 | 422)
+        && (error.names_flagged_input() || error.mentions(&MODERATION_WORDS));
+    typed || worded
+}
+
+const fn cause_of_availability(code: AvailabilityCode, retryable: bool) -> DrawCause {
+    match code {
+        AvailabilityCode::CapacityExhausted => DrawCause::RateLimited,
+        AvailabilityCode::TemporarilyUnavailable => DrawCause::Unavailable,
+        AvailabilityCode::ModelUnavailableUpstream if retryable => DrawCause::Unavailable,
+        AvailabilityCode::ModelNotFound
+        | AvailabilityCode::WrongEndpoint
+        | AvailabilityCode::NoEndpoints
+        | AvailabilityCode::ModelDeprecated
+        | AvailabilityCode::ModelUnavailableUpstream
+        | AvailabilityCode::RegionRestricted
+        | AvailabilityCode::PrivacyRestricted
+        | AvailabilityCode::ConstraintFiltered
+        | AvailabilityCode::FreeVariantEnded => DrawCause::ModelUnavailable,
+    }
+}
+
+const fn cause_of_type(kind: ErrorType, relayed: bool) -> Option<DrawCause> {
+    Some(match kind {
+        ErrorType::ContentPolicyViolation | ErrorType::Refusal => DrawCause::PromptRejected,
+        ErrorType::InvalidImage
+        | ErrorType::ImageTooSmall
+        | ErrorType::UnsupportedImageFormat
+        | ErrorType::ImageNotFound
+        | ErrorType::ImageDownloadFailed => DrawCause::ReferenceInvalid,
+        ErrorType::ImageTooLarge | ErrorType::PayloadTooLarge => DrawCause::ReferenceTooLarge,
+        ErrorType::RateLimitExceeded => DrawCause::RateLimited,
+        ErrorType::Timeout => DrawCause::Timeout,
+        ErrorType::NotFound => DrawCause::ModelUnavailable,
+        ErrorType::ContextLengthExceeded
+        | ErrorType::MaxTokensExceeded
+        | ErrorType::TokenLimitExceeded
+        | ErrorType::StringTooLong
+        | ErrorType::InvalidPrompt
+        | ErrorType::Unprocessable => DrawCause::InvalidRequest,
+        ErrorType::ProviderOverloaded | ErrorType::ProviderUnavailable | ErrorType::Server => {
+            DrawCause::Unavailable
+        }
+        // The provider refuses OpenRouter's key, not ours.
+        ErrorType::Authentication | ErrorType::PermissionDenied | ErrorType::PaymentRequired
+            if relayed =>
+        {
+            DrawCause::Unavailable
+        }
+        ErrorType::Authentication | ErrorType::PermissionDenied | ErrorType::PaymentRequired => {
+            DrawCause::OursToMend
+        }
+        // Too general: the status knows more.
+        ErrorType::InvalidRequest | ErrorType::PreconditionFailed | ErrorType::Unmapped => {
+            return None;
+        }
+    })
+}
+
+fn cause_of_status(status: u16, error: &ErrorBody) -> DrawCause {
+    match status {
+        400 if error.mentions(&["not a valid model id"]) => DrawCause::ModelUnavailable,
+        400 | 422 => DrawCause::InvalidRequest,
+        401..=403 if error.is_relayed() => DrawCause::Unavailable,
+        404 | 410 => DrawCause::ModelUnavailable,
+        408 | 504 | 524 => DrawCause::Timeout,
+        413 => DrawCause::ReferenceTooLarge,
+        429 => DrawCause::RateLimited,
+        409 | 412 | 425 | 499 => DrawCause::Unavailable,
+        // Our key, our credit, our address, our headers: nobody else can mend them.
+        300..=499 => DrawCause::OursToMend,
+        _ => DrawCause::Unavailable,
+    }
+}
+
+/// A page was not made by OpenRouter's API, so a status speaks for the way there only.
+const fn cause_of_page(status: u16) -> DrawCause {
+    match status {
+        300..=399 => DrawCause::OursToMend,
+        408 | 504 | 524 => DrawCause::Timeout,
+        413 => DrawCause::ReferenceTooLarge,
+        429 => DrawCause::RateLimited,
+        _ => DrawCause::Unavailable,
+    }
+}
+
+/// Refused before any work, or perhaps after it.
+const fn billed(status: u16, cause: DrawCause) -> Billed {
+    match cause {
+        DrawCause::Timeout
+        | DrawCause::OutputRejected
+        | DrawCause::NoImage
+        | DrawCause::ImageInvalid => Billed::Perhaps,
+        DrawCause::InvalidRequest
+        | DrawCause::PromptRejected
+        | DrawCause::ModelUnavailable
+        | DrawCause::ReferenceInvalid
+        | DrawCause::ReferenceTooLarge
+        | DrawCause::RateLimited
+        | DrawCause::Unavailable
+        | DrawCause::OursToMend => {
+            if status < 500 || status == 503 {
+                Billed::No
+            } else {
+                Billed::Perhaps
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DrawCause::{
+        InvalidRequest, ModelUnavailable, OursToMend, PromptRejected, RateLimited,
+        ReferenceInvalid, ReferenceTooLarge, Timeout, Unavailable,
+    };
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> DrawError {
+        Refusal {
+            status,
+            retry_after: None,
+            upstream_id: None,
+            body: RefusalBody::read(body.as_bytes()),
+        }
+        .to_error()
+    }
+
+    #[test]
+    fn a_type_says_more_than_a_status_and_availability_more_than_a_type() {
+        let typed = |kind: &str| format!(r#"{{"error":{{"metadata":{{"error_type":"{kind}"}}}}}}"#);
+        let available = |code: &str, more: &str| {
+            let availability = format!(r#"{{"code":"{code}"{more}}}"#);
+            format!(r#"{{"error":{{"error_type":"not_found","availability":{availability}}}}}"#)
+        };
+        for (status, body, cause) in [
+            (400, typed("invalid_image"), ReferenceInvalid),
+            (400, typed("image_download_failed"), ReferenceInvalid),
+            (400, typed("image_too_large"), ReferenceTooLarge),
+            (400, typed("content_policy_violation"), PromptRejected),
+            (502, typed("refusal"), PromptRejected),
+            (400, typed("string_too_long"), InvalidRequest),
+            (412, typed("precondition_failed"), Unavailable),
+            (502, typed("timeout"), Timeout),
+            (429, typed("provider_overloaded"), RateLimited),
+            (403, typed("permission_denied"), OursToMend),
+            (400, typed("something_new"), InvalidRequest),
+            (503, available("capacity_exhausted", ""), RateLimited),
+            (404, available("temporarily_unavailable", ""), Unavailable),
+            (
+                404,
+                available("model_unavailable_upstream", r#","retryable":true"#),
+                Unavailable,
+            ),
+            (
+                404,
+                available("model_unavailable_upstream", ""),
+                ModelUnavailable,
+            ),
+            (403, available("region_restricted", ""), ModelUnavailable),
+        ] {
+            assert_eq!(refusal(status, &body).cause, cause, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_a_provider_refuses_openrouter_is_not_ours_to_mend() {
+        let named = r#"{"error":{"message":"no","metadata":{"provider_name":"Acme"}}}"#;
+        let worded = r#"{"error":{"message":"Provider returned error"}}"#;
+        let unnamed = r#"{"error":{"message":"no","metadata":{"provider_name":null}}}"#;
+        for status in [401, 402, 403] {
+            assert_eq!(refusal(status, named).cause, Unavailable, "{status}");
+            assert_eq!(refusal(status, worded).cause, Unavailable, "{status}");
+            assert_eq!(refusal(status, unnamed).cause, OursToMend, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_words_its_moderation_is_understood() {
+        let raw = r#"{"error":{"code":400,"message":"Provider returned error","metadata":{
+            "provider_name":"OpenAI","raw":"{\"error\":{\"code\":\"moderation_blocked\"}}"}}}"#;
+        let error = refusal(400, raw);
+        assert_eq!((error.cause, error.billed), (PromptRejected, Billed::No));
+        let parameter = r#"{"error":{"code":400,"message":"unknown parameter: moderation"}}"#;
+        assert_eq!(refusal(400, parameter).cause, InvalidRequest);
+    }
+
+    #[test]
+    fn without_a_readable_body_the_status_has_to_do() {
+        for (status, empty, page) in [
+            (302, OursToMend, OursToMend),
+            (400, InvalidRequest, Unavailable),
+            (401, OursToMend, Unavailable),
+            (403, OursToMend, Unavailable),
+            (404, ModelUnavailable, Unavailable),
+            (405, OursToMend, Unavailable),
+            (413, ReferenceTooLarge, ReferenceTooLarge),
+            (429, RateLimited, RateLimited),
+            (499, Unavailable, Unavailable),
+            (502, Unavailable, Unavailable),
+            (524, Timeout, Timeout),
+            (599, Unavailable, Unavailable),
+        ] {
+            assert_eq!(refusal(status, "").cause, empty, "{status}");
+            assert_eq!(
+                refusal(status, r#"{"error":{"mess"#).cause,
+                empty,
+                "{status}"
+            );
+            assert_eq!(refusal(status, "\n<html>").cause, page, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_read_in_seconds_or_as_a_date() {
+        let now = jiff::Timestamp::from_second(1_795_392_000).expect("in range");
+        let wait = |value| retry_after(value, now).map(|wait| wait.as_secs());
+        assert_eq!(wait(" 7 "), Some(7));
+        assert_eq!(wait("Mon, 23 Nov 2026 00:01:00 GMT"), Some(60));
+        assert_eq!(wait("Sun, 22 Nov 2026 00:01:00 GMT"), Some(0));
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("-1"), None);
+    }
+}
