@@ -4,6 +4,7 @@ pub mod config;
 pub mod domain;
 pub mod generate;
 pub mod grpc;
+pub mod http;
 pub mod keys;
 pub mod live;
 pub mod logging;
