@@ -17,6 +17,7 @@ mod values;
 pub use given::Given;
 pub use master_key::{MasterKey, MasterKeyError};
 use reader::Reader;
+pub(crate) use values::duration;
 
 /// Default of `LISTEN_ADDR`.
 pub const LISTEN_ADDR: &str = "127.0.0.1:50051";

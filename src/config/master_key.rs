@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
@@ -22,8 +23,8 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// The key that protects stored secrets and the hashes of API keys. Losing it makes every API key
 /// useless; it is never shown.
-#[derive(Debug)]
-pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
+#[derive(Clone, Debug)]
+pub struct MasterKey(Arc<SecretBox<[u8; KEY_BYTES]>>);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,7 @@ impl MasterKey {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let bytes = hex(text).or_else(|| base64_simd::STANDARD.decode_to_vec(text).ok())?;
         let bytes: [u8; KEY_BYTES] = bytes.try_into().ok()?;
-        Some(Self(SecretBox::new(Box::new(bytes))))
+        Some(Self(Arc::new(SecretBox::new(Box::new(bytes)))))
     }
 
     /// The key kept under `data_dir`, made there if it is not. Makes the folder, too. Two
@@ -95,7 +96,7 @@ impl MasterKey {
     fn random() -> Result<Self, MasterKeyError> {
         let mut bytes = Box::new([0; KEY_BYTES]);
         getrandom::fill(bytes.as_mut_slice()).map_err(MasterKeyError::Random)?;
-        Ok(Self(SecretBox::new(bytes)))
+        Ok(Self(Arc::new(SecretBox::new(bytes))))
     }
 
     /// Writes the key whole or not at all: a file of its own, then a hard link, which fails if
