@@ -20,9 +20,14 @@ pub struct Given {
     /// Folder of the database and the images; made if it is not there [default: ./data]
     #[arg(long, env = "DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Where images are asked for: OpenRouter, or any server that speaks its API
-    /// [default: https://openrouter.ai/api/v1]
-    #[arg(long, env = "OPENROUTER_BASE_URL", value_name = "URL")]
+    /// Where images are asked for.
+    #[arg(
+        long,
+        env = "OPENROUTER_BASE_URL",
+        value_name = "URL",
+        help = "Where images are asked for: OpenRouter, or any server that speaks its API \
+                [default: https://openrouter.ai/api/v1]"
+    )]
     pub openrouter_base_url: Option<String>,
     /// The platform's key at OpenRouter; `serve` needs it [no default]
     #[arg(
