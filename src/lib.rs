@@ -1,5 +1,7 @@
 //! The image-generation gateway behind SquadOS.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod generate;
