@@ -1,10 +1,15 @@
 //! The image-generation gateway behind SquadOS.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod generate;
 pub mod grpc;
+pub mod http;
 pub mod keys;
 pub mod live;
+pub mod logging;
 pub mod metrics;
 /// A stand-in for OpenRouter that tests, workshops and benchmarks run against.
 pub mod mock;

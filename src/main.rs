@@ -1,3 +1,7 @@
-//! The program.
+//! The program. Everything it does is in the library; see `image_gateway::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    image_gateway::cli::run()
+}

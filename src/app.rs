@@ -1,0 +1,290 @@
+//! Hands the rooms to each other. Nothing is decided here: each room opens itself, this is the
+//! list of them, and the order in which they close.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::server::HealthReporter;
+
+use crate::config::{Config, MasterKey};
+use crate::domain::catalog::Catalog;
+use crate::generate::{self, Generator};
+use crate::grpc;
+use crate::http;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::openrouter;
+use crate::ports::{Gallery, Ledger, Settings};
+use crate::store::gallery::Files;
+use crate::store::sqlite::Sqlite;
+
+mod doors;
+
+/// What API keys are hashed with is derived from the key of keys under these words; changing them
+/// makes every key useless.
+const PEPPER: &str = "image-gateway api keys v1";
+
+/// How long the side door waits for those still reading when everything else is done.
+const HTTP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A running gateway. It must be [drained](App::drain): dropping it lets the doors stay open until
+/// the runtime ends.
+#[derive(Debug)]
+pub struct App {
+    grpc_address: SocketAddr,
+    http_address: SocketAddr,
+    ledger: Arc<dyn Ledger>,
+    settings: Arc<dyn Settings>,
+    health: HealthReporter,
+    /// Cancelled when no new call is taken any more.
+    draining: CancellationToken,
+    /// Cancelled when nobody needs to look any more.
+    closing: CancellationToken,
+    /// Generations, which outlive their callers.
+    work: TaskTracker,
+    grpc_door: JoinHandle<()>,
+    http_door: JoinHandle<()>,
+}
+
+/// How draining ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything that ran has finished.
+    Complete,
+    /// Time was up first.
+    TimedOut {
+        /// Generations that still ran; their holds stay in the books. If none, then only callers
+        /// were left that did not read, and they can have their pictures again.
+        running: usize,
+    },
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({setting})")]
+    Listen {
+        /// The setting that named it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A room cannot be opened.
+    #[error("cannot open {room}")]
+    Room {
+        /// Which, in words.
+        room: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// What is kept on disk.
+struct Cellar {
+    master_key: MasterKey,
+    books: Arc<Sqlite>,
+    gallery: Arc<Files>,
+}
+
+// === impl App ===
+
+impl App {
+    /// Listens, opens every room and serves.
+    ///
+    /// # Errors
+    /// See [`StartError`]; then nothing is left running.
+    pub async fn start(config: Config, catalog: Catalog) -> Result<Self, StartError> {
+        // Before anything is made on disk: a taken port is the most common mistake.
+        let (grpc_listener, grpc_address) = listen("LISTEN_ADDR", config.listen).await?;
+        let (http_listener, http_address) = listen("HTTP_ADDR", config.http).await?;
+        let cellar = Cellar::open(&config).await?;
+        let ledger: Arc<dyn Ledger> = cellar.books.clone();
+        let settings: Arc<dyn Settings> = cellar.books.clone();
+        let metrics = Arc::new(Metrics::new());
+        let work = TaskTracker::new();
+        let served = grpc::serve(parts(&config, &cellar, catalog, (&metrics, &work))?)
+            .await
+            .map_err(room("the contract for reflection"))?;
+        let draining = CancellationToken::new();
+        let closing = CancellationToken::new();
+        let pages = http::routes(http::Parts {
+            ledger: Arc::clone(&ledger),
+            metrics,
+            draining: draining.clone(),
+        });
+        let doors = TaskTracker::new();
+        let grpc_door = doors::grpc(grpc_listener, served.routes, draining.clone());
+        let http_door = doors::http(http_listener, pages, closing.clone());
+        Ok(Self {
+            grpc_address,
+            http_address,
+            ledger,
+            settings,
+            health: served.health,
+            draining,
+            closing,
+            work,
+            grpc_door: doors.spawn(grpc_door),
+            http_door: doors.spawn(http_door),
+        })
+    }
+
+    /// Where gRPC is served.
+    pub const fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where health and metrics are served.
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// The books.
+    pub fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Organizations, keys and tools.
+    pub fn settings(&self) -> Arc<dyn Settings> {
+        Arc::clone(&self.settings)
+    }
+
+    /// Ends the gateway. At once: not serving, not ready, no new connection, no new call on an old
+    /// one (GOAWAY). Then running streams and generations finish, for at most `timeout`; whoever
+    /// wants to look at health or metrics can do so until then.
+    pub async fn drain(self, timeout: Duration) -> Drained {
+        doors::turn_away(self.health, &self.draining).await;
+        let work = self.work;
+        work.close();
+        let streams_and_work = async {
+            ended("gRPC", self.grpc_door.await);
+            work.wait().await;
+        };
+        let in_time = tokio::time::timeout(timeout, streams_and_work).await;
+        self.closing.cancel();
+        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.http_door).await {
+            ended("HTTP", result);
+        }
+        match in_time {
+            Ok(()) => Drained::Complete,
+            Err(_) => Drained::TimedOut {
+                running: work.len(),
+            },
+        }
+    }
+}
+
+// === impl Cellar ===
+
+impl Cellar {
+    /// Opens what is on disk, off the runtime's threads, because a database may have to recover.
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        let data_dir = config.data_dir.clone();
+        let given_key = config.key_encryption_key.clone();
+        let open = move || {
+            std::fs::create_dir_all(&data_dir).map_err(room("the data folder"))?;
+            let master_key = match given_key {
+                Some(key) => key,
+                None => MasterKey::open(&data_dir).map_err(room("the key-encryption key"))?,
+            };
+            Ok(Self {
+                master_key,
+                books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
+                gallery: Arc::new(Files::open(&data_dir).map_err(room("the image folder"))?),
+            })
+        };
+        tokio::task::spawn_blocking(open)
+            .await
+            .map_err(room("the data folder"))?
+    }
+}
+
+impl fmt::Debug for Cellar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cellar").finish_non_exhaustive()
+    }
+}
+
+/// Everything that gRPC serves, made of what was opened.
+fn parts(
+    config: &Config,
+    cellar: &Cellar,
+    catalog: Catalog,
+    (metrics, work): (&Arc<Metrics>, &TaskTracker),
+) -> Result<grpc::Parts, StartError> {
+    let mut upstream = openrouter::Config::new(
+        config.openrouter_base_url.clone(),
+        config.openrouter_api_key.clone(),
+    );
+    upstream.total_timeout = config.upstream_timeout;
+    let provider = openrouter::Client::new(upstream).map_err(room("the way to OpenRouter"))?;
+    let ledger: Arc<dyn Ledger> = cellar.books.clone();
+    let settings: Arc<dyn Settings> = cellar.books.clone();
+    let gallery: Arc<dyn Gallery> = cellar.gallery.clone();
+    let catalog = Arc::new(catalog);
+    let pepper = cellar.master_key.derive(PEPPER);
+    let keyring = Arc::new(Keyring::new(pepper, config.operator_key.as_ref()));
+    let generator = Generator::new(generate::Parts {
+        ledger: Arc::clone(&ledger),
+        settings: Arc::clone(&settings),
+        gallery: Arc::clone(&gallery),
+        provider: Arc::new(provider),
+        catalog: Arc::clone(&catalog),
+        keyring: Arc::clone(&keyring),
+        metrics: Arc::clone(metrics),
+        tracker: work.clone(),
+        max_concurrent: config.max_concurrent_generations,
+        upstream_timeout: config.upstream_timeout,
+    });
+    Ok(grpc::Parts {
+        generator,
+        ledger,
+        settings,
+        gallery,
+        catalog,
+        keyring,
+        metrics: Arc::clone(metrics),
+    })
+}
+
+async fn listen(
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen {
+        setting,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Names the room that an error came from.
+fn room<E: Into<Box<dyn Error + Send + Sync>>>(room: &'static str) -> impl FnOnce(E) -> StartError {
+    move |source| StartError::Room {
+        room,
+        source: source.into(),
+    }
+}
+
+/// A door that ended by itself, long before or now, is worth a line.
+fn ended(door: &'static str, result: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the {door} server ended by itself");
+    }
+}

@@ -1,0 +1,185 @@
+//! How a command fails: what happened, why, and what to do about it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::app::StartError;
+use crate::config::ConfigErrors;
+use crate::logging::LoggingError;
+
+/// A failed command.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// One sentence, with its causes.
+    pub(super) message: String,
+    /// What to do, if anything is known to help.
+    pub(super) hint: Option<String>,
+    /// The exit status.
+    pub(super) status: u8,
+}
+
+// === impl Failed ===
+
+impl Failed {
+    /// The command could not do its work.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            status: 1,
+        }
+    }
+
+    /// The command was asked for something that cannot be.
+    fn usage(message: impl Into<String>) -> Self {
+        Self {
+            status: 2,
+            ..Self::new(message)
+        }
+    }
+
+    /// Adds why, with the causes behind it.
+    pub(super) fn because(mut self, error: impl Error) -> Self {
+        let mut cause: Option<&dyn Error> = Some(&error);
+        while let Some(error) = cause {
+            // Writing to a string cannot fail.
+            let _ = write!(self.message, ": {error}");
+            cause = error.source();
+        }
+        self
+    }
+
+    /// Adds what to do.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The gateway refused a call, in its own words.
+    pub(super) fn refused(what: &str, status: &Status) -> Self {
+        let details = status.get_error_details();
+        let reason = details.error_info().map(|info| info.reason.as_str());
+        let failed = Self::new(format!(
+            "{what}: {} ({})",
+            status.message(),
+            reason.unwrap_or_else(|| code_name(status.code()))
+        ));
+        match reason {
+            Some("UPSTREAM_UNAVAILABLE") => failed.hint(
+                "check OPENROUTER_API_KEY and OPENROUTER_BASE_URL; the log on stderr says more",
+            ),
+            _ => failed,
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failed {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::usage(errors.to_string())
+            .hint("`image-gateway serve --help` explains every setting and its default")
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        let hint = match &error {
+            StartError::Listen {
+                setting,
+                address,
+                source,
+            } if source.kind() == io::ErrorKind::AddrInUse => Some(format!(
+                "another program uses port {}; choose another with {} {}:0, where 0 takes a free one",
+                address.port(),
+                flag(setting),
+                address.ip(),
+            )),
+            StartError::Listen { setting, .. } => {
+                Some(format!("choose another address with {}", flag(setting)))
+            }
+            StartError::Room { .. } => None,
+        };
+        let failed = Self::new("the gateway does not start").because(error);
+        match hint {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
+    }
+}
+
+impl From<LoggingError> for Failed {
+    fn from(error: LoggingError) -> Self {
+        Self::new("cannot write a log").because(error)
+    }
+}
+
+/// The flag of a setting.
+fn flag(variable: &str) -> String {
+    format!("--{}", variable.to_lowercase().replace('_', "-"))
+}
+
+/// The name that the gRPC documentation has for a code.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named_with_the_flag_that_helps() {
+        let failed = Failed::from(StartError::Listen {
+            setting: "LISTEN_ADDR",
+            address: "127.0.0.1:50051".parse().unwrap(),
+            source: io::ErrorKind::AddrInUse.into(),
+        });
+        assert_eq!(failed.status, 1);
+        assert!(failed.message.contains("127.0.0.1:50051"), "{failed:?}");
+        let hint = failed.hint.unwrap();
+        assert!(hint.contains("--listen-addr 127.0.0.1:0"), "{hint}");
+    }
+
+    #[test]
+    fn wrong_settings_are_wrong_usage() {
+        let failed = Failed::from(ConfigErrors {
+            problems: Vec::new(),
+        });
+        assert_eq!(failed.status, 2);
+    }
+
+    #[test]
+    fn a_refusal_names_its_reason_or_else_its_code() {
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info("OVERLOADED", "images.squados.io", []);
+        let status = Status::with_error_details(Code::ResourceExhausted, "Too busy.", details);
+        let failed = Failed::refused("cannot make the picture", &status);
+        assert_eq!(
+            failed.message,
+            "cannot make the picture: Too busy. (OVERLOADED)"
+        );
+        let failed = Failed::refused("cannot ask", &Status::unavailable("gone"));
+        assert_eq!(failed.message, "cannot ask: gone (UNAVAILABLE)");
+    }
+}

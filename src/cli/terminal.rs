@@ -1,0 +1,135 @@
+//! The one place that prints: results on stdout, everything else on stderr, colours only where a
+//! terminal shows them (`NO_COLOR` is kept).
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::failed::Failed;
+
+/// The names in a table.
+const LABEL: Style = Style::new().bold();
+/// The word `error`.
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// The word `hint`.
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Prints a result.
+pub(super) fn result(text: impl Display) -> Result<(), Failed> {
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failed::new("cannot write to stdout").because(error))
+}
+
+/// Prints a result for programs: one JSON document on one line.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failed::new("cannot write the result as JSON").because(error))?;
+    result(text)
+}
+
+/// Prints something beside the result. A closed stderr is no reason to stop.
+pub(super) fn note(text: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Says why a command failed and what to do, and gives the status to end with.
+pub(super) fn failed(failed: &Failed) -> ExitCode {
+    note(format_args!("{ERROR}error:{ERROR:#} {}", failed.message));
+    if let Some(hint) = &failed.hint {
+        note(format_args!("{HINT}hint:{HINT:#} {hint}"));
+    }
+    ExitCode::from(failed.status)
+}
+
+/// Prints what clap has to say (help included) and gives the status to end with.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody can be told that nothing can be printed.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Names and values in two columns, one line each.
+pub(super) fn table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    let lines: Vec<_> = rows
+        .iter()
+        .map(|(name, value)| format!("{LABEL}{name:<width$}{LABEL:#}  {value}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// A number of bytes as people say it, in integers: `812 bytes`, `64.0 KiB`, `1.5 MiB`. Cut, not
+/// rounded.
+pub(super) fn bytes(count: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = KIB * KIB;
+    let tenths = |unit: u64| (count / unit, count % unit * 10 / unit);
+    match count {
+        0..KIB => format!("{count} bytes"),
+        KIB..MIB => {
+            let (whole, tenth) = tenths(KIB);
+            format!("{whole}.{tenth} KiB")
+        }
+        MIB.. => {
+            let (whole, tenth) = tenths(MIB);
+            format!("{whole}.{tenth} MiB")
+        }
+    }
+}
+
+/// A text as one word of a POSIX shell.
+pub(super) fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_table_stand_in_one_column() {
+        let rows = [
+            ("Model", "a".to_owned()),
+            ("Größe", "b".to_owned()),
+            ("Credits charged", "c".to_owned()),
+        ];
+        let table = anstream::adapter::strip_str(&table(&rows)).to_string();
+        let lines: Vec<_> = table.lines().collect();
+        let expected = [
+            "Model            a",
+            "Größe            b",
+            "Credits charged  c",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn bytes_are_said_in_the_unit_that_fits() {
+        for (count, said) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_048_575, "1023.9 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (50_331_648, "48.0 MiB"),
+        ] {
+            assert_eq!(bytes(count), said);
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_back_the_very_text() {
+        let text = "it's $HOME `x` \"y\" \\ !\né";
+        let echoed = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {}", shell_word(text))])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(echoed.stdout).unwrap(), text);
+    }
+}

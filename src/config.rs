@@ -1,0 +1,237 @@
+//! The settings, in two steps: [`Given`] is what was typed, in the environment or as flags, as raw
+//! text; [`Config`] is what it means, whole and checked. Nothing half-configured can start, and
+//! everything wrong is reported together.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+mod given;
+mod master_key;
+mod reader;
+mod values;
+
+pub use given::Given;
+pub use master_key::{MasterKey, MasterKeyError};
+use reader::Reader;
+pub(crate) use values::duration;
+
+/// Default of `LISTEN_ADDR`.
+pub const LISTEN_ADDR: &str = "127.0.0.1:50051";
+/// Default of `HTTP_ADDR`.
+pub const HTTP_ADDR: &str = "127.0.0.1:8080";
+/// Default of `DATA_DIR`.
+pub const DATA_DIR: &str = "./data";
+/// Default of `OPENROUTER_BASE_URL`.
+pub const OPENROUTER_BASE_URL: &str = "https://openrouter.ai/api/v1";
+/// Default of `UPSTREAM_TIMEOUT`.
+pub const UPSTREAM_TIMEOUT: &str = "5m";
+/// Default of `DRAIN_TIMEOUT`.
+pub const DRAIN_TIMEOUT: &str = "60s";
+/// Default of `MAX_CONCURRENT_GENERATIONS`.
+pub const MAX_CONCURRENT_GENERATIONS: &str = "256";
+/// Default of `RUST_LOG`.
+pub const RUST_LOG: &str = "info";
+/// Default of `LOG_FORMAT`.
+pub const LOG_FORMAT: &str = "text";
+
+/// Everything the program can be told, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where gRPC is served; port 0 picks one.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served; port 0 picks one.
+    pub http: SocketAddr,
+    /// The folder of the database, the images and the key made on first start.
+    pub data_dir: PathBuf,
+    /// Where images are asked for, without a slash at its end.
+    pub openrouter_base_url: String,
+    /// The platform's key.
+    pub openrouter_api_key: SecretString,
+    /// The operator's key, if there is an operator.
+    pub operator_key: Option<SecretString>,
+    /// What protects stored keys, if it is not to be made under `data_dir`.
+    pub key_encryption_key: Option<MasterKey>,
+    /// The longest an upstream call may take.
+    pub upstream_timeout: Duration,
+    /// The longest that running generations are waited for at the end.
+    pub drain_timeout: Duration,
+    /// Generations that may run at once; above it callers are told to come back.
+    pub max_concurrent_generations: usize,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Directives as of `tracing_subscriber::EnvFilter`, checked.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// All settings that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// What is wrong with each; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Its name in the environment.
+    pub variable: String,
+    /// What was given; `None` if nothing was, or if it is a secret.
+    pub value: Option<String>,
+    /// What would be accepted, to follow the name: `must be …`.
+    pub accepted: String,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// What was given, checked and with its defaults. A setting that is given but empty counts as
+    /// not given, because that is how unset variables arrive from compose files. Reads the files
+    /// that `…_FILE` settings name, and nothing else.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used, together.
+    pub fn parse(given: Given) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::default();
+        let config = Self::read(given, &mut reader);
+        match (config, reader.problems) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(ConfigErrors { problems }),
+        }
+    }
+
+    /// Reads all settings before the first `?`, so that no problem hides another.
+    fn read(given: Given, reader: &mut Reader) -> Option<Self> {
+        let address = &values::ADDRESS;
+        let listen = reader.plain("LISTEN_ADDR", given.listen_addr, LISTEN_ADDR, address);
+        let http = reader.plain("HTTP_ADDR", given.http_addr, HTTP_ADDR, address);
+        let data_dir = reader.plain("DATA_DIR", given.data_dir, DATA_DIR, &values::FOLDER);
+        let base_url = reader.plain(
+            "OPENROUTER_BASE_URL",
+            given.openrouter_base_url,
+            OPENROUTER_BASE_URL,
+            &values::BASE_URL,
+        );
+        let api_key = reader.required_secret(
+            "OPENROUTER_API_KEY",
+            (given.openrouter_api_key, given.openrouter_api_key_file),
+            &values::API_KEY,
+        );
+        let operator_key = reader.secret(
+            "OPERATOR_KEY",
+            (given.operator_key, given.operator_key_file),
+            &values::OPERATOR_KEY,
+        );
+        let key_encryption_key = reader.secret(
+            "KEY_ENCRYPTION_KEY",
+            (given.key_encryption_key, given.key_encryption_key_file),
+            &values::MASTER_KEY,
+        );
+        let upstream_timeout = reader.plain(
+            "UPSTREAM_TIMEOUT",
+            given.upstream_timeout,
+            UPSTREAM_TIMEOUT,
+            &values::UPSTREAM_TIMEOUT,
+        );
+        let drain_timeout = reader.plain(
+            "DRAIN_TIMEOUT",
+            given.drain_timeout,
+            DRAIN_TIMEOUT,
+            &values::DRAIN_TIMEOUT,
+        );
+        let max_concurrent_generations = reader.plain(
+            "MAX_CONCURRENT_GENERATIONS",
+            given.max_concurrent_generations,
+            MAX_CONCURRENT_GENERATIONS,
+            &values::CONCURRENCY,
+        );
+        let log = Log::read(given.rust_log, given.log_format, reader);
+        Some(Self {
+            listen: listen?,
+            http: http?,
+            data_dir: data_dir?,
+            openrouter_base_url: base_url?,
+            openrouter_api_key: api_key?,
+            operator_key: operator_key?,
+            key_encryption_key: key_encryption_key?,
+            upstream_timeout: upstream_timeout?,
+            drain_timeout: drain_timeout?,
+            max_concurrent_generations: max_concurrent_generations?,
+            log: log?,
+        })
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// What was given for logging alone, for commands that have no other settings.
+    ///
+    /// # Errors
+    /// Both settings, if they cannot be used.
+    pub fn parse(filter: Option<String>, format: Option<String>) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::default();
+        Self::read(filter, format, &mut reader).ok_or(ConfigErrors {
+            problems: reader.problems,
+        })
+    }
+
+    fn read(filter: Option<String>, format: Option<String>, reader: &mut Reader) -> Option<Self> {
+        let filter = reader.plain("RUST_LOG", filter, RUST_LOG, &values::LOG_FILTER);
+        let format = reader.plain("LOG_FORMAT", format, LOG_FORMAT, &values::LOG_FORMAT);
+        Some(Self {
+            filter: filter?,
+            format: format?,
+        })
+    }
+}
+
+// === impl ConfigErrors ===
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.len() {
+            1 => write!(f, "a setting cannot be used")?,
+            n => write!(f, "{n} settings cannot be used")?,
+        }
+        self.problems
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            variable, accepted, ..
+        } = self;
+        match &self.value {
+            Some(value) => write!(f, "{variable} {accepted}, not {value:?}"),
+            None => write!(f, "{variable} {accepted}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What was typed: every setting as raw text, from the environment or from the flag of the same
+//! name, which overrides it. clap only carries the texts, so that all of them are judged together.
+
+use std::convert::Infallible;
+
+use clap::Args;
+use secrecy::SecretString;
+
+/// Every setting, unread. The first line of each is what `serve --help` says about it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct Given {
+    /// Where gRPC is served; port 0 picks a free one and prints it [default: 127.0.0.1:50051]
+    #[arg(long, env = "LISTEN_ADDR", value_name = "IP:PORT")]
+    pub listen_addr: Option<String>,
+    /// Where /healthz, /readyz and /metrics are served; port 0 picks a free one
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, env = "HTTP_ADDR", value_name = "IP:PORT")]
+    pub http_addr: Option<String>,
+    /// Folder of the database and the images; made if it is not there [default: ./data]
+    #[arg(long, env = "DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Where images are asked for.
+    #[arg(
+        long,
+        env = "OPENROUTER_BASE_URL",
+        value_name = "URL",
+        help = "Where images are asked for: OpenRouter, or any server that speaks its API \
+                [default: https://openrouter.ai/api/v1]"
+    )]
+    pub openrouter_base_url: Option<String>,
+    /// The platform's key at OpenRouter; `serve` needs it [no default]
+    #[arg(
+        long,
+        env = "OPENROUTER_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub openrouter_api_key: Option<SecretString>,
+    /// A file that holds OPENROUTER_API_KEY; other users cannot see it in the list of processes
+    #[arg(long, env = "OPENROUTER_API_KEY_FILE", value_name = "FILE")]
+    pub openrouter_api_key_file: Option<String>,
+    /// The operator's key: 32 to 256 printable ASCII characters [default: none, so nobody can act
+    /// for the platform]
+    #[arg(
+        long,
+        env = "OPERATOR_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub operator_key: Option<SecretString>,
+    /// A file that holds OPERATOR_KEY
+    #[arg(long, env = "OPERATOR_KEY_FILE", value_name = "FILE")]
+    pub operator_key_file: Option<String>,
+    /// Protects stored keys: 32 bytes as 64 hexadecimal digits or in base64 [default: made on
+    /// first start as `key-encryption-key` under DATA_DIR, mode 0600]
+    #[arg(
+        long,
+        env = "KEY_ENCRYPTION_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub key_encryption_key: Option<SecretString>,
+    /// A file that holds KEY_ENCRYPTION_KEY
+    #[arg(long, env = "KEY_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub key_encryption_key_file: Option<String>,
+    /// The longest a call to OpenRouter may take: a number and ms, s, m, h or d; 1s to 1h
+    /// [default: 5m]
+    #[arg(long, env = "UPSTREAM_TIMEOUT", value_name = "DURATION")]
+    pub upstream_timeout: Option<String>,
+    /// How long running generations are waited for when the program is told to end: a number and
+    /// ms, s, m, h or d; 0s to 1h [default: 60s]
+    #[arg(long, env = "DRAIN_TIMEOUT", value_name = "DURATION")]
+    pub drain_timeout: Option<String>,
+    /// Generations that may run at once; more are refused as OVERLOADED before anything is held
+    /// [default: 256]
+    #[arg(long, env = "MAX_CONCURRENT_GENERATIONS", value_name = "N")]
+    pub max_concurrent_generations: Option<String>,
+    /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
+    /// [default: info]
+    #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]
+    pub rust_log: Option<String>,
+    /// The form of log lines: text or json [default: text]
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// Wraps a secret the moment it is read, so that no later message can show it.
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
+}

@@ -1,0 +1,113 @@
+//! Reads one setting at a time and remembers what was wrong with each.
+
+use std::fs::File;
+use std::io::Read;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Problem;
+use super::values::Kind;
+
+/// More than any key has; a larger file is not one.
+const SECRET_FILE_MAX_BYTES: u64 = 64 * 1024;
+
+/// A secret as it may be given: itself, or the path of a file that holds it.
+pub(super) type Given = (Option<SecretString>, Option<String>);
+
+/// Collects problems while settings are read. A method returns `None` when it has added one.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// A setting that is no secret.
+    pub(super) fn plain<T>(
+        &mut self,
+        variable: &str,
+        given: Option<String>,
+        default: &str,
+        kind: &Kind<T>,
+    ) -> Option<T> {
+        let text = given.filter(|text| !text.is_empty());
+        let value = (kind.parse)(text.as_deref().unwrap_or(default));
+        if value.is_none() {
+            self.add(variable, text, kind.accepted);
+        }
+        value
+    }
+
+    /// A secret that may be left out.
+    pub(super) fn secret<T>(
+        &mut self,
+        variable: &str,
+        given: Given,
+        kind: &Kind<T>,
+    ) -> Option<Option<T>> {
+        let Some(text) = self.secret_text(variable, given)? else {
+            return Some(None);
+        };
+        let value = (kind.parse)(text.expose_secret());
+        if value.is_none() {
+            self.add(variable, None, kind.accepted);
+        }
+        value.map(Some)
+    }
+
+    /// A secret that must be there.
+    pub(super) fn required_secret<T>(
+        &mut self,
+        variable: &str,
+        given: Given,
+        kind: &Kind<T>,
+    ) -> Option<T> {
+        let value = self.secret(variable, given, kind)?;
+        if value.is_none() {
+            let accepted = format!("must be set, or {variable}_FILE: {}", kind.meaning);
+            self.add(variable, None, &accepted);
+        }
+        value
+    }
+
+    fn secret_text(&mut self, variable: &str, given: Given) -> Option<Option<SecretString>> {
+        let value = given.0.filter(|value| !value.expose_secret().is_empty());
+        let path = given.1.filter(|path| !path.is_empty());
+        match (value, path) {
+            (Some(_), Some(_)) => {
+                let accepted = format!("must not be set together with {variable}_FILE");
+                self.add(variable, None, &accepted);
+                None
+            }
+            (value, None) => Some(value),
+            (None, Some(path)) => match read_secret(&path) {
+                Ok(text) => Some(Some(text)),
+                Err(why) => {
+                    let accepted = format!("must name a readable file with the secret ({why})");
+                    self.add(&format!("{variable}_FILE"), Some(path), &accepted);
+                    None
+                }
+            },
+        }
+    }
+
+    fn add(&mut self, variable: &str, value: Option<String>, accepted: &str) {
+        self.problems.push(Problem {
+            variable: variable.to_owned(),
+            value,
+            accepted: accepted.to_owned(),
+        });
+    }
+}
+
+/// The text of a file without the white space around it: editors and `echo` add a line break.
+fn read_secret(path: &str) -> Result<SecretString, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(SECRET_FILE_MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    match text.trim() {
+        "" => Err("it is empty".to_owned()),
+        secret => Ok(SecretString::from(secret)),
+    }
+}

@@ -1,0 +1,226 @@
+use std::fs;
+
+use clap::{Args, Command};
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const OPERATOR: &str = "an operator's key of 32 letters.";
+
+/// The least that `serve` needs.
+fn given() -> Given {
+    Given {
+        openrouter_api_key: Some("sk-or-v1-platform".into()),
+        ..Given::default()
+    }
+}
+
+fn problems(given: Given) -> Vec<String> {
+    let errors = Config::parse(given).unwrap_err();
+    errors.problems.iter().map(ToString::to_string).collect()
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn everything_but_the_platforms_key_has_a_default() {
+    let config = Config::parse(given()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.http.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.data_dir, PathBuf::from("./data"));
+    assert_eq!(config.openrouter_base_url, "https://openrouter.ai/api/v1");
+    assert_eq!(
+        config.openrouter_api_key.expose_secret(),
+        "sk-or-v1-platform"
+    );
+    assert!(config.operator_key.is_none());
+    assert!(config.key_encryption_key.is_none());
+    assert_eq!(config.upstream_timeout, Duration::from_secs(300));
+    assert_eq!(config.drain_timeout, Duration::from_secs(60));
+    assert_eq!(config.max_concurrent_generations, 256);
+    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.log.format, LogFormat::Text);
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
+    let found = problems(Given {
+        listen_addr: text("localhost"),
+        http_addr: text("8080"),
+        data_dir: text("a\0b"),
+        openrouter_base_url: text("openrouter.ai"),
+        openrouter_api_key: None,
+        operator_key: Some("short".into()),
+        key_encryption_key: Some("nonsense".into()),
+        upstream_timeout: text("5"),
+        drain_timeout: text("2h"),
+        max_concurrent_generations: text("0"),
+        rust_log: text("image_gateway=loud"),
+        log_format: text("xml"),
+        ..Given::default()
+    });
+    let expected = [
+        r#"LISTEN_ADDR must be an IP address and a port, such as 127.0.0.1:50051 or [::]:0, not "localhost""#,
+        r#"HTTP_ADDR must be an IP address and a port"#,
+        r#"DATA_DIR must be the path of a folder"#,
+        r#"OPENROUTER_BASE_URL must be an http or https URL"#,
+        r#"OPENROUTER_API_KEY must be set, or OPENROUTER_API_KEY_FILE: the key that pays"#,
+        r#"OPERATOR_KEY must be 32 to 256 printable ASCII characters"#,
+        r#"KEY_ENCRYPTION_KEY must be 32 bytes as 64 hexadecimal digits or in standard base64"#,
+        r#"UPSTREAM_TIMEOUT must be a duration from 1s to 1h, such as 90s or 5m, not "5""#,
+        r#"DRAIN_TIMEOUT must be a duration from 0s to 1h, such as 90s or 5m, not "2h""#,
+        r#"MAX_CONCURRENT_GENERATIONS must be a whole number from 1 to 100000, not "0""#,
+        r#"RUST_LOG must be log directives"#,
+        r#"LOG_FORMAT must be text or json, not "xml""#,
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn an_empty_setting_counts_as_not_set() {
+    let config = Config::parse(Given {
+        listen_addr: text(""),
+        operator_key: Some("".into()),
+        operator_key_file: text(""),
+        ..given()
+    })
+    .unwrap();
+    assert_eq!(config.listen.port(), 50051);
+    assert!(config.operator_key.is_none());
+    let found = problems(Given {
+        openrouter_api_key: Some("".into()),
+        ..Given::default()
+    });
+    assert!(
+        found[0].starts_with("OPENROUTER_API_KEY must be set"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn every_secret_can_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        Some(path.to_str().unwrap().to_owned())
+    };
+    let config = Config::parse(Given {
+        openrouter_api_key_file: file("a", "sk-or-from-a-file\n"),
+        operator_key_file: file("b", &format!("  {OPERATOR}\r\n")),
+        key_encryption_key_file: file("c", &"0f".repeat(32)),
+        ..Given::default()
+    })
+    .unwrap();
+    assert_eq!(
+        config.openrouter_api_key.expose_secret(),
+        "sk-or-from-a-file"
+    );
+    assert_eq!(config.operator_key.unwrap().expose_secret(), OPERATOR);
+    assert!(config.key_encryption_key.is_some());
+}
+
+#[test]
+fn a_secret_file_that_is_missing_empty_or_beside_the_secret_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    fs::write(&empty, " \n").unwrap();
+    let found = problems(Given {
+        openrouter_api_key_file: text("/no/such/file"),
+        operator_key_file: text(empty.to_str().unwrap()),
+        key_encryption_key: Some("00".repeat(32).into()),
+        key_encryption_key_file: text("/no/such/file"),
+        ..Given::default()
+    });
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].contains("OPENROUTER_API_KEY_FILE must name a readable file"));
+    assert!(found[0].contains("/no/such/file"));
+    assert!(found[1].contains("OPERATOR_KEY_FILE") && found[1].contains("it is empty"));
+    assert!(found[2].contains("KEY_ENCRYPTION_KEY must not be set together"));
+}
+
+#[test]
+fn secrets_are_shown_neither_in_errors_nor_when_debugged() {
+    let secret = "hunter2-é-not-ascii";
+    let bad = Given {
+        openrouter_api_key: Some(secret.into()),
+        operator_key: Some(secret.into()),
+        key_encryption_key: Some(secret.into()),
+        ..Given::default()
+    };
+    let mut shown = format!("{bad:?}");
+    let errors = Config::parse(bad).unwrap_err();
+    assert_eq!(errors.problems.len(), 3);
+    shown.push_str(&format!("{errors} {errors:?}"));
+    let good = Given {
+        operator_key: Some(format!("hunter2{OPERATOR}").into()),
+        openrouter_api_key: Some("hunter2".into()),
+        ..Given::default()
+    };
+    shown.push_str(&format!("{good:?} {:?}", Config::parse(good.clone())));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn the_operators_key_is_any_text_that_a_header_can_carry() {
+    for (key, fits) in [
+        (OPERATOR.to_owned(), true),
+        ("x".repeat(256), true),
+        ("x".repeat(31), false),
+        ("x".repeat(257), false),
+        ("é".repeat(32), false),
+        (format!("{}\n", "x".repeat(40)), false),
+        (format!(" {}", "x".repeat(40)), false),
+    ] {
+        let parsed = Config::parse(Given {
+            operator_key: Some(key.clone().into()),
+            ..given()
+        });
+        assert_eq!(parsed.is_ok(), fits, "{key:?}");
+    }
+}
+
+#[test]
+fn help_names_every_setting_with_its_default() {
+    let help = Given::augment_args(Command::new("serve"))
+        .term_width(10_000)
+        .render_long_help()
+        .to_string();
+    for (variable, default) in [
+        ("LISTEN_ADDR", LISTEN_ADDR),
+        ("HTTP_ADDR", HTTP_ADDR),
+        ("DATA_DIR", DATA_DIR),
+        ("OPENROUTER_BASE_URL", OPENROUTER_BASE_URL),
+        ("UPSTREAM_TIMEOUT", UPSTREAM_TIMEOUT),
+        ("DRAIN_TIMEOUT", DRAIN_TIMEOUT),
+        ("MAX_CONCURRENT_GENERATIONS", MAX_CONCURRENT_GENERATIONS),
+        ("RUST_LOG", RUST_LOG),
+        ("LOG_FORMAT", LOG_FORMAT),
+    ] {
+        let flag = format!("--{}", variable.to_lowercase().replace('_', "-"));
+        let entry = help.split(&flag).nth(1).unwrap_or_default();
+        let entry = entry.split("\n      --").next().unwrap_or_default();
+        let default = format!("[default: {default}]");
+        assert!(
+            entry.contains(&default),
+            "{flag}: {default} is not in {entry}"
+        );
+        assert!(entry.contains(&format!("[env: {variable}=")), "{entry}");
+    }
+    for variable in [
+        "OPENROUTER_API_KEY",
+        "OPENROUTER_API_KEY_FILE",
+        "OPERATOR_KEY",
+        "OPERATOR_KEY_FILE",
+        "KEY_ENCRYPTION_KEY",
+        "KEY_ENCRYPTION_KEY_FILE",
+    ] {
+        let flag = format!("--{} ", variable.to_lowercase().replace('_', "-"));
+        assert!(help.contains(&flag), "{flag} is not in\n{help}");
+    }
+}

@@ -1,0 +1,218 @@
+//! The kinds of values a setting can have: how each is read, and how to say what is accepted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+use super::{LogFormat, MasterKey};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A kind of value.
+pub(super) struct Kind<T> {
+    /// Completes the sentence "`VARIABLE` …".
+    pub(super) accepted: &'static str,
+    /// What it is, for somebody who has not heard of it.
+    pub(super) meaning: &'static str,
+    /// The value of a text, or nothing if it has none.
+    pub(super) parse: fn(&str) -> Option<T>,
+}
+
+/// Where to listen.
+pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
+    accepted: "must be an IP address and a port, such as 127.0.0.1:50051 or [::]:0",
+    meaning: "where to listen",
+    parse: |text| text.parse().ok(),
+};
+
+/// A folder, which need not exist yet.
+pub(super) const FOLDER: Kind<PathBuf> = Kind {
+    accepted: "must be the path of a folder",
+    meaning: "a folder",
+    parse: |text| (!text.contains('\0')).then(|| PathBuf::from(text)),
+};
+
+/// The beginning of every address of a server that speaks OpenRouter's API.
+pub(super) const BASE_URL: Kind<String> = Kind {
+    accepted: "must be an http or https URL without user, query and fragment, such as https://openrouter.ai/api/v1",
+    meaning: "a server that speaks OpenRouter's API",
+    parse: base_url,
+};
+
+/// A key for OpenRouter: goes into a header, so it must be able to.
+pub(super) const API_KEY: Kind<SecretString> = Kind {
+    accepted: "must be at most 1024 visible ASCII characters",
+    meaning: "the key that pays for images at OpenRouter (https://openrouter.ai/keys)",
+    parse: |text| {
+        let fits = text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| SecretString::from(text))
+    },
+};
+
+/// The operator's key (`api.md`, settings: any 32–256 printable characters; ASCII, because it is
+/// sent in a header, and without white space at its ends, because headers lose it).
+pub(super) const OPERATOR_KEY: Kind<SecretString> = Kind {
+    accepted: "must be 32 to 256 printable ASCII characters",
+    meaning: "the operator's key",
+    parse: |text| {
+        let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let fits = (32..=256).contains(&text.len()) && text.trim() == text;
+        (printable && fits).then(|| SecretString::from(text))
+    },
+};
+
+/// The key of keys.
+pub(super) const MASTER_KEY: Kind<MasterKey> = Kind {
+    accepted: "must be 32 bytes as 64 hexadecimal digits or in standard base64 (make one with `openssl rand -hex 32`)",
+    meaning: "the key that protects stored keys",
+    parse: MasterKey::parse,
+};
+
+/// How long an upstream call may take: long enough to connect, short enough to end.
+pub(super) const UPSTREAM_TIMEOUT: Kind<Duration> = Kind {
+    accepted: "must be a duration from 1s to 1h, such as 90s or 5m",
+    meaning: "a duration",
+    parse: |text| duration(text).filter(|value| (SECOND..=HOUR).contains(value)),
+};
+
+/// How long to wait at the end; zero is not at all.
+pub(super) const DRAIN_TIMEOUT: Kind<Duration> = Kind {
+    accepted: "must be a duration from 0s to 1h, such as 90s or 5m",
+    meaning: "a duration",
+    parse: |text| duration(text).filter(|value| *value <= HOUR),
+};
+
+/// How many at once. The upper end only catches slips of the finger.
+pub(super) const CONCURRENCY: Kind<usize> = Kind {
+    accepted: "must be a whole number from 1 to 100000",
+    meaning: "a number of generations",
+    parse: |text| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.then(|| text.parse().ok()).flatten();
+        number.filter(|number| (1..=100_000).contains(number))
+    },
+};
+
+/// What is logged.
+pub(super) const LOG_FILTER: Kind<String> = Kind {
+    accepted: "must be log directives such as info or image_gateway=debug,h2=warn",
+    meaning: "log directives",
+    parse: |text| EnvFilter::try_new(text).ok().map(|_| text.to_owned()),
+};
+
+/// How it is logged.
+pub(super) const LOG_FORMAT: Kind<LogFormat> = Kind {
+    accepted: "must be text or json",
+    meaning: "the form of log lines",
+    parse: |text| match text {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    },
+};
+
+/// A whole number and its unit: `250ms`, `90s`, `5m`, `12h`, `30d`. Zero needs no unit.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let seconds_per_unit = match unit {
+        "ms" => return Some(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number
+        .checked_mul(seconds_per_unit)
+        .map(Duration::from_secs)
+}
+
+/// An absolute URL whose paths can be built by appending, without credentials that logs would
+/// show.
+fn base_url(text: &str) -> Option<String> {
+    let uri: http::Uri = text.parse().ok()?;
+    let scheme = uri.scheme_str()?;
+    let authority = uri.authority()?;
+    let plain = !authority.as_str().contains('@') && uri.query().is_none() && !text.contains('#');
+    let usable = matches!(scheme, "http" | "https") && !authority.host().is_empty();
+    (plain && usable).then(|| text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_whole_number_and_a_unit() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("30d", 2_592_000_000),
+            ("0", 0),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "+5s",
+            "5 s",
+            "1.5s",
+            "5S",
+            "5min",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_can_be_appended_to_and_holds_no_secret() {
+        let parse = BASE_URL.parse;
+        assert_eq!(
+            parse("http://127.0.0.1:8081/api/v1/").as_deref(),
+            Some("http://127.0.0.1:8081/api/v1")
+        );
+        for text in [
+            "openrouter.ai/api/v1",
+            "ftp://openrouter.ai",
+            "https://",
+            "https://user:pass@openrouter.ai",
+            "https://openrouter.ai/?x=1",
+            "https://openrouter.ai/#top",
+            "/api/v1",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_every_number_are_kept() {
+        assert_eq!((UPSTREAM_TIMEOUT.parse)("999ms"), None);
+        assert_eq!((UPSTREAM_TIMEOUT.parse)("1h"), Some(HOUR));
+        assert_eq!((UPSTREAM_TIMEOUT.parse)("61m"), None);
+        assert_eq!((DRAIN_TIMEOUT.parse)("0s"), Some(Duration::ZERO));
+        assert_eq!((CONCURRENCY.parse)("0"), None);
+        assert_eq!((CONCURRENCY.parse)("+5"), None);
+        assert_eq!((CONCURRENCY.parse)("100000"), Some(100_000));
+    }
+}

@@ -1,0 +1,132 @@
+//! The side door: whether the process lives, whether it should get calls, and its metrics. Answers
+//! are small, nothing is read but the request line, and nobody waits for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{self, Metrics};
+use crate::ports::Ledger;
+
+/// A database that needs longer than this to count its open holds does not work.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest any answer may take; above [`DATABASE_PATIENCE`], so that its finding is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the pages look at.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The books: asked whether they answer.
+    pub ledger: Arc<dyn Ledger>,
+    /// What is shown at `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process begins to drain.
+    pub draining: CancellationToken,
+}
+
+/// The pages: `/healthz`, `/readyz`, `/metrics`, and a 404 in JSON for everything else.
+pub fn routes(parts: Parts) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(within_patience))
+        .with_state(parts)
+}
+
+/// The process runs. Says nothing about the database: a restart would not mend that.
+async fn healthz() -> Response {
+    json(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// Whether this process should get calls (`api.md`, settings): not while it drains, not while the
+/// database fails. A silent upstream does not count, because no other replica has a better one.
+async fn readyz(State(parts): State<Parts>) -> Response {
+    if parts.draining.is_cancelled() {
+        return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
+    }
+    match open_holds(&parts).await {
+        Some(_) => json(StatusCode::OK, r#"{"status":"ready"}"#),
+        None => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"status":"database_failed"}"#,
+        ),
+    }
+}
+
+/// Counters are shown even when the database fails: then they are needed most. Open holds keep
+/// their last known number.
+async fn metrics_page(State(parts): State<Parts>) -> Response {
+    if let Some(holds) = open_holds(&parts).await {
+        parts.metrics.set_open_holds(holds);
+    }
+    let headers = [(CONTENT_TYPE, metrics::CONTENT_TYPE)];
+    (headers, parts.metrics.encode()).into_response()
+}
+
+async fn not_found() -> Response {
+    json(
+        StatusCode::NOT_FOUND,
+        r#"{"error":"not found; there are /healthz, /readyz and /metrics"}"#,
+    )
+}
+
+async fn method_not_allowed() -> Response {
+    let mut response = json(
+        StatusCode::METHOD_NOT_ALLOWED,
+        r#"{"error":"only GET and HEAD are allowed"}"#,
+    );
+    let allowed = HeaderValue::from_static("GET,HEAD");
+    response.headers_mut().insert(ALLOW, allowed);
+    response
+}
+
+async fn within_patience(request: Request, next: Next) -> Response {
+    tokio::time::timeout(PATIENCE, next.run(request))
+        .await
+        .unwrap_or_else(|_| {
+            json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"error":"took too long"}"#,
+            )
+        })
+}
+
+/// The number of open holds, unless the database fails or dawdles.
+async fn open_holds(parts: &Parts) -> Option<u64> {
+    match tokio::time::timeout(DATABASE_PATIENCE, parts.ledger.open_holds()).await {
+        Ok(Ok(holds)) => Some(holds),
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, source, "the database does not answer: not ready");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the database took over {DATABASE_PATIENCE:?}: not ready");
+            None
+        }
+    }
+}
+
+/// States change from one second to the next, so nothing on the way may keep an answer.
+fn json(status: StatusCode, body: &'static str) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests;
