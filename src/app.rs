@@ -193,6 +193,7 @@ impl Cellar {
     /// Opens what is on disk, off the runtime's threads, because a database may have to recover.
     async fn open(config: &Config) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
+        let quota = config.image_store_quota_bytes;
         let given_key = config.key_encryption_key.clone();
         let open = move || {
             std::fs::create_dir_all(&data_dir).map_err(room("the data folder"))?;
@@ -203,7 +204,7 @@ impl Cellar {
             Ok(Self {
                 master_key,
                 books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
-                gallery: Arc::new(Files::open(&data_dir).map_err(room("the image folder"))?),
+                gallery: Arc::new(Files::open(&data_dir, quota).map_err(room("the image folder"))?),
             })
         };
         tokio::task::spawn_blocking(open)

@@ -33,6 +33,8 @@ pub const UPSTREAM_TIMEOUT: &str = "5m";
 pub const DRAIN_TIMEOUT: &str = "60s";
 /// Default of `MAX_CONCURRENT_GENERATIONS`.
 pub const MAX_CONCURRENT_GENERATIONS: &str = "256";
+/// Default of `IMAGE_STORE_QUOTA`.
+pub const IMAGE_STORE_QUOTA: &str = "0";
 /// Default of `RUST_LOG`.
 pub const RUST_LOG: &str = "info";
 /// Default of `LOG_FORMAT`.
@@ -61,6 +63,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Generations that may run at once; above it callers are told to come back.
     pub max_concurrent_generations: usize,
+    /// The most bytes of images that are kept; `None` is as much as the disk holds.
+    pub image_store_quota_bytes: Option<u64>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -164,6 +168,12 @@ impl Config {
             MAX_CONCURRENT_GENERATIONS,
             &values::CONCURRENCY,
         );
+        let quota = reader.plain(
+            "IMAGE_STORE_QUOTA",
+            given.image_store_quota,
+            IMAGE_STORE_QUOTA,
+            &values::BYTES,
+        );
         let log = Log::read(given.rust_log, given.log_format, reader);
         Some(Self {
             listen: listen?,
@@ -176,6 +186,7 @@ impl Config {
             upstream_timeout: upstream_timeout?,
             drain_timeout: drain_timeout?,
             max_concurrent_generations: max_concurrent_generations?,
+            image_store_quota_bytes: Some(quota?).filter(|bytes| *bytes > 0),
             log: log?,
         })
     }

@@ -79,6 +79,10 @@ pub struct Given {
     /// [default: 256]
     #[arg(long, env = "MAX_CONCURRENT_GENERATIONS", value_name = "N")]
     pub max_concurrent_generations: Option<String>,
+    /// The most bytes of images that are kept; beyond it new ones are refused as STORAGE_FULL.
+    /// 0 means as much as the disk holds [default: 0]
+    #[arg(long, env = "IMAGE_STORE_QUOTA", value_name = "BYTES")]
+    pub image_store_quota: Option<String>,
     /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
     /// [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]

@@ -199,6 +199,7 @@ fn help_names_every_setting_with_its_default() {
         ("UPSTREAM_TIMEOUT", UPSTREAM_TIMEOUT),
         ("DRAIN_TIMEOUT", DRAIN_TIMEOUT),
         ("MAX_CONCURRENT_GENERATIONS", MAX_CONCURRENT_GENERATIONS),
+        ("IMAGE_STORE_QUOTA", IMAGE_STORE_QUOTA),
         ("RUST_LOG", RUST_LOG),
         ("LOG_FORMAT", LOG_FORMAT),
     ] {

@@ -97,6 +97,13 @@ pub(super) const CONCURRENCY: Kind<usize> = Kind {
     },
 };
 
+/// A number of bytes.
+pub(super) const BYTES: Kind<u64> = Kind {
+    accepted: "must be a number of bytes, 0 for no limit",
+    meaning: "bytes",
+    parse: |text| text.parse().ok(),
+};
+
 /// What is logged.
 pub(super) const LOG_FILTER: Kind<String> = Kind {
     accepted: "must be log directives such as info or image_gateway=debug,h2=warn",

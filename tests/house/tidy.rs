@@ -8,29 +8,123 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "domain",
         &[
-            "async fn", "tokio", "tonic", "prost", "reqwest", "rusqlite", "crate::ports", "crate::grpc",
-            "crate::store", "crate::openrouter", "crate::generate", "crate::live", "crate::watch", "std::fs",
+            "async fn",
+            "tokio",
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::ports",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+            "crate::generate",
+            "crate::live",
+            "crate::watch",
+            "std::fs",
         ],
     ),
     (
         "ports",
         &[
-            "tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter",
-            "crate::generate", "crate::live", "crate::watch",
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+            "crate::generate",
+            "crate::live",
+            "crate::watch",
         ],
     ),
     (
         "generate",
-        &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter"],
+        &[
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+        ],
     ),
-    ("live", &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"]),
-    ("watch", &["tonic", "prost", "reqwest", "rusqlite", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"]),
-    ("store", &["tonic", "prost", "reqwest", "axum", "crate::grpc", "crate::generate", "crate::openrouter", "crate::mock"]),
-    ("openrouter", &["tonic", "prost", "rusqlite", "crate::grpc", "crate::generate", "crate::store", "crate::mock"]),
-    ("grpc", &["reqwest", "rusqlite", "crate::store", "crate::openrouter", "crate::mock", "crate::app"]),
+    (
+        "live",
+        &[
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+            "crate::generate",
+        ],
+    ),
+    (
+        "watch",
+        &[
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+            "crate::generate",
+        ],
+    ),
+    (
+        "store",
+        &[
+            "tonic",
+            "prost",
+            "reqwest",
+            "axum",
+            "crate::grpc",
+            "crate::generate",
+            "crate::openrouter",
+            "crate::mock",
+        ],
+    ),
+    (
+        "openrouter",
+        &[
+            "tonic",
+            "prost",
+            "rusqlite",
+            "crate::grpc",
+            "crate::generate",
+            "crate::store",
+            "crate::mock",
+        ],
+    ),
+    (
+        "grpc",
+        &[
+            "reqwest",
+            "rusqlite",
+            "crate::store",
+            "crate::openrouter",
+            "crate::mock",
+            "crate::app",
+        ],
+    ),
     (
         "mock",
-        &["tonic", "rusqlite", "crate::domain", "crate::ports", "crate::grpc", "crate::store", "crate::openrouter", "crate::generate"],
+        &[
+            "tonic",
+            "rusqlite",
+            "crate::domain",
+            "crate::ports",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+            "crate::generate",
+        ],
     ),
 ];
 
@@ -62,7 +156,9 @@ fn read(path: &Path) -> String {
 /// stand on both sides of a wall.
 fn code(text: &str) -> String {
     let production = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = production.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let lines = production
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -74,8 +170,13 @@ fn no_room_knows_what_is_behind_its_walls() {
         let place = path.strip_prefix(&source).expect("below src").to_owned();
         let first = place.components().next().expect("a name").as_os_str();
         let room = first.to_string_lossy().trim_end_matches(".rs").to_owned();
-        let is_test = place.ends_with("tests.rs") || place.components().any(|part| part.as_os_str() == "tests");
-        let Some((_, forbidden)) = WALLS.iter().find(|(name, _)| *name == room).filter(|_| !is_test) else {
+        let is_test = place.ends_with("tests.rs")
+            || place.components().any(|part| part.as_os_str() == "tests");
+        let Some((_, forbidden)) = WALLS
+            .iter()
+            .find(|(name, _)| *name == room)
+            .filter(|_| !is_test)
+        else {
             continue;
         };
         let text = code(&read(&path));
@@ -104,7 +205,8 @@ fn every_file_can_be_read_at_one_sitting() {
 fn every_source_file_says_what_it_is_for() {
     let mut silent = Vec::new();
     for path in rust_files(&root().join("src")) {
-        let tests = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+        let tests =
+            path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
         if !tests && !read(&path).starts_with("//!") {
             silent.push(path);
         }
@@ -114,7 +216,12 @@ fn every_source_file_says_what_it_is_for() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("unimplemented", "!(")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("unimplemented", "!("),
+    ];
     let mut found = Vec::new();
     for folder in ["src", "tests", "benches"] {
         for path in rust_files(&root().join(folder)) {
@@ -131,9 +238,16 @@ fn nothing_is_left_for_later() {
 fn the_map_names_every_room() {
     let map = read(&root().join("ARCHITECTURE.md"));
     let library = read(&root().join("src/lib.rs"));
-    let rooms = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let missing: Vec<_> = rooms.filter(|room| !map.contains(&format!("`{room}`"))).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
+    let rooms = library
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<_> = rooms
+        .filter(|room| !map.contains(&format!("`{room}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md does not name {missing:?}"
+    );
 }
 
 #[test]
@@ -145,19 +259,28 @@ fn every_direct_dependency_has_its_reason() {
     for line in manifest.lines() {
         if line.starts_with('[') {
             inside = line.ends_with("dependencies]");
-        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| inside && !line.starts_with('#')) {
+        } else if let Some((name, _)) = line
+            .split_once(" = ")
+            .filter(|_| inside && !line.starts_with('#'))
+        {
             if !map.contains(&format!("`{name}`")) {
                 missing.push(name.to_owned());
             }
         }
     }
-    assert!(missing.is_empty(), "ARCHITECTURE.md gives no reason for {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md gives no reason for {missing:?}"
+    );
 }
 
 #[test]
 fn the_readme_lists_every_reason_and_every_setting() {
     let readme = read(&root().join("README.md"));
     let reasons = image_gateway::domain::failure::Reason::ALL.iter();
-    let missing: Vec<_> = reasons.map(|reason| format!("`{reason}`")).filter(|word| !readme.contains(word)).collect();
+    let missing: Vec<_> = reasons
+        .map(|reason| format!("`{reason}`"))
+        .filter(|word| !readme.contains(word))
+        .collect();
     assert!(missing.is_empty(), "README.md does not explain {missing:?}");
 }

@@ -1,0 +1,389 @@
+//! Who may call what: every call with every kind of key.
+
+use image_gateway::proto;
+use tonic::{Code, Status};
+
+use crate::helpers::{AGENT, House, KLEIN, OPERATOR_KEY, reason, request};
+
+/// Makes each call once with a key; what comes back, by the call's name.
+async fn all_calls(house: &House, key: &str) -> Vec<(&'static str, Result<(), Status>)> {
+    let tool = proto::UpdateGenerateImageToolRequest {
+        generate_image_tool: Some(proto::GenerateImageTool {
+            agent_id: AGENT.to_owned(),
+            ..Default::default()
+        }),
+        validate_only: true,
+        ..Default::default()
+    };
+    let which = proto::get_generation_request::Which::RequestId("none".to_owned());
+    let estimate = proto::EstimateImageRequest {
+        subject: Some(proto::estimate_image_request::Subject::AgentId(
+            AGENT.to_owned(),
+        )),
+        ..Default::default()
+    };
+    let agent = proto::GetGenerateImageToolRequest {
+        agent_id: AGENT.to_owned(),
+    };
+    let off = proto::UpdateModelAvailabilityRequest {
+        slug: KLEIN.to_owned(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let own = String::new();
+    let add = proto::AddCreditsRequest {
+        organization_id: own.clone(),
+        ..Default::default()
+    };
+    let key_request = proto::CreateApiKeyRequest {
+        name: "k".to_owned(),
+        role: proto::Role::Owner.into(),
+        ..Default::default()
+    };
+    let slug = proto::GetModelRequest {
+        slug: KLEIN.to_owned(),
+    };
+    // Refused by its prompt if it gets that far, so that nothing is drawn.
+    let empty = proto::GenerateImageRequest {
+        prompt: String::new(),
+        ..request("r")
+    };
+    let which = proto::GetGenerationRequest { which: Some(which) };
+    vec![
+        (
+            "GenerateImage",
+            house.images(key).generate_image(empty).await.map(drop),
+        ),
+        (
+            "GetGeneration",
+            house.images(key).get_generation(which).await.map(drop),
+        ),
+        (
+            "EstimateImage",
+            house.images(key).estimate_image(estimate).await.map(drop),
+        ),
+        (
+            "GetGenerateImageTool",
+            house
+                .tools(key)
+                .get_generate_image_tool(agent)
+                .await
+                .map(drop),
+        ),
+        (
+            "UpdateGenerateImageTool",
+            house
+                .tools(key)
+                .update_generate_image_tool(tool)
+                .await
+                .map(drop),
+        ),
+        (
+            "ListModels",
+            house
+                .models(key)
+                .list_models(proto::ListModelsRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "GetModel",
+            house.models(key).get_model(slug).await.map(drop),
+        ),
+        (
+            "UpdateModelAvailability",
+            house
+                .models(key)
+                .update_model_availability(off)
+                .await
+                .map(drop),
+        ),
+        (
+            "GetBalance",
+            house
+                .billing(key)
+                .get_balance(proto::GetBalanceRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "AddCredits",
+            house.billing(key).add_credits(add).await.map(drop),
+        ),
+        (
+            "CreateOrganization",
+            house
+                .organizations(key)
+                .create_organization(proto::CreateOrganizationRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "GetOrganization",
+            house
+                .organizations(key)
+                .get_organization(proto::GetOrganizationRequest::default())
+                .await
+                .map(drop),
+        ),
+        (
+            "CreateApiKey",
+            house
+                .organizations(key)
+                .create_api_key(key_request)
+                .await
+                .map(drop),
+        ),
+    ]
+}
+
+/// Refused for who it is, rather than for what it asks.
+fn denied(outcome: &Result<(), Status>) -> bool {
+    outcome
+        .as_ref()
+        .is_err_and(|status| status.code() == Code::PermissionDenied)
+}
+
+#[tokio::test]
+async fn each_role_may_do_what_the_ladder_says_and_no_more() {
+    let house = House::open().await;
+    let runtime = [
+        "GenerateImage",
+        "GetGeneration",
+        "EstimateImage",
+        "GetGenerateImageTool",
+        "ListModels",
+        "GetModel",
+    ];
+    let admin = [
+        "UpdateGenerateImageTool",
+        "UpdateModelAvailability",
+        "GetBalance",
+        "GetOrganization",
+    ];
+    let owner = ["CreateApiKey"];
+    let operator = [
+        "AddCredits",
+        "CreateOrganization",
+        "ListModels",
+        "GetModel",
+        "GetBalance",
+        "GetOrganization",
+        "CreateApiKey",
+    ];
+    let keys = [
+        (house.runtime.clone(), runtime.to_vec()),
+        (house.admin.clone(), [&runtime[..], &admin].concat()),
+        (house.owner.clone(), [&runtime[..], &admin, &owner].concat()),
+        (OPERATOR_KEY.to_owned(), operator.to_vec()),
+    ];
+    for (key, allowed) in keys {
+        for (call, outcome) in all_calls(&house, &key).await {
+            assert_eq!(
+                !denied(&outcome),
+                allowed.contains(&call),
+                "{call}: {outcome:?}"
+            );
+            if let Err(status) = outcome {
+                assert!(!reason(&status).is_empty());
+            }
+        }
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn every_bad_key_gets_the_same_words() {
+    let house = House::open().await;
+    let good = house.runtime.clone();
+    let mut typo = good.clone();
+    typo.replace_range(20..21, if &good[20..21] == "x" { "y" } else { "x" });
+    let elsewhere = House::open().await;
+    let foreign = elsewhere.runtime.clone();
+    elsewhere.close().await;
+    let mut messages = Vec::new();
+    for key in [
+        "",
+        "nonsense",
+        &typo,
+        &foreign,
+        &OPERATOR_KEY[1..],
+        &good.to_uppercase(),
+    ] {
+        for (call, outcome) in all_calls(&house, key).await {
+            let status = outcome.expect_err(call);
+            assert_eq!(
+                (status.code(), reason(&status).as_str()),
+                (Code::Unauthenticated, "UNAUTHENTICATED")
+            );
+            messages.push(status.message().to_owned());
+        }
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    house.assert_untouched().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_stops_working_when_it_expires() {
+    let house = House::open().await;
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_millis(1500);
+    let create = |expire_time| proto::CreateApiKeyRequest {
+        name: "short".to_owned(),
+        role: proto::Role::Runtime.into(),
+        expire_time,
+        ..Default::default()
+    };
+    let mut organizations = house.organizations(&house.admin);
+    let past = prost_types::Timestamp {
+        seconds: 1,
+        nanos: 0,
+    };
+    let status = organizations
+        .create_api_key(create(Some(past)))
+        .await
+        .expect_err("in the past");
+    assert_eq!(reason(&status), "INVALID_REQUEST");
+    let key = organizations
+        .create_api_key(create(Some(soon.into())))
+        .await
+        .expect("a key")
+        .into_inner()
+        .secret;
+    let list = || async {
+        house
+            .models(&key)
+            .list_models(proto::ListModelsRequest::default())
+            .await
+    };
+    list().await.expect("still good");
+    tokio::time::sleep(std::time::Duration::from_millis(1600)).await;
+    assert_eq!(
+        reason(&list().await.expect_err("expired")),
+        "UNAUTHENTICATED"
+    );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn nothing_of_another_organization_can_be_seen_or_named() {
+    let house = House::open().await;
+    let story = house.generate(request("mine")).await.expect("a picture");
+    let other = proto::CreateOrganizationRequest {
+        id: "other".to_owned(),
+        name: "Other".to_owned(),
+    };
+    house
+        .organizations(OPERATOR_KEY)
+        .create_organization(other)
+        .await
+        .expect("an organization");
+    let spy = house.key("other", proto::Role::Owner).await;
+    for which in [
+        proto::get_generation_request::Which::GenerationId(story.completed.id.clone()),
+        proto::get_generation_request::Which::RequestId("mine".to_owned()),
+    ] {
+        let asked = proto::GetGenerationRequest { which: Some(which) };
+        let status = house
+            .images(&spy)
+            .get_generation(asked)
+            .await
+            .expect_err("not theirs");
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::NotFound, "GENERATION_NOT_FOUND")
+        );
+    }
+    let mut words = Vec::new();
+    for organization_id in ["acme", "absent", "!"] {
+        let asked = proto::GetBalanceRequest {
+            organization_id: organization_id.to_owned(),
+        };
+        let status = house
+            .billing(&spy)
+            .get_balance(asked)
+            .await
+            .expect_err("not theirs");
+        assert_eq!(status.code(), Code::PermissionDenied);
+        words.push(status.message().to_owned());
+    }
+    words.dedup();
+    assert_eq!(
+        words.len(),
+        1,
+        "whether it exists cannot be told: {words:?}"
+    );
+    let absent = proto::GetBalanceRequest {
+        organization_id: "absent".to_owned(),
+    };
+    let status = house
+        .billing(OPERATOR_KEY)
+        .get_balance(absent)
+        .await
+        .expect_err("absent");
+    assert_eq!(reason(&status), "ORGANIZATION_NOT_FOUND");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_organization_is_made_once() {
+    let house = House::open().await;
+    let make = |id: &str, name: &str| proto::CreateOrganizationRequest {
+        id: id.to_owned(),
+        name: name.to_owned(),
+    };
+    let mut organizations = house.organizations(OPERATOR_KEY);
+    let status = organizations
+        .create_organization(make("acme", "Again"))
+        .await
+        .expect_err("taken");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::AlreadyExists, "ORGANIZATION_EXISTS")
+    );
+    for (id, name) in [
+        ("a b", "x"),
+        (&"x".repeat(65), "x"),
+        ("ok", ""),
+        ("ok", &"x".repeat(201)),
+    ] {
+        let status = organizations
+            .create_organization(make(id, name))
+            .await
+            .expect_err(id);
+        assert_eq!(reason(&status), "INVALID_REQUEST");
+    }
+    let made = organizations
+        .create_organization(make("", "No id"))
+        .await
+        .expect("made")
+        .into_inner();
+    assert!(made.id.starts_with("org-"));
+    let found = house
+        .organizations(&house.admin)
+        .get_organization(proto::GetOrganizationRequest::default())
+        .await;
+    assert_eq!(found.expect("found").into_inner().name, "Acme");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn no_secret_is_kept_in_the_open() {
+    let house = House::open().await;
+    house.generate(request("r")).await.expect("a picture");
+    let (runtime, data) = (house.runtime.clone(), house.dir.path().to_owned());
+    let random_part = runtime.rsplit('_').next().expect("a part").to_owned();
+    house.mock.stop().await;
+    for entry in std::fs::read_dir(&data).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).expect("a file");
+            for secret in [random_part.as_str(), OPERATOR_KEY, "sk-or-v1-mock"] {
+                let found = memchr::memmem::find(&bytes, secret.as_bytes());
+                assert!(found.is_none(), "a secret stands in {}", path.display());
+            }
+        }
+    }
+    house.close().await;
+}

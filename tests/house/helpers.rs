@@ -1,0 +1,424 @@
+//! A gateway, a mock upstream and an organization with credits, in one line; and a close that
+//! fails if the books do not agree with themselves, or with the upstream's bill.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use image_gateway::app::App;
+use image_gateway::config::{Config, Given};
+use image_gateway::domain::catalog::Catalog;
+use image_gateway::mock::{self, Mock};
+use image_gateway::proto;
+use image_gateway::proto::billing_service_client::BillingServiceClient;
+use image_gateway::proto::generation_event::Event;
+use image_gateway::proto::image_service_client::ImageServiceClient;
+use image_gateway::proto::model_service_client::ModelServiceClient;
+use image_gateway::proto::organization_service_client::OrganizationServiceClient;
+use image_gateway::proto::tool_service_client::ToolServiceClient;
+use rust_decimal::Decimal;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+use tonic_types::StatusExt;
+
+pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
+pub(crate) const KLEIN: &str = "black-forest-labs/flux.2-klein-4b";
+pub(crate) const SEEDREAM: &str = "bytedance-seed/seedream-4.5";
+pub(crate) const NANO: &str = "google/gemini-3.1-flash-image-preview";
+pub(crate) const GPT: &str = "openai/gpt-5-image";
+pub(crate) const AGENT: &str = "painter";
+
+pub(crate) type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
+pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
+
+/// How a house is built.
+pub(crate) struct Setup {
+    pub(crate) catalog: Catalog,
+    pub(crate) credits: &'static str,
+    pub(crate) upstream_timeout: &'static str,
+    pub(crate) max_concurrent: usize,
+    pub(crate) mock: mock::Options,
+    pub(crate) image_quota: Option<u64>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            catalog: Catalog::built_in(),
+            credits: "10000",
+            upstream_timeout: "30s",
+            max_concurrent: 256,
+            mock: mock::Options::default(),
+            image_quota: None,
+        }
+    }
+}
+
+/// A running house with the organization `acme`, and a tool for the agent `painter`.
+pub(crate) struct House {
+    pub(crate) mock: Mock,
+    pub(crate) app: Option<App>,
+    pub(crate) channel: Channel,
+    pub(crate) runtime: String,
+    pub(crate) admin: String,
+    pub(crate) owner: String,
+    pub(crate) dir: TempDir,
+    /// What the upstream may have billed without a charge, in USD.
+    pub(crate) absorbed: Decimal,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let mock = Mock::start("127.0.0.1:0".parse().unwrap(), setup.mock.clone())
+            .await
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let config = settings(&mock, &dir, &setup);
+        let app = App::start(config, setup.catalog).await.expect("starts");
+        let channel = connect(&app).await;
+        let mut house = Self {
+            mock,
+            app: Some(app),
+            channel,
+            runtime: String::new(),
+            admin: String::new(),
+            owner: String::new(),
+            dir,
+            absorbed: Decimal::ZERO,
+        };
+        house.furnish("acme", setup.credits).await;
+        house.tool(|_| {}).await;
+        house
+    }
+
+    /// Stops the gateway and starts it again on the same data, with another catalog.
+    pub(crate) async fn restart(&mut self, catalog: Catalog) {
+        self.app
+            .take()
+            .expect("open")
+            .drain(Duration::from_secs(20))
+            .await;
+        let config = settings(&self.mock, &self.dir, &Setup::default());
+        let app = App::start(config, catalog).await.expect("starts");
+        self.channel = connect(&app).await;
+        self.app = Some(app);
+    }
+
+    /// Makes the organization, its keys and its credits.
+    async fn furnish(&mut self, organization: &str, credits: &str) {
+        let request = proto::CreateOrganizationRequest {
+            id: organization.to_owned(),
+            name: "Acme".to_owned(),
+        };
+        let mut organizations = self.organizations(OPERATOR_KEY);
+        organizations
+            .create_organization(request)
+            .await
+            .expect("an organization");
+        if credits != "0" {
+            self.top_up(organization, credits, "first").await;
+        }
+        self.runtime = self.key(organization, proto::Role::Runtime).await;
+        self.admin = self.key(organization, proto::Role::Admin).await;
+        self.owner = self.key(organization, proto::Role::Owner).await;
+    }
+
+    pub(crate) async fn top_up(&self, organization: &str, credits: &str, reference: &str) {
+        let request = proto::AddCreditsRequest {
+            organization_id: organization.to_owned(),
+            credits: credits.to_owned(),
+            reference: reference.to_owned(),
+            description: String::new(),
+        };
+        self.billing(OPERATOR_KEY)
+            .add_credits(request)
+            .await
+            .expect("credits");
+    }
+
+    pub(crate) async fn key(&self, organization: &str, role: proto::Role) -> String {
+        let request = proto::CreateApiKeyRequest {
+            organization_id: organization.to_owned(),
+            name: format!("{role:?}"),
+            role: role.into(),
+            expire_time: None,
+        };
+        let mut organizations = self.organizations(OPERATOR_KEY);
+        organizations
+            .create_api_key(request)
+            .await
+            .expect("a key")
+            .into_inner()
+            .secret
+    }
+
+    /// Saves the tool of the agent `painter`: klein, everything allowed, but for what `change` says.
+    pub(crate) async fn tool(&self, change: impl FnOnce(&mut proto::GenerateImageTool)) {
+        let mut tool = proto::GenerateImageTool {
+            agent_id: AGENT.to_owned(),
+            enabled: true,
+            model: KLEIN.to_owned(),
+            max_resolution: "4K".to_owned(),
+            max_images_per_call: 4,
+            allow_reference_images: true,
+            ..Default::default()
+        };
+        change(&mut tool);
+        self.save_tool(tool).await.expect("a tool");
+    }
+
+    pub(crate) async fn save_tool(
+        &self,
+        tool: proto::GenerateImageTool,
+    ) -> Result<proto::GenerateImageTool, Status> {
+        let request = proto::UpdateGenerateImageToolRequest {
+            generate_image_tool: Some(tool),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["*".to_owned()],
+            }),
+            validate_only: false,
+        };
+        let answer = self
+            .tools(&self.admin)
+            .update_generate_image_tool(request)
+            .await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    pub(crate) fn images(&self, key: &str) -> ImageServiceClient<Authorized> {
+        let client = ImageServiceClient::with_interceptor(self.channel.clone(), bearer(key));
+        client.max_encoding_message_size(64 << 20)
+    }
+
+    pub(crate) fn tools(&self, key: &str) -> ToolServiceClient<Authorized> {
+        ToolServiceClient::with_interceptor(self.channel.clone(), bearer(key))
+    }
+
+    pub(crate) fn models(&self, key: &str) -> ModelServiceClient<Authorized> {
+        ModelServiceClient::with_interceptor(self.channel.clone(), bearer(key))
+    }
+
+    pub(crate) fn billing(&self, key: &str) -> BillingServiceClient<Authorized> {
+        BillingServiceClient::with_interceptor(self.channel.clone(), bearer(key))
+    }
+
+    pub(crate) fn organizations(&self, key: &str) -> OrganizationServiceClient<Authorized> {
+        OrganizationServiceClient::with_interceptor(self.channel.clone(), bearer(key))
+    }
+
+    /// Makes images, and reads the whole story.
+    pub(crate) async fn generate(
+        &self,
+        request: proto::GenerateImageRequest,
+    ) -> Result<Story, Status> {
+        let events = self
+            .images(&self.runtime)
+            .generate_image(request)
+            .await?
+            .into_inner();
+        Story::read(events).await
+    }
+
+    pub(crate) async fn generation(&self, request_id: &str) -> proto::Generation {
+        use proto::get_generation_request::Which;
+        let request = proto::GetGenerationRequest {
+            which: Some(Which::RequestId(request_id.to_owned())),
+        };
+        let answer = self.images(&self.runtime).get_generation(request).await;
+        answer.expect("a generation").into_inner()
+    }
+
+    pub(crate) async fn balance(&self) -> proto::Balance {
+        let request = proto::GetBalanceRequest::default();
+        self.billing(&self.admin)
+            .get_balance(request)
+            .await
+            .expect("a balance")
+            .into_inner()
+    }
+
+    /// The database as a file, for looks that no call offers.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("gateway.sqlite3")
+    }
+
+    /// Nothing was sent upstream, nothing is held, nothing was charged.
+    pub(crate) async fn assert_untouched(&self) {
+        let paid = self.mock.requests();
+        assert!(paid.is_empty(), "sent upstream: {paid:?}");
+        let balance = self.balance().await;
+        assert_eq!(
+            (balance.credits.as_str(), balance.held.as_str()),
+            ("10000.00", "0.00")
+        );
+    }
+
+    /// Ends the house: running generations finish, then the books are audited: they agree with
+    /// themselves, no hold is open, and what was charged is what the upstream billed.
+    pub(crate) async fn close(mut self) {
+        let app = self.app.take().expect("open");
+        let ledger = app.ledger();
+        app.drain(Duration::from_secs(20)).await;
+        let breaks = ledger.audit().await.expect("an audit");
+        assert!(breaks.is_empty(), "{breaks:#?}");
+        assert_eq!(
+            ledger.open_holds().await.expect("a count"),
+            0,
+            "a hold is open"
+        );
+        let charged = charged_usd(&self.database());
+        let billed = self.mock.total_billed();
+        assert_eq!(
+            charged + self.absorbed,
+            billed,
+            "charged + absorbed = billed, in USD"
+        );
+        self.mock.stop().await;
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let forgotten = self.app.is_some() && !std::thread::panicking();
+        assert!(!forgotten, "close the house, so that its books are audited");
+    }
+}
+
+fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
+    let given = Given {
+        listen_addr: Some("127.0.0.1:0".to_owned()),
+        http_addr: Some("127.0.0.1:0".to_owned()),
+        data_dir: Some(dir.path().to_string_lossy().into_owned()),
+        openrouter_base_url: Some(mock.base_url()),
+        openrouter_api_key: Some(SecretString::from("sk-or-v1-mock")),
+        operator_key: Some(SecretString::from(OPERATOR_KEY)),
+        upstream_timeout: Some(setup.upstream_timeout.to_owned()),
+        max_concurrent_generations: Some(setup.max_concurrent.to_string()),
+        image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),
+        ..Given::default()
+    };
+    Config::parse(given).expect("settings")
+}
+
+async fn connect(app: &App) -> Channel {
+    let address = format!("http://{}", app.grpc_address());
+    Channel::from_shared(address)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
+}
+
+fn charged_usd(database: &std::path::Path) -> Decimal {
+    let connection = rusqlite::Connection::open(database).expect("the database");
+    let sum = "SELECT coalesce(sum(cost_pd), 0) FROM generation_state WHERE state = 'settled'";
+    let pico: i64 = connection
+        .query_row(sum, [], |row| row.get(0))
+        .expect("a sum");
+    Decimal::from_i128_with_scale(pico.into(), 12)
+}
+
+pub(crate) fn bearer(key: &str) -> Bearer {
+    let value: Option<MetadataValue<_>> =
+        (!key.is_empty()).then(|| format!("Bearer {key}").parse().expect("a key"));
+    Box::new(move |mut request: Request<()>| {
+        if let Some(value) = &value {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        Ok(request)
+    })
+}
+
+/// A request for one picture, all defaults.
+pub(crate) fn request(request_id: &str) -> proto::GenerateImageRequest {
+    proto::GenerateImageRequest {
+        agent_id: AGENT.to_owned(),
+        request_id: request_id.to_owned(),
+        prompt: "a red fox in the snow".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// The reason of a status.
+pub(crate) fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    let info = details
+        .error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(info.domain, "images.squados.io");
+    info.reason.clone()
+}
+
+/// A value of the metadata of a status.
+pub(crate) fn detail(status: &Status, name: &str) -> String {
+    let details = status.get_error_details();
+    let info = details.error_info().expect("an ErrorInfo");
+    info.metadata
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name} in {info:?}"))
+        .clone()
+}
+
+/// Everything one call told.
+#[derive(Debug)]
+pub(crate) struct Story {
+    pub(crate) accepted: proto::Accepted,
+    pub(crate) images: BTreeMap<i32, Vec<u8>>,
+    pub(crate) finished: Vec<proto::ImageFinished>,
+    pub(crate) completed: proto::Generation,
+}
+
+impl Story {
+    /// Reads a stream to its end, and checks the order that the contract promises.
+    pub(crate) async fn read(
+        mut events: Streaming<proto::GenerationEvent>,
+    ) -> Result<Self, Status> {
+        let mut accepted = None;
+        let mut images: BTreeMap<i32, Vec<u8>> = BTreeMap::new();
+        let mut finished = Vec::new();
+        let mut completed = None;
+        while let Some(event) = events.message().await? {
+            assert!(completed.is_none(), "an event after `completed`");
+            match event.event.expect("an event") {
+                Event::Accepted(first) => assert!(accepted.replace(first).is_none()),
+                Event::Progress(_) => assert!(accepted.is_some()),
+                Event::ImageStarted(started) => {
+                    assert!(accepted.is_some());
+                    assert!(images.insert(started.index, Vec::new()).is_none());
+                }
+                Event::ImageChunk(chunk) => {
+                    assert!((1..=65_536).contains(&chunk.data.len()));
+                    images
+                        .get_mut(&chunk.index)
+                        .expect("started")
+                        .extend(chunk.data);
+                }
+                Event::ImageFinished(image) => {
+                    assert_eq!(images[&image.index].len() as i64, image.size_bytes);
+                    finished.push(image);
+                }
+                Event::Completed(last) => completed = Some(*last),
+            }
+        }
+        Ok(Self {
+            accepted: accepted.expect("`accepted` first"),
+            images,
+            finished,
+            completed: completed.expect("`completed` last"),
+        })
+    }
+
+    pub(crate) fn charge(&self) -> &proto::Charge {
+        self.completed.charge.as_ref().expect("a charge")
+    }
+}
