@@ -3,8 +3,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ mod doors;
 /// makes every key useless.
 const PEPPER: &str = "image-gateway api keys v1";
 
+/// The file that is locked while a gateway runs on a data folder. It is empty and stays.
+const LOCK: &str = "lock";
+
 /// How long the side door waits for those still reading when everything else is done.
 const HTTP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -52,6 +57,8 @@ pub struct App {
     work: TaskTracker,
     grpc_door: JoinHandle<()>,
     http_door: JoinHandle<()>,
+    /// Keeps other gateways out of the data folder.
+    _lock: File,
 }
 
 /// How draining ended.
@@ -81,6 +88,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Another gateway runs on the same data: two would sweep away each other's drafts.
+    #[error("another gateway uses the data folder {}", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A room cannot be opened.
     #[error("cannot open {room}")]
     Room {
@@ -94,6 +107,7 @@ pub enum StartError {
 
 /// What is kept on disk.
 struct Cellar {
+    lock: File,
     master_key: MasterKey,
     books: Arc<Sqlite>,
     gallery: Arc<Files>,
@@ -139,6 +153,7 @@ impl App {
             work,
             grpc_door: doors.spawn(grpc_door),
             http_door: doors.spawn(http_door),
+            _lock: cellar.lock,
         })
     }
 
@@ -196,12 +211,13 @@ impl Cellar {
         let quota = config.image_store_quota_bytes;
         let given_key = config.key_encryption_key.clone();
         let open = move || {
-            std::fs::create_dir_all(&data_dir).map_err(room("the data folder"))?;
+            let lock = lock(&data_dir)?;
             let master_key = match given_key {
                 Some(key) => key,
                 None => MasterKey::open(&data_dir).map_err(room("the key-encryption key"))?,
             };
             Ok(Self {
+                lock,
                 master_key,
                 books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
                 gallery: Arc::new(Files::open(&data_dir, quota).map_err(room("the image folder"))?),
@@ -261,6 +277,20 @@ fn parts(
     })
 }
 
+/// Makes the data folder and takes it for this process; the system gives it back when the process
+/// ends, however it ends.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    fs::create_dir_all(data_dir).map_err(room("the data folder"))?;
+    let file = File::create(data_dir.join(LOCK)).map_err(room("the data folder"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+            folder: data_dir.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(room("the data folder")(error)),
+    }
+}
+
 async fn listen(
     setting: &'static str,
     address: SocketAddr,
@@ -287,5 +317,20 @@ fn room<E: Into<Box<dyn Error + Send + Sync>>>(room: &'static str) -> impl FnOnc
 fn ended(door: &'static str, result: Result<(), tokio::task::JoinError>) {
     if let Err(error) = result {
         tracing::error!(%error, "the {door} server ended by itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_is_taken_by_one_gateway_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let second = lock(folder.path()).unwrap_err();
+        assert!(matches!(second, StartError::InUse { .. }), "{second}");
+        drop(first);
+        assert!(lock(folder.path()).is_ok());
     }
 }

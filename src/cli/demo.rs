@@ -92,3 +92,6 @@ async fn draw_and_show(args: &Args, stage: &Stage) -> Result<(), Failed> {
     let again = receipt::grpcurl(address, &key, &args.prompt);
     terminal::result(format_args!("\n{again}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,9 @@ impl From<StartError> for Failed {
             StartError::Listen { setting, .. } => {
                 Some(format!("choose another address with {}", flag(setting)))
             }
+            StartError::InUse { .. } => {
+                Some("end the other one, or choose another folder with --data-dir".to_owned())
+            }
             StartError::Room { .. } => None,
         };
         let failed = Self::new("the gateway does not start").because(error);
