@@ -22,12 +22,14 @@ use crate::keys::Keyring;
 use crate::live::{Accepted, End, Live, Registry};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Gallery, HoldOutcome, ImageProvider, Ledger, LedgerError, Limits, Opening, ReferenceImage,
-    Settings, SettingsError, Which,
+    Gallery, HoldOutcome, ImageProvider, Ledger, Limits, Opening, ReferenceImage, Settings, Which,
 };
 use crate::watch::Watch;
+use refusals::{conflict, in_progress, overloaded};
+pub use refusals::{internal, storage_full, unsettled};
 
 mod draw;
+mod refusals;
 mod settle;
 
 /// Less time than this to the caller's deadline counts as none (`api.md`, Rules).
@@ -180,7 +182,7 @@ impl Generator {
         job: Job,
         place: OwnedSemaphorePermit,
     ) -> Result<Watch, Failure> {
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let draft = self.draft(&call, &job, now);
         let live = Arc::new(Live::new(self.accepted(&draft, &job)));
         // Visible before the hold is, so that a duplicate that finds the hold finds this too.
@@ -371,57 +373,6 @@ fn civil(now: Timestamp, pick: impl FnOnce(jiff::civil::Date) -> jiff::civil::Da
     TimeZone::UTC
         .to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
         .unwrap_or(now)
-}
-
-fn overloaded() -> Failure {
-    let what = "The gateway is as busy as it may be; nothing was begun. Try again in a moment.";
-    Failure::new(Reason::Overloaded, what).retry_after(Duration::from_secs(2))
-}
-
-fn conflict(id: GenerationId) -> Failure {
-    let what = "This request_id was used before for another request; take a new one.";
-    Failure::new(Reason::IdempotencyConflict, what).with("generation_id", id)
-}
-
-fn in_progress(id: GenerationId) -> Failure {
-    let what = "The same request still runs; ask for it with GetGeneration.";
-    Failure::new(Reason::GenerationInProgress, what)
-        .with("generation_id", id)
-        .retry_after(Duration::from_secs(5))
-}
-
-/// What a failing ledger is to a caller; logged here, once.
-pub fn internal(error: LedgerError) -> Failure {
-    match error {
-        LedgerError::Full => storage_full(),
-        other => {
-            tracing::error!(
-                error = &other as &dyn std::error::Error,
-                "the ledger failed"
-            );
-            Failure::internal()
-        }
-    }
-}
-
-/// What failing settings are to a caller; logged here, once.
-pub fn unsettled(error: SettingsError) -> Failure {
-    match error {
-        SettingsError::Full => storage_full(),
-        other => {
-            tracing::error!(
-                error = &other as &dyn std::error::Error,
-                "the settings failed"
-            );
-            Failure::internal()
-        }
-    }
-}
-
-/// No room on the disk.
-pub fn storage_full() -> Failure {
-    let what = "There is no room to keep the images; nothing was charged. Tell the operator.";
-    Failure::new(Reason::StorageFull, what).retry_after(Duration::from_secs(60))
 }
 
 #[cfg(test)]

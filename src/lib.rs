@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod generate;
@@ -11,7 +12,6 @@ pub mod keys;
 pub mod live;
 pub mod logging;
 pub mod metrics;
-/// A stand-in for OpenRouter that tests, workshops and benchmarks run against.
 pub mod mock;
 pub mod openrouter;
 pub mod ports;

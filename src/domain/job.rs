@@ -3,61 +3,21 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::catalog::{Catalog, Model, Usability};
 use super::failure::{Failure, Reason};
-use super::generation::{Adjustment, Channel, Context, Origin, SourceImage};
-use super::ids::{AgentId, RequestId};
+use super::generation::Adjustment;
 use super::money::Credits;
 use super::pricing::{Estimate, Question};
 use super::shape::{AspectRatio, Background, OutputFormat, PixelSize, Quality, Resolution};
 use super::tool::Tool;
+use fit::Fitting;
+pub use request::{ImageRequest, ReferenceFacts};
+
+mod fit;
+mod request;
 
 /// The most reference pictures of one call, whatever the model takes (`api.md`, Limits).
 pub const REFERENCES_MAX: u32 = 16;
-
-/// A request whose every field has been read. What is `None` was left to the tool.
-#[derive(Clone, Debug)]
-pub struct ImageRequest {
-    /// Whose tool.
-    pub agent: AgentId,
-    /// The id of the tool call.
-    pub request_id: RequestId,
-    /// Trimmed, 1 to 32,000 characters.
-    pub prompt: Arc<str>,
-    /// The shape.
-    pub aspect_ratio: Option<AspectRatio>,
-    /// The size class.
-    pub resolution: Option<Resolution>,
-    /// Pictures; at least 1.
-    pub count: u32,
-    /// Pictures to work from.
-    pub references: Vec<ReferenceFacts>,
-    /// The seed.
-    pub seed: Option<i64>,
-    /// The format.
-    pub output_format: Option<OutputFormat>,
-    /// The background.
-    pub background: Option<Background>,
-    /// The most that may be held.
-    pub max_credits: Option<Credits>,
-    /// Refuse instead of adjusting.
-    pub strict: bool,
-    /// Who asked and where.
-    pub context: Context,
-}
-
-/// What is known of a reference picture without its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReferenceFacts {
-    /// SHA-256 of its bytes.
-    pub sha256: [u8; 32],
-    /// Its size.
-    pub pixels: PixelSize,
-    /// The earlier picture it is, if it is one.
-    pub from: Option<SourceImage>,
-}
 
 /// What will be done, and what it may cost.
 #[derive(Clone, Debug)]
@@ -101,84 +61,6 @@ pub struct SentShape {
     pub resolution: Option<Resolution>,
     /// Explicit pixels, for models that take no size class. Excludes the other two.
     pub size: Option<PixelSize>,
-}
-
-// === impl ImageRequest ===
-
-impl ImageRequest {
-    /// One picture with everything left to the tool: for estimates.
-    ///
-    /// # Errors
-    /// Never in practice: its texts are fixed and valid.
-    pub fn bare(agent: AgentId) -> Result<Self, Failure> {
-        let request_id = RequestId::parse("estimate")
-            .map_err(|error| Failure::invalid("request_id", error.to_string()))?;
-        Ok(Self {
-            agent,
-            request_id,
-            prompt: Arc::from(""),
-            aspect_ratio: None,
-            resolution: None,
-            count: 1,
-            references: Vec::new(),
-            seed: None,
-            output_format: None,
-            background: None,
-            max_credits: None,
-            strict: false,
-            context: Context {
-                conversation_id: String::new(),
-                message_id: String::new(),
-                user_id: String::new(),
-                channel: Channel::Unspecified,
-                origin: Origin::Live,
-                metadata: Vec::new(),
-            },
-        })
-    }
-
-    /// SHA-256 of everything that makes it this request and no other: all but `metadata`. The
-    /// tool's configuration is not part of it (`api.md`, Rules that decide money).
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        let mut add = |part: &str| {
-            // Length first, so that no two lists of parts read alike.
-            digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            digest.update(part.as_bytes());
-        };
-        add("image-request-v1");
-        add(self.agent.as_str());
-        add(&self.prompt);
-        add(&text(self.aspect_ratio));
-        add(&text(self.resolution));
-        add(&self.count.to_string());
-        add(&text(self.seed));
-        add(&text(self.output_format));
-        add(&text(self.background));
-        add(&text(self.max_credits));
-        add(&self.strict.to_string());
-        let Context {
-            conversation_id,
-            message_id,
-            user_id,
-            channel,
-            origin,
-            metadata: _,
-        } = &self.context;
-        for part in [conversation_id, message_id, user_id] {
-            add(part);
-        }
-        add(channel.as_str());
-        add(origin.as_str());
-        for reference in &self.references {
-            add(&format!("{:?}", reference.sha256));
-        }
-        digest.finalize().into()
-    }
-}
-
-fn text<T: ToString>(value: Option<T>) -> String {
-    value.map_or(String::new(), |value| value.to_string())
 }
 
 // === impl Job ===
@@ -354,139 +236,6 @@ fn sent(model: &Model, resolution: Resolution, aspect_ratio: AspectRatio) -> Sen
             .contains(&resolution)
             .then_some(resolution),
         size: None,
-    }
-}
-
-/// Bends a request to what the tool and the model can do, and keeps a record of it.
-struct Fitting<'a> {
-    request: &'a ImageRequest,
-    tool: &'a Tool,
-    model: &'a Model,
-    adjustments: &'a mut Vec<Adjustment>,
-}
-
-impl Fitting<'_> {
-    /// The next lower size class that both have; never a higher one, which would be dearer.
-    fn resolution(&mut self) -> Result<Resolution, Failure> {
-        let wanted = self
-            .request
-            .resolution
-            .unwrap_or(self.tool.default_resolution);
-        let ceiling = wanted.min(self.tool.max_resolution);
-        let offered = self.model.resolutions();
-        let Some(used) = offered
-            .iter()
-            .rev()
-            .find(|offer| **offer <= ceiling)
-            .copied()
-        else {
-            let names: Vec<_> = offered.iter().map(|offer| offer.as_str()).collect();
-            let what = format!(
-                "cannot be {wanted}: {} has {}, and a larger one would cost more than was asked for",
-                self.model.name,
-                names.join(", ")
-            );
-            return Err(Failure::invalid("resolution", what));
-        };
-        if used != wanted {
-            let reason = if ceiling < wanted {
-                format!("the tool allows at most {}", self.tool.max_resolution)
-            } else {
-                "the model does not have it".to_owned()
-            };
-            self.note("resolution", &wanted.to_string(), &used.to_string(), reason);
-        }
-        Ok(used)
-    }
-
-    /// The nearest shape that both have. Shapes of one size class cost the same.
-    fn aspect_ratio(&mut self) -> AspectRatio {
-        let wanted = self
-            .request
-            .aspect_ratio
-            .unwrap_or(self.tool.default_aspect_ratio);
-        let model = &self.model.parameters.aspect_ratios;
-        if model.is_empty() {
-            if self
-                .request
-                .aspect_ratio
-                .is_some_and(|ratio| !ratio.same_shape(AspectRatio::SQUARE))
-            {
-                let reason = "the model cannot be told a shape";
-                self.note("aspect_ratio", &wanted.to_string(), "", reason);
-            }
-            return wanted;
-        }
-        let allowed = &self.tool.allowed_aspect_ratios;
-        let both: Vec<_> = model
-            .iter()
-            .copied()
-            .filter(|ratio| allowed.is_empty() || allowed.iter().any(|a| a.same_shape(*ratio)))
-            .collect();
-        let candidates = if both.is_empty() { model } else { &both };
-        let used = wanted.nearest(candidates).unwrap_or(wanted);
-        if !used.same_shape(wanted) {
-            let reason = if model.iter().any(|ratio| ratio.same_shape(wanted)) {
-                "the tool does not allow it"
-            } else {
-                "the model does not have it"
-            };
-            self.note(
-                "aspect_ratio",
-                &wanted.to_string(),
-                &used.to_string(),
-                reason,
-            );
-        }
-        used
-    }
-
-    fn output_format(&mut self) -> Option<OutputFormat> {
-        let wanted = self.request.output_format?;
-        if self.model.parameters.output_formats.contains(&wanted) {
-            return Some(wanted);
-        }
-        self.note(
-            "output_format",
-            wanted.as_str(),
-            "",
-            "the model decides its format",
-        );
-        None
-    }
-
-    fn background(&mut self) -> Option<Background> {
-        let wanted = self.request.background?;
-        if self.model.parameters.backgrounds.contains(&wanted) {
-            return Some(wanted);
-        }
-        if wanted != Background::Auto {
-            self.note(
-                "background",
-                wanted.as_str(),
-                "",
-                "the model does not have it",
-            );
-        }
-        None
-    }
-
-    fn seed(&mut self) -> Option<i64> {
-        let wanted = self.request.seed?;
-        if self.model.parameters.seed {
-            return Some(wanted);
-        }
-        self.note("seed", &wanted.to_string(), "", "the model takes no seed");
-        None
-    }
-
-    fn note(&mut self, field: &str, requested: &str, used: &str, reason: impl Into<String>) {
-        self.adjustments.push(Adjustment {
-            field: field.to_owned(),
-            requested: requested.to_owned(),
-            used: used.to_owned(),
-            reason: reason.into(),
-        });
     }
 }
 

@@ -124,7 +124,7 @@ impl Generator {
     }
 
     async fn note_answer(&self, held: &Held, upstream_id: Option<String>) {
-        let now = jiff::Timestamp::now();
+        let now = crate::clock::now();
         if let Err(error) = self
             .parts
             .ledger

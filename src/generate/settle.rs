@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
@@ -31,7 +30,7 @@ impl Generator {
         if let Err(error) = self
             .parts
             .ledger
-            .dispatch(held.draft.id, Timestamp::now())
+            .dispatch(held.draft.id, crate::clock::now())
             .await
         {
             // Nothing has left: this is surely not billed.
@@ -94,7 +93,7 @@ impl Generator {
             adjustments,
             charge,
             disputed,
-            now: Timestamp::now(),
+            now: crate::clock::now(),
         };
         let credits = settlement.charge.credits;
         let generation = self.book(held, settlement).await?;
@@ -151,7 +150,7 @@ impl Generator {
         let ending = Voiding {
             failure: failure.clone(),
             absorbed,
-            now: Timestamp::now(),
+            now: crate::clock::now(),
         };
         let mut waits = SETTLE_WAITS.into_iter();
         loop {

@@ -154,7 +154,7 @@ impl Gate {
             .api_key(&presented.prefix)
             .await
             .map_err(unsettled)?;
-        let now = jiff::Timestamp::now();
+        let now = crate::clock::now();
         let good = found.filter(|(key, mac)| {
             presented.matches(mac) && key.expires.is_none_or(|expires| expires > now)
         });

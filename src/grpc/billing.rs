@@ -1,6 +1,5 @@
 //! Balances and top-ups.
 
-use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{Service, caller, read, write};
@@ -58,7 +57,7 @@ impl Service {
             credits: positive.ok_or_else(|| Failure::invalid("credits", "must be above zero"))?,
             reference: read::name("reference", &request.reference, Reference::parse)?,
             description: read::text("description", request.description, 1000)?,
-            now: Timestamp::now(),
+            now: crate::clock::now(),
         };
         let reference = purchase.reference.clone();
         let booked = self.parts.ledger.add_credits(purchase).await;

@@ -1,33 +1,28 @@
 //! Making images: the stream of events, the record of a generation, the estimate before it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
-use futures_util::stream::unfold;
 use tonic::{Request, Response, Status};
 
 use super::access::Deadline;
 use super::body::Share;
-use super::{Service, caller, read, status, write};
+use super::{Service, caller, read, write};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::{AgentId, GenerationId, OrganizationId, RequestId};
 use crate::domain::job::{ImageRequest, Job, ReferenceFacts, usable_model};
 use crate::domain::shape::{PixelSize, Resolution};
 use crate::domain::tool::{IMAGES_PER_CALL_MAX, Tool};
 use crate::generate::{Call, internal, unsettled};
-use crate::metrics::Metrics;
 use crate::ports::Which;
 use crate::proto;
 use crate::proto::image_service_server::ImageService;
 use crate::watch::Watch;
 
+use events::{Events, Viewer};
+
 mod events;
 mod references;
 mod request;
-
-/// The events of one call.
-type Events = Pin<Box<dyn Stream<Item = Result<proto::GenerationEvent, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl ImageService for Service {
@@ -37,11 +32,13 @@ impl ImageService for Service {
         &self,
         request: Request<proto::GenerateImageRequest>,
     ) -> Result<Response<Events>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
         match self.begin(request).await {
-            Ok(watch) => Ok(Response::new(events(
+            Ok(watch) => Ok(Response::new(events::events(Viewer {
                 watch,
-                Arc::clone(&self.parts.metrics),
-            ))),
+                deadline,
+                metrics: Arc::clone(&self.parts.metrics),
+            }))),
             Err(failure) => self.answer("GenerateImage", Err(failure)),
         }
     }
@@ -202,24 +199,3 @@ const A_REFERENCE: ReferenceFacts = ReferenceFacts {
     },
     from: None,
 };
-
-/// The events of a call, made one at a time as the caller takes them.
-fn events(watch: Watch, metrics: Arc<Metrics>) -> Events {
-    let next = |(mut watch, metrics): (Watch, Arc<Metrics>)| async move {
-        let event = watch.next().await?;
-        let event = match event {
-            Ok(event) => {
-                if matches!(event, crate::watch::Event::Completed { .. }) {
-                    metrics.call_finished("GenerateImage", None);
-                }
-                Ok(events::event(event))
-            }
-            Err(failure) => {
-                metrics.call_finished("GenerateImage", Some(failure.reason));
-                Err(status::of(&failure))
-            }
-        };
-        Some((event, (watch, metrics)))
-    };
-    Box::pin(unfold((watch, metrics), next))
-}

@@ -55,7 +55,7 @@ impl Service {
         let organization = Organization {
             id,
             name: read::display_name("name", request.name)?,
-            created: Timestamp::now(),
+            created: crate::clock::now(),
         };
         let created = self
             .parts
@@ -114,7 +114,7 @@ impl Service {
             name,
             prefix: minted.prefix,
             role,
-            created: Timestamp::now(),
+            created: crate::clock::now(),
             expires,
         };
         let created = self
@@ -144,6 +144,6 @@ fn role(value: i32) -> Result<Role, Failure> {
 
 fn expiry(at: prost_types::Timestamp) -> Result<Timestamp, Failure> {
     let read = Timestamp::new(at.seconds, at.nanos).ok();
-    read.filter(|at| *at > Timestamp::now())
+    read.filter(|at| *at > crate::clock::now())
         .ok_or_else(|| Failure::invalid("expire_time", "must be in the future"))
 }

@@ -1,6 +1,5 @@
 //! The Generate Image tool of each agent.
 
-use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{Service, caller, read, write};
@@ -71,7 +70,7 @@ impl Service {
         let wanted = request.generate_image_tool.ok_or_else(missing)?;
         let agent = read::agent_id(&wanted.agent_id)?;
         let settings = &self.parts.settings;
-        let now = Timestamp::now();
+        let now = crate::clock::now();
         let kept = settings
             .tool(&organization, &agent)
             .await

@@ -233,7 +233,7 @@ impl Call {
                 "completions"
             },
             provider: order.model.provider.clone(),
-            created_at: jiff::Timestamp::now().to_string(),
+            created_at: crate::clock::now().to_string(),
             references: order.references,
             charge: order.charge,
             streamed: order.streamed,

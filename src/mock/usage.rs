@@ -104,8 +104,10 @@ fn usage(charge: &Charge, cost: Box<RawValue>) -> serde_json::Result<Box<RawValu
     })
 }
 
+/// What a scripted cost bills; one that nobody could pay bills the real price.
 fn amount(text: &str) -> Option<Decimal> {
-    text.parse()
-        .ok()
+    let amount = text.parse().ok();
+    amount
         .or_else(|| Decimal::from_scientific(text).ok())
+        .filter(|amount: &Decimal| *amount >= Decimal::ZERO)
 }

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
@@ -151,7 +150,7 @@ impl Client {
         let advised = response.headers().get(RETRY_AFTER);
         let retry_after = advised
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry_after(value, Timestamp::now()));
+            .and_then(|value| retry_after(value, crate::clock::now()));
         let until = deadline.min(Instant::now() + self.config.idle_timeout);
         let body = small_body(response, until).await.unwrap_or_default();
         Refusal {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use image_gateway::mock::Script;
 use image_gateway::proto;
 
-use crate::helpers::{House, Story, request};
+use crate::helpers::{House, Story, reason, request};
 
 #[tokio::test]
 async fn a_caller_that_hangs_up_is_charged_and_finds_its_picture_again() {
@@ -45,9 +45,10 @@ async fn a_deadline_that_passes_does_not_stop_a_dispatched_generation() {
         .generate_image(asked)
         .await
         .expect("taken");
-    Story::read(events.into_inner())
+    let late = Story::read(events.into_inner())
         .await
-        .expect_err("the caller's own deadline");
+        .expect_err("too late");
+    assert_eq!(reason(&late), "DEADLINE_EXCEEDED");
     house.mock.open_gate("slow");
     let story = house.generate(request("late")).await.expect("the picture");
     assert_eq!(story.charge().credits, "29.00");

@@ -1,7 +1,6 @@
 //! A gateway, a mock upstream and an organization with credits, in one line; and a close that
 //! fails if the books do not agree with themselves, or with the upstream's bill.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use image_gateway::domain::catalog::Catalog;
 use image_gateway::mock::{self, Mock};
 use image_gateway::proto;
 use image_gateway::proto::billing_service_client::BillingServiceClient;
-use image_gateway::proto::generation_event::Event;
 use image_gateway::proto::image_service_client::ImageServiceClient;
 use image_gateway::proto::model_service_client::ModelServiceClient;
 use image_gateway::proto::organization_service_client::OrganizationServiceClient;
@@ -22,8 +20,10 @@ use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status};
 use tonic_types::StatusExt;
+
+pub(crate) use crate::story::Story;
 
 pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
 pub(crate) const KLEIN: &str = "black-forest-labs/flux.2-klein-4b";
@@ -77,6 +77,11 @@ impl House {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
+        // What the gateway logs stands beside a failed test.
+        let _ = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_test_writer()
+            .try_init();
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), setup.mock.clone())
             .await
             .unwrap();
@@ -367,58 +372,4 @@ pub(crate) fn detail(status: &Status, name: &str) -> String {
         .get(name)
         .unwrap_or_else(|| panic!("no {name} in {info:?}"))
         .clone()
-}
-
-/// Everything one call told.
-#[derive(Debug)]
-pub(crate) struct Story {
-    pub(crate) accepted: proto::Accepted,
-    pub(crate) images: BTreeMap<i32, Vec<u8>>,
-    pub(crate) finished: Vec<proto::ImageFinished>,
-    pub(crate) completed: proto::Generation,
-}
-
-impl Story {
-    /// Reads a stream to its end, and checks the order that the contract promises.
-    pub(crate) async fn read(
-        mut events: Streaming<proto::GenerationEvent>,
-    ) -> Result<Self, Status> {
-        let mut accepted = None;
-        let mut images: BTreeMap<i32, Vec<u8>> = BTreeMap::new();
-        let mut finished = Vec::new();
-        let mut completed = None;
-        while let Some(event) = events.message().await? {
-            assert!(completed.is_none(), "an event after `completed`");
-            match event.event.expect("an event") {
-                Event::Accepted(first) => assert!(accepted.replace(first).is_none()),
-                Event::Progress(_) => assert!(accepted.is_some()),
-                Event::ImageStarted(started) => {
-                    assert!(accepted.is_some());
-                    assert!(images.insert(started.index, Vec::new()).is_none());
-                }
-                Event::ImageChunk(chunk) => {
-                    assert!((1..=65_536).contains(&chunk.data.len()));
-                    images
-                        .get_mut(&chunk.index)
-                        .expect("started")
-                        .extend(chunk.data);
-                }
-                Event::ImageFinished(image) => {
-                    assert_eq!(images[&image.index].len() as i64, image.size_bytes);
-                    finished.push(image);
-                }
-                Event::Completed(last) => completed = Some(*last),
-            }
-        }
-        Ok(Self {
-            accepted: accepted.expect("`accepted` first"),
-            images,
-            finished,
-            completed: completed.expect("`completed` last"),
-        })
-    }
-
-    pub(crate) fn charge(&self) -> &proto::Charge {
-        self.completed.charge.as_ref().expect("a charge")
-    }
 }

@@ -262,10 +262,9 @@ fn every_direct_dependency_has_its_reason() {
         } else if let Some((name, _)) = line
             .split_once(" = ")
             .filter(|_| inside && !line.starts_with('#'))
+            && !map.contains(&format!("`{name}`"))
         {
-            if !map.contains(&format!("`{name}`")) {
-                missing.push(name.to_owned());
-            }
+            missing.push(name.to_owned());
         }
     }
     assert!(

@@ -1,5 +1,7 @@
 use super::*;
+use crate::domain::generation::{Context, Origin};
 use crate::domain::ids::Slug;
+use crate::domain::ids::AgentId;
 use jiff::Timestamp;
 
 fn request() -> ImageRequest {
@@ -177,6 +179,7 @@ fn a_hold_above_what_the_caller_allows_is_refused_with_both_figures() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table is read line by line")]
 fn the_fingerprint_sees_every_field_but_metadata() {
     let base = request().fingerprint();
     let mut other = request();

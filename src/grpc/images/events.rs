@@ -1,15 +1,71 @@
-//! What a caller sees, as messages.
+//! What a caller sees, as messages, made one at a time as the caller takes them.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tonic::Status;
+
+use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::Generation;
 use crate::domain::money::Credits;
+use crate::grpc::access::Deadline;
+use crate::grpc::status;
 use crate::grpc::write;
 use crate::live::Accepted;
+use crate::metrics::Metrics;
 use crate::proto::generation_event::Event as Wire;
 use crate::proto::{self, GenerationEvent};
-use crate::watch::Event;
+use crate::watch::{Event, Watch};
+
+/// The events of one call.
+pub(super) type Events = Pin<Box<dyn Stream<Item = Result<GenerationEvent, Status>> + Send>>;
+
+/// A caller who watches, for as long as it has time.
+pub(super) struct Viewer {
+    pub(super) watch: Watch,
+    pub(super) deadline: Option<Deadline>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The stream that a caller reads.
+pub(super) fn events(viewer: Viewer) -> Events {
+    Box::pin(unfold(viewer, |mut viewer| async move {
+        let event = viewer.next().await?;
+        Some((event, viewer))
+    }))
+}
+
+// === impl Viewer ===
+
+impl Viewer {
+    async fn next(&mut self) -> Option<Result<GenerationEvent, Status>> {
+        let next = match self.deadline {
+            Some(Deadline(at)) => tokio::time::timeout_at(at, self.watch.next()).await,
+            None => Ok(self.watch.next().await),
+        };
+        let told = next.unwrap_or_else(|_| {
+            self.watch = Watch::Over;
+            Some(Err(too_late()))
+        })?;
+        if let Err(Failure { reason, .. }) = &told {
+            self.metrics.call_finished("GenerateImage", Some(*reason));
+        } else if matches!(told, Ok(Event::Completed { .. })) {
+            self.metrics.call_finished("GenerateImage", None);
+        }
+        Some(told.map(event).map_err(|failure| status::of(&failure)))
+    }
+}
+
+/// The caller's time is up, the generation's is not (`domain.md` C26).
+fn too_late() -> Failure {
+    let what = "Your deadline has passed; the generation goes on. Send the same request_id again.";
+    Failure::new(Reason::DeadlineExceeded, what)
+}
 
 /// One event.
-pub(super) fn event(event: Event) -> GenerationEvent {
+fn event(event: Event) -> GenerationEvent {
     let wire = match event {
         Event::Accepted {
             accepted,

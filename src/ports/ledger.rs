@@ -1,0 +1,278 @@
+//! The books: holds, charges and the stages between.
+
+use crate::domain::books::Account;
+use crate::domain::books::EntryKind;
+use crate::domain::books::Stage;
+use crate::domain::failure::Failure;
+use crate::domain::generation::Adjustment;
+use crate::domain::generation::Charge;
+use crate::domain::generation::Draft;
+use crate::domain::generation::Generation;
+use crate::domain::generation::StoredImage;
+use crate::domain::ids::EntryId;
+use crate::domain::ids::GenerationId;
+use crate::domain::ids::OrganizationId;
+use crate::domain::ids::Reference;
+use crate::domain::ids::RequestId;
+use crate::domain::money::Credits;
+use crate::domain::money::UsdCost;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::fmt;
+
+/// The books: holds, charges and the stages between. One writer, every call one durable
+/// transaction; when a method returns `Ok`, the change survives a power cut.
+///
+/// # Contract
+/// - Concurrent holds never exceed what is available.
+/// - A stage changes only as [`Stage::may_become`] allows; anything else is
+///   [`LedgerError::IllegalStep`] and changes nothing.
+/// - At most one attempt under a request id is not voided.
+/// - After an error the books are as before the call.
+#[async_trait]
+pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Opens a generation and holds its credits, or says what stands in the way.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn hold(&self, opening: Opening) -> Result<HoldOutcome, LedgerError>;
+
+    /// `held → dispatched`: immediately before the first byte leaves for OpenRouter.
+    ///
+    /// # Errors
+    /// [`LedgerError::IllegalStep`], [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn dispatch(&self, id: GenerationId, now: Timestamp) -> Result<(), LedgerError>;
+
+    /// `dispatched → streaming` at the first answer, and one more upstream id at every further
+    /// one (`None` if the answer carried none).
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn stream(
+        &self,
+        id: GenerationId,
+        upstream_id: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError>;
+
+    /// `dispatched | streaming → stored → settled` in one transaction: the pictures are named, the
+    /// hold is ended, the charge is booked.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn settle(
+        &self,
+        id: GenerationId,
+        settlement: Settlement,
+    ) -> Result<Generation, LedgerError>;
+
+    /// `held | dispatched | streaming → voided`: the hold is released, nothing is charged.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn void(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError>;
+
+    /// Books bought credits once per `reference`.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::ReferenceConflict`] if the reference
+    /// was used with another amount, [`LedgerError::OutOfRange`], and as above.
+    async fn add_credits(&self, purchase: Purchase) -> Result<Purchased, LedgerError>;
+
+    /// The account of an organization.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
+    async fn account(&self, organization: &OrganizationId) -> Result<Account, LedgerError>;
+
+    /// A generation of this organization, or nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn generation(
+        &self,
+        organization: &OrganizationId,
+        which: &Which,
+    ) -> Result<Option<Generation>, LedgerError>;
+
+    /// The number of open holds, for the metrics.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn open_holds(&self) -> Result<u64, LedgerError>;
+
+    /// Checks that the books agree with themselves: sums, holds, sequence, hash chain, charges
+    /// against the formula (`reliability.md` I1–I12). Returns one sentence per break; none is good.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn audit(&self) -> Result<Vec<String>, LedgerError>;
+}
+
+/// How to find a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// By the gateway's id.
+    Id(GenerationId),
+    /// By the caller's id: the newest attempt.
+    Request(RequestId),
+}
+
+/// What is needed to open a generation.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Everything that is fixed from now on; `draft.hold` is what to hold.
+    pub draft: Draft,
+    /// The tool's limits, checked in the same transaction.
+    pub limits: Limits,
+    /// The window those limits count in, as UTC instants.
+    pub day_start: Timestamp,
+    /// The first instant of the month.
+    pub month_start: Timestamp,
+}
+
+/// The limits of one tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Images a day, in flight included; `None` is no limit.
+    pub daily_images: Option<u32>,
+    /// Credits a month, holds included; `None` is no limit.
+    pub monthly_credits: Option<Credits>,
+}
+
+/// What came of opening a generation.
+#[derive(Clone, Debug)]
+pub enum HoldOutcome {
+    /// The credits are held; this is the account after it.
+    Held(Account),
+    /// The same request is already running.
+    Running(GenerationId),
+    /// The same request is done: its pictures and its charge, or its final failure.
+    Done(Box<Generation>),
+    /// The same request id came with another body before.
+    Conflict(GenerationId),
+    /// Five attempts under this request id have failed; the last one is given.
+    Exhausted(Box<Generation>),
+    /// The account does not cover the hold.
+    Insufficient {
+        /// The hold asked for.
+        needed: Credits,
+        /// What a hold could have taken.
+        available: Credits,
+    },
+    /// The tool's images of the day are used up.
+    DailyLimit {
+        /// Images made today, in flight included.
+        used: u32,
+    },
+    /// The tool's credits of the month are used up.
+    MonthlyLimit {
+        /// Credits spent or held this month.
+        used: Credits,
+    },
+}
+
+/// What to write when pictures are durable and their cost is known.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The pictures, in order.
+    pub images: Vec<StoredImage>,
+    /// What the model said beside them.
+    pub text: String,
+    /// All changes, measured ones included.
+    pub adjustments: Vec<Adjustment>,
+    /// What to charge.
+    pub charge: Charge,
+    /// What upstream claimed, if that was not believed: an item for reconciliation.
+    pub disputed: Option<UsdCost>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What to write when a generation ends without pictures.
+#[derive(Clone, Debug)]
+pub struct Voiding {
+    /// Why, as the caller sees it.
+    pub failure: Failure,
+    /// What upstream is known to have billed for nothing; the platform's loss (`domain.md` C12).
+    pub absorbed: Option<UsdCost>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Bought credits.
+#[derive(Clone, Debug)]
+pub struct Purchase {
+    /// Made before the first try.
+    pub id: EntryId,
+    /// Whose balance grows.
+    pub organization: OrganizationId,
+    /// How much; above zero.
+    pub credits: Credits,
+    /// The name of the top-up, unique within the organization.
+    pub reference: Reference,
+    /// Free text.
+    pub description: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A booked top-up.
+#[derive(Clone, Debug)]
+pub struct Purchased {
+    /// The row as it was first booked.
+    pub entry: LedgerEntry,
+    /// Whether it was booked before under the same reference.
+    pub replayed: bool,
+}
+
+/// A row of the ledger as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its place in the organization's ledger, from 1 (0 is the opening row).
+    pub sequence: u64,
+    /// What happened.
+    pub kind: EntryKind,
+    /// The effect on the balance; negative for charges.
+    pub credits: Credits,
+    /// The balance after it.
+    pub balance_after: Credits,
+    /// The generation that was charged.
+    pub generation: Option<GenerationId>,
+    /// The name of the top-up.
+    pub reference: Option<Reference>,
+    /// Free text.
+    pub description: String,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// Why the books did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// There is no such organization.
+    #[error("the organization does not exist")]
+    OrganizationNotFound,
+    /// There is no such generation, or its stage does not allow the step.
+    #[error("the generation cannot go from {from:?} to {to:?}")]
+    IllegalStep {
+        /// Where it stands; `None` if there is no such generation.
+        from: Option<Stage>,
+        /// Where it should have gone.
+        to: Stage,
+    },
+    /// The reference was used with another amount.
+    #[error("the reference was already used for another amount")]
+    ReferenceConflict,
+    /// An amount is not positive or leaves what the books can hold.
+    #[error("the amount is out of range")]
+    OutOfRange,
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The database failed.
+    #[error("the database failed")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,167 @@
+//! Malformed requests: the field at fault is named, and nothing is moved.
+
+use image_gateway::proto;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::helpers::{House, detail, reason, request};
+
+type Asked = proto::GenerateImageRequest;
+
+#[tokio::test]
+async fn a_malformed_request_names_its_field() {
+    let house = House::open().await;
+    let cases: Vec<(&str, Asked)> = vec![
+        (
+            "prompt",
+            Asked {
+                prompt: "  \n ".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "prompt",
+            Asked {
+                prompt: "x".repeat(32_001),
+                ..request("r")
+            },
+        ),
+        (
+            "agent_id",
+            Asked {
+                agent_id: String::new(),
+                ..request("r")
+            },
+        ),
+        (
+            "agent_id",
+            Asked {
+                agent_id: "x".repeat(129),
+                ..request("r")
+            },
+        ),
+        (
+            "request_id",
+            Asked {
+                request_id: "x".repeat(256),
+                ..request("r")
+            },
+        ),
+        (
+            "aspect_ratio",
+            Asked {
+                aspect_ratio: "abc".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "aspect_ratio",
+            Asked {
+                aspect_ratio: "0:1".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "resolution",
+            Asked {
+                resolution: "3K".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "count",
+            Asked {
+                count: -1,
+                ..request("r")
+            },
+        ),
+        (
+            "count",
+            Asked {
+                count: 5,
+                ..request("r")
+            },
+        ),
+        (
+            "output_format",
+            Asked {
+                output_format: "svg".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "background",
+            Asked {
+                background: "pink".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "max_credits",
+            Asked {
+                max_credits: "1.234".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "max_credits",
+            Asked {
+                max_credits: "many".to_owned(),
+                ..request("r")
+            },
+        ),
+        (
+            "channel",
+            Asked {
+                channel: 99,
+                ..request("r")
+            },
+        ),
+        (
+            "origin",
+            Asked {
+                origin: -1,
+                ..request("r")
+            },
+        ),
+        (
+            "conversation_id",
+            Asked {
+                conversation_id: "x".repeat(256),
+                ..request("r")
+            },
+        ),
+        (
+            "metadata",
+            Asked {
+                metadata: (0..17).map(|n| (n.to_string(), String::new())).collect(),
+                ..request("r")
+            },
+        ),
+        (
+            "metadata",
+            Asked {
+                metadata: [("x".repeat(65), String::new())].into(),
+                ..request("r")
+            },
+        ),
+        (
+            "metadata",
+            Asked {
+                metadata: [(String::new(), "x".repeat(513))].into(),
+                ..request("r")
+            },
+        ),
+    ];
+    for (field, asked) in cases {
+        let status = house.generate(asked).await.expect_err(field);
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert_eq!(reason(&status), "INVALID_REQUEST");
+        assert_eq!(detail(&status, "field"), field);
+        let details = status.get_error_details();
+        let violations = &details.bad_request().expect("violations").field_violations;
+        assert_eq!(violations[0].field, field);
+    }
+    house.assert_untouched().await;
+    house.close().await;
+}
