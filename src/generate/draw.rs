@@ -88,11 +88,13 @@ impl Generator {
                 receipt
             }
             Err(failure) => {
+                let mut receipt = Receipt::default();
                 if let CallFailure::Draw(error) = &failure {
                     self.parts.metrics.upstream_call(Some(error.cause));
+                    receipt.cost = error.cost;
                 }
                 outcome.failure = Some(failure);
-                Receipt::default()
+                receipt
             }
         };
         self.read_receipt(&mut outcome, receipt, upstream_id).await;

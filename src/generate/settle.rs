@@ -59,14 +59,9 @@ impl Generator {
         {
             log_part(held, failure);
         }
-        let calls: Vec<CallCost> = outcomes
-            .iter()
-            .map(|outcome| outcome.cost.clone())
-            .collect();
-        let paid = calls
-            .into_iter()
-            .filter(|call| call.known.is_some() || !call.pixels.is_empty());
-        let paid: Vec<CallCost> = paid.collect();
+        let absorbed = absorbed(&outcomes);
+        let paid = outcomes.iter().filter(|outcome| !outcome.images.is_empty());
+        let paid: Vec<CallCost> = paid.map(|outcome| outcome.cost.clone()).collect();
         let mut images: Vec<StoredImage> = Vec::new();
         let mut text = String::new();
         for outcome in outcomes {
@@ -92,6 +87,7 @@ impl Generator {
             text,
             adjustments,
             charge,
+            absorbed,
             disputed,
             now: crate::clock::now(),
         };
@@ -134,8 +130,7 @@ impl Generator {
             Some(failure) => failure.to_failure(held),
             None => no_image(outcomes),
         };
-        let known = outcomes.iter().filter_map(|outcome| outcome.cost.known);
-        let absorbed = sum_costs(known.map(|(cost, _)| cost)).filter(|cost| *cost > UsdCost::ZERO);
+        let absorbed = absorbed(outcomes);
         self.void(held, failure, absorbed).await
     }
 
@@ -171,6 +166,14 @@ impl Generator {
             }
         }
     }
+}
+
+/// What is known to be billed for calls that brought no picture: users buy pictures, so it is the
+/// platform's loss (`domain.md` C12).
+fn absorbed(outcomes: &[CallOutcome]) -> Option<UsdCost> {
+    let empty = outcomes.iter().filter(|outcome| outcome.images.is_empty());
+    let known = empty.filter_map(|outcome| outcome.cost.known);
+    sum_costs(known.map(|(cost, _)| cost)).filter(|cost| *cost > UsdCost::ZERO)
 }
 
 /// A complete answer without a picture; what the model said instead is kept for an administrator.

@@ -97,6 +97,7 @@ impl Refusal {
             .map(Duration::from_secs);
         DrawError {
             cause,
+            cost: None,
             detail: presentable(&format!("HTTP {}: {said}", self.status)),
             retry_after: self
                 .retry_after
@@ -124,6 +125,7 @@ pub(super) fn error_in_answer(error: &ErrorBody) -> DrawError {
             .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_CAP)),
         billed: Billed::Perhaps,
         upstream_id: None,
+        cost: None,
     }
 }
 

@@ -284,6 +284,7 @@ fn unsent(cause: DrawCause, detail: &str) -> DrawError {
         retry_after: None,
         billed: Billed::No,
         upstream_id: None,
+        cost: None,
     }
 }
 

@@ -321,5 +321,6 @@ pub(super) fn failed(cause: DrawCause, detail: &str) -> DrawError {
         retry_after: None,
         billed: Billed::Perhaps,
         upstream_id: None,
+        cost: None,
     }
 }

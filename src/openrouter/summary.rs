@@ -95,6 +95,7 @@ impl Summary {
         match error {
             Some(error) => Err(DrawError {
                 upstream_id: error.upstream_id.or(upstream_id),
+                cost: self.receipt.cost,
                 ..error
             }),
             None => Ok(self.receipt),

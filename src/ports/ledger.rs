@@ -183,6 +183,8 @@ pub struct Settlement {
     pub adjustments: Vec<Adjustment>,
     /// What to charge.
     pub charge: Charge,
+    /// What upstream billed for calls that brought no picture; the platform's loss.
+    pub absorbed: Option<UsdCost>,
     /// What upstream claimed, if that was not believed: an item for reconciliation.
     pub disputed: Option<UsdCost>,
     /// When.

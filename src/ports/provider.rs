@@ -144,6 +144,9 @@ pub struct DrawError {
     pub billed: Billed,
     /// OpenRouter's id of the call, if known.
     pub upstream_id: Option<String>,
+    /// What the answer says it cost although it brought no picture: the platform's loss
+    /// (`domain.md` C12).
+    pub cost: Option<UsdCost>,
 }
 
 /// Whether a failed call may cost the platform money.

@@ -313,3 +313,28 @@ async fn a_model_without_the_image_endpoint_is_asked_by_chat() {
     }
     house.close().await;
 }
+
+#[tokio::test]
+async fn a_refusal_that_upstream_bills_is_the_platforms_loss() {
+    use image_gateway::domain::catalog::{Catalog, Door, Model};
+    let built_in = Catalog::built_in();
+    let chat = built_in.models().iter().map(|model| Model {
+        door: Door::Chat,
+        ..Model::clone(model)
+    });
+    let catalog = Catalog::new(chat.collect(), built_in.as_of);
+    let house = House::with(Setup {
+        catalog,
+        ..Setup::default()
+    })
+    .await;
+    let script = Script::sample("chat-200-refusal-text-google");
+    fails(&house, script, Code::Aborted, "NO_IMAGE_RETURNED").await;
+    let database = rusqlite::Connection::open(house.database()).expect("the database");
+    let sum = "SELECT sum(absorbed_pd) FROM generation_state";
+    let absorbed: i64 = database
+        .query_row(sum, [], |row| row.get(0))
+        .expect("a sum");
+    assert!(absorbed > 0, "the cost that the answer told is kept");
+    house.close().await;
+}

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::generation::{Context, Origin};
-use crate::domain::ids::Slug;
 use crate::domain::ids::AgentId;
+use crate::domain::ids::Slug;
 use jiff::Timestamp;
 
 fn request() -> ImageRequest {

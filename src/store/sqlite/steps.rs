@@ -97,7 +97,7 @@ pub(super) fn settle(
     connection
         .prepare_cached(
             "UPDATE generation_state SET version = ?2, state = 'settled', delivered = ?3, charged_images = ?4, cost_pd = ?5,
-               cost_source = ?6, charge_cc = ?7, balance_after_cc = ?8, disputed_pd = ?9, finished_us = ?10, details = ?11
+               cost_source = ?6, charge_cc = ?7, balance_after_cc = ?8, disputed_pd = ?9, absorbed_pd = ?10, finished_us = ?11, details = ?12
              WHERE generation = ?1",
         )?
         .execute(params![
@@ -110,6 +110,7 @@ pub(super) fn settle(
             charge.credits.hundredths(),
             after.balance().hundredths(),
             settlement.disputed.map(UsdCost::pico),
+            settlement.absorbed.map(UsdCost::pico),
             micros(settlement.now),
             rows::succeeded(&settlement.text, &settlement.adjustments)?,
         ])?;
