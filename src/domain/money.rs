@@ -14,7 +14,7 @@ const PICO_PER_HUNDREDTH: i128 = 5_000_000;
 
 /// The largest cost that is believed to be a number at all: one million US dollars. Anything
 /// above it is treated as missing (`domain.md` C15), long before the sanity cap of
-/// [`Charge`](super::job::Charge) looks at it.
+/// [`delivery`](super::delivery) looks at it.
 const USD_MAX: i128 = 1_000_000 * PICO_PER_USD;
 
 /// The largest amount of credits a balance or a top-up may hold (`reliability.md` §3).
