@@ -13,6 +13,7 @@ mod catalog;
 mod chat;
 mod control;
 mod draw;
+mod fingerprint;
 mod gate;
 mod images;
 mod ledger;

@@ -17,6 +17,8 @@ mod client;
 mod decoder;
 mod drawing;
 mod error_body;
+mod failures;
+mod lenient;
 mod presentable;
 mod request;
 mod splice;

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::price::Charge;
@@ -76,16 +75,6 @@ pub(crate) struct Delivery {
     ledger: Arc<Ledger>,
     call: Option<Filed>,
     billing: Billing,
-}
-
-/// Tells keys apart without showing them: the first 12 hexadecimal digits of the SHA-256.
-#[must_use]
-pub(crate) fn fingerprint(key: &str) -> String {
-    Sha256::digest(key.as_bytes())
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 impl Ledger {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ledger::fingerprint;
+use super::fingerprint::fingerprint;
 
 /// One deviation from the normal answer, and the calls it is meant for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -1,6 +1,5 @@
 //! Calls: one order, one answer, and at most two more tries of what surely was not billed.
 
-use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::budget::RetryBudget;
 use super::classify::{Refusal, RefusalBody, retry_after};
 use super::drawing::Answer;
-use super::presentable::presentable;
+use super::failures::{chain, unsent};
 use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
 use super::wire::Record;
@@ -276,35 +275,11 @@ impl Failed {
     }
 }
 
-/// A failure that surely cost nothing.
-fn unsent(cause: DrawCause, detail: &str) -> DrawError {
-    DrawError {
-        cause,
-        detail: presentable(detail),
-        retry_after: None,
-        billed: Billed::No,
-        upstream_id: None,
-        cost: None,
-    }
-}
-
 fn too_late() -> DrawError {
     DrawError {
         billed: Billed::Perhaps,
         ..unsent(DrawCause::Timeout, "no answer in time")
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn generation_id(headers: &HeaderMap) -> Option<String> {

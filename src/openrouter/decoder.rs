@@ -8,12 +8,12 @@
 use bytes::{Buf, Bytes};
 
 use super::base64;
-use super::presentable::presentable;
+use super::failures::failed;
 use super::splice::{EventKind, Gate, SpliceError, Splicer, Token};
 use super::sse::{Lines, Part};
 use super::summary::Summary;
 use super::wire::Answer;
-use crate::ports::{Billed, DrawCause, DrawError, DrawEvent, Receipt};
+use crate::ports::{DrawCause, DrawError, DrawEvent, Receipt};
 
 /// How much of the wire is looked at before an event is given: one such piece decodes to 12 KiB.
 const PIECE_BYTES: usize = 16 << 10;
@@ -311,16 +311,4 @@ fn image_invalid(detail: &str) -> DrawError {
 
 fn unavailable(detail: &str) -> DrawError {
     failed(DrawCause::Unavailable, detail)
-}
-
-/// A failure after the answer began.
-pub(super) fn failed(cause: DrawCause, detail: &str) -> DrawError {
-    DrawError {
-        cause,
-        detail: presentable(detail),
-        retry_after: None,
-        billed: Billed::Perhaps,
-        upstream_id: None,
-        cost: None,
-    }
 }

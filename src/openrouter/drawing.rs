@@ -10,8 +10,8 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use tokio::time::{Instant, timeout_at};
 
 use super::Config;
-use super::client::chain;
-use super::decoder::{Decoder, Framing, failed};
+use super::decoder::{Decoder, Framing};
+use super::failures::{chain, failed};
 use crate::ports::{DrawCause, DrawError, DrawEvent, Drawing};
 
 /// An answer of status 2xx.

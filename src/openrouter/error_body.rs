@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::lenient::lenient;
 use super::presentable::presentable;
-use super::wire::lenient;
 
 /// `error` of an answer or of a choice.
 #[derive(Debug, Default, Deserialize)]

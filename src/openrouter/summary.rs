@@ -1,8 +1,8 @@
 //! What an answer said beside its pictures, and what to make of it at the end.
 
 use super::classify::error_in_answer;
-use super::decoder::failed;
 use super::error_body::ErrorBody;
+use super::failures::failed;
 use super::wire::{Answer, Choice, Usage};
 use crate::ports::{DrawCause, DrawError, Receipt};
 

@@ -1,11 +1,12 @@
 //! What OpenRouter sends, as far as it matters here. Every field is optional and a field of an
 //! unexpected kind counts as absent: a paid picture is never lost to an odd field beside it.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::error_body::{ErrorBody, lenient_error};
+use super::lenient::lenient;
 use crate::domain::money::UsdCost;
 
 /// An answer of either door, or one event of a stream of it, without its pictures.
@@ -107,16 +108,6 @@ struct RecordData {
     is_byok: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     upstream_inference_cost: Option<Box<RawValue>>,
-}
-
-/// Reads a field if it is what it should be.
-pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
-    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
 }
 
 /// What the platform pays: the price, or under a provider key of its own at OpenRouter the fee
