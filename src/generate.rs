@@ -126,7 +126,11 @@ impl Generator {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| overloaded())?;
-        self.hold_and_run(call, &tool, job, place).await
+        // From here on money moves: a caller that hangs up must not leave a hold without a task.
+        let generator = Arc::clone(self);
+        let begun = async move { generator.hold_and_run(call, &tool, job, place).await };
+        let begun = self.parts.tracker.spawn(begun).await;
+        begun.unwrap_or_else(|_| Err(Failure::internal()))
     }
 
     /// What this very request was answered before, without asking whether it would be allowed

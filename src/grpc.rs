@@ -79,9 +79,8 @@ pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Err
     };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ImageServiceServer<Service>>().await;
-    let images = ImageServiceServer::new(service.clone())
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let images =
+        ImageServiceServer::new(service.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let routes = Routes::new(images)
         .add_service(ToolServiceServer::new(service.clone()))
         .add_service(ModelServiceServer::new(service.clone()))

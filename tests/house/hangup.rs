@@ -84,3 +84,16 @@ async fn a_drain_lets_running_generations_finish_and_takes_no_new_ones() {
         .await
         .expect_err("closed");
 }
+
+#[tokio::test]
+async fn callers_that_hang_up_at_any_moment_leave_no_hold_behind() {
+    let house = House::open().await;
+    for microseconds in (0..4000).step_by(100) {
+        let id = format!("gone-{microseconds}");
+        let mut images = house.images(&house.runtime);
+        let call = images.generate_image(request(&id));
+        let _ = tokio::time::timeout(Duration::from_micros(microseconds), call).await;
+    }
+    // Draining waits for whatever was begun; closing then asserts that no hold is open.
+    house.close().await;
+}

@@ -283,3 +283,27 @@ fn the_readme_lists_every_reason_and_every_setting() {
         .collect();
     assert!(missing.is_empty(), "README.md does not explain {missing:?}");
 }
+
+#[test]
+fn everything_in_the_contract_says_what_it_is() {
+    use prost_reflect::prost_types::FileDescriptorSet;
+    let set: FileDescriptorSet =
+        prost_reflect::prost::Message::decode(image_gateway::proto::DESCRIPTORS).expect("a set");
+    let mut silent = Vec::new();
+    for file in set
+        .file
+        .iter()
+        .filter(|file| file.package() == "squados.images.v1")
+    {
+        let locations = &file.source_code_info.as_ref().expect("comments").location;
+        for location in locations {
+            // Messages (4), their fields (2); enums (5), their values (2); services (6), calls (2).
+            let named = matches!(location.path[..], [4 | 6, _] | [4 | 5 | 6, _, 2, _]);
+            let zero_value = matches!(location.path[..], [5, _, 2, 0]);
+            if named && !zero_value && location.leading_comments().trim().is_empty() {
+                silent.push(format!("{} line {}", file.name(), location.span[0] + 1));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
