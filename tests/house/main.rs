@@ -18,7 +18,7 @@ mod generate;
 mod hangup;
 mod helpers;
 mod idempotency;
-// program
+mod program;
 mod references;
 // reflection
 mod refusals;
