@@ -99,7 +99,7 @@ pub struct ConfigErrors {
 pub struct Problem {
     /// Its name in the environment.
     pub variable: String,
-    /// What was given; `None` if nothing was, or if it is a secret.
+    /// What was given; `None` if nothing was, or if it is or may carry a secret.
     pub value: Option<String>,
     /// What would be accepted, to follow the name: `must be …`.
     pub accepted: String,

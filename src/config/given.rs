@@ -25,6 +25,7 @@ pub struct Given {
         long,
         env = "OPENROUTER_BASE_URL",
         value_name = "URL",
+        hide_env_values = true,
         help = "Where images are asked for: OpenRouter, or any server that speaks its API \
                 [default: https://openrouter.ai/api/v1]"
     )]
@@ -39,7 +40,12 @@ pub struct Given {
     )]
     pub openrouter_api_key: Option<SecretString>,
     /// A file that holds OPENROUTER_API_KEY; other users cannot see it in the list of processes
-    #[arg(long, env = "OPENROUTER_API_KEY_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "OPENROUTER_API_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     pub openrouter_api_key_file: Option<String>,
     /// The operator's key: 32 to 256 printable ASCII characters [default: none, so nobody can act
     /// for the platform]
@@ -52,7 +58,12 @@ pub struct Given {
     )]
     pub operator_key: Option<SecretString>,
     /// A file that holds OPERATOR_KEY
-    #[arg(long, env = "OPERATOR_KEY_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "OPERATOR_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     pub operator_key_file: Option<String>,
     /// Protects stored keys: 32 bytes as 64 hexadecimal digits or in base64 [default: made on
     /// first start as `key-encryption-key` under DATA_DIR, mode 0600]
@@ -65,7 +76,12 @@ pub struct Given {
     )]
     pub key_encryption_key: Option<SecretString>,
     /// A file that holds KEY_ENCRYPTION_KEY
-    #[arg(long, env = "KEY_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "KEY_ENCRYPTION_KEY_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     pub key_encryption_key_file: Option<String>,
     /// The longest a call to OpenRouter may take: a number and ms, s, m, h or d; 1s to 1h
     /// [default: 5m]

@@ -32,7 +32,8 @@ impl Reader {
         let text = given.filter(|text| !text.is_empty());
         let value = (kind.parse)(text.as_deref().unwrap_or(default));
         if value.is_none() {
-            self.add(variable, text, kind.accepted);
+            let shown = text.filter(|text| !may_carry_a_secret(text));
+            self.add(variable, shown, kind.accepted);
         }
         value
     }
@@ -83,7 +84,8 @@ impl Reader {
                 Ok(text) => Some(Some(text)),
                 Err(why) => {
                     let accepted = format!("must name a readable file with the secret ({why})");
-                    self.add(&format!("{variable}_FILE"), Some(path), &accepted);
+                    let shown = Some(path).filter(|path| is_surely_a_path(path));
+                    self.add(&format!("{variable}_FILE"), shown, &accepted);
                     None
                 }
             },
@@ -97,6 +99,17 @@ impl Reader {
             accepted: accepted.to_owned(),
         });
     }
+}
+
+/// URLs carry secrets before an `@` or in their query, and none of the settings needs either.
+fn may_carry_a_secret(text: &str) -> bool {
+    text.contains(['@', '?'])
+}
+
+/// A common slip is to give the secret where the name of its file belongs. No secret begins with a
+/// slash but one in base64, and that of 32 bytes ends with `=`.
+fn is_surely_a_path(text: &str) -> bool {
+    text.starts_with('/') && !text.ends_with('=')
 }
 
 /// The text of a file without the white space around it: editors and `echo` add a line break.

@@ -145,6 +145,23 @@ fn a_secret_file_that_is_missing_empty_or_beside_the_secret_is_an_error() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_not_shown_either() {
+    let base64 = "/".repeat(43) + "=";
+    let found = problems(Given {
+        openrouter_base_url: text("https://user:hunter2@openrouter.ai/api/v1"),
+        openrouter_api_key_file: text("sk-or-v1-hunter2"),
+        operator_key_file: text("hunter2/hunter2"),
+        key_encryption_key_file: text(&base64),
+        ..Given::default()
+    });
+    assert_eq!(found.len(), 4, "{found:#?}");
+    for problem in found {
+        assert!(!problem.contains("hunter2"), "{problem}");
+        assert!(!problem.contains(&base64), "{problem}");
+    }
+}
+
+#[test]
 fn secrets_are_shown_neither_in_errors_nor_when_debugged() {
     let secret = "hunter2-é-not-ascii";
     let bad = Given {
@@ -211,7 +228,7 @@ fn help_names_every_setting_with_its_default() {
             entry.contains(&default),
             "{flag}: {default} is not in {entry}"
         );
-        assert!(entry.contains(&format!("[env: {variable}=")), "{entry}");
+        assert!(entry.contains(&format!("[env: {variable}")), "{entry}");
     }
     for variable in [
         "OPENROUTER_API_KEY",

@@ -16,7 +16,7 @@ mod hangup;
 mod helpers;
 mod idempotency;
 mod malformed;
-// program
+mod program;
 mod references;
 // reflection
 mod refusals;
