@@ -1,4 +1,4 @@
-//! The image-generation gateway behind SquadOS.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod app;
 pub mod cli;

@@ -18,7 +18,7 @@ mod idempotency;
 mod malformed;
 mod program;
 mod references;
-// reflection
+mod reflection;
 mod refusals;
 mod story;
 mod streaming;

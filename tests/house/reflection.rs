@@ -1,0 +1,356 @@
+//! A client that knows nothing but the address, as grpcurl: it learns the contract by reflection,
+//! and runs every call that the README shows.
+
+use std::collections::BTreeMap;
+
+use prost_reflect::prost::Message;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Request, Status};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::helpers::{House, OPERATOR_KEY};
+
+const README: &str = include_str!("../../README.md");
+
+/// One grpcurl call of the README.
+#[derive(Debug)]
+struct Call {
+    /// The variable that keeps `.secret` of the answer.
+    keeps: Option<String>,
+    /// The variable with the key.
+    key: String,
+    json: String,
+    /// `package.Service/Rpc`
+    rpc: String,
+}
+
+/// The calls of the README, in order.
+fn calls() -> Vec<Call> {
+    let joined = README.replace("\\\n", " ");
+    let lines = joined
+        .lines()
+        .filter(|line| line.contains("grpcurl -plaintext"));
+    lines.map(call).collect()
+}
+
+fn call(line: &str) -> Call {
+    let between = |start: &str, end: &str| {
+        let from = line
+            .find(start)
+            .unwrap_or_else(|| panic!("no {start} in {line}"))
+            + start.len();
+        let length = line[from..]
+            .find(end)
+            .unwrap_or_else(|| panic!("no {end} in {line}"));
+        line[from..from + length].to_owned()
+    };
+    let keeps = line.split_once("=$(grpcurl").map(|(name, rest)| {
+        assert!(rest.ends_with("| jq -r .secret)"), "{line}");
+        name.trim().to_owned()
+    });
+    Call {
+        keeps,
+        key: between("Bearer $", "\""),
+        json: between("-d '", "'"),
+        rpc: line
+            .split_once("$ADDRESS ")
+            .and_then(|(_, rest)| rest.split_whitespace().next())
+            .expect("a call")
+            .to_owned(),
+    }
+}
+
+/// Everything reachable from a service, fetched by reflection only.
+async fn descriptors(house: &House, service: &str) -> DescriptorPool {
+    use v1::server_reflection_request::MessageRequest;
+    use v1::server_reflection_response::MessageResponse;
+    let mut client =
+        v1::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
+    let ask = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(service.to_owned())),
+    };
+    let mut pool = DescriptorPool::new();
+    let mut wanted = vec![ask];
+    let mut files = BTreeMap::new();
+    while let Some(ask) = wanted.pop() {
+        let answers = client
+            .server_reflection_info(tokio_stream::iter([ask]))
+            .await
+            .expect("reflection");
+        let answer = answers
+            .into_inner()
+            .message()
+            .await
+            .expect("an answer")
+            .expect("one");
+        let Some(MessageResponse::FileDescriptorResponse(found)) = answer.message_response else {
+            panic!("{service}: {answer:?}");
+        };
+        for bytes in found.file_descriptor_proto {
+            let file = prost_reflect::prost_types::FileDescriptorProto::decode(&bytes[..])
+                .expect("a file");
+            for name in &file.dependency {
+                if !files.contains_key(name) {
+                    wanted.push(v1::ServerReflectionRequest {
+                        host: String::new(),
+                        message_request: Some(MessageRequest::FileByFilename(name.clone())),
+                    });
+                }
+            }
+            files.insert(file.name().to_owned(), file);
+        }
+    }
+    pool.add_file_descriptor_protos(files.into_values())
+        .expect("a whole set");
+    pool
+}
+
+/// Messages by their descriptors.
+#[derive(Clone)]
+struct Dynamic(MessageDescriptor);
+
+impl Codec for Dynamic {
+    type Encode = DynamicMessage;
+    type Decode = DynamicMessage;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        self.clone()
+    }
+
+    fn decoder(&mut self) -> Self {
+        self.clone()
+    }
+}
+
+impl Encoder for Dynamic {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn encode(&mut self, item: DynamicMessage, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(buffer)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Decoder for Dynamic {
+    type Item = DynamicMessage;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
+        let decoded = DynamicMessage::decode(self.0.clone(), buffer);
+        decoded
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// Makes a call from JSON; the answers as JSON.
+async fn invoke(
+    house: &House,
+    method: &MethodDescriptor,
+    json: &str,
+    key: &str,
+) -> Result<Vec<serde_json::Value>, Status> {
+    let mut read = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(method.input(), &mut read).expect(json);
+    let mut request = Request::new(tokio_stream::iter([message]));
+    if !key.is_empty() {
+        request.metadata_mut().insert(
+            "authorization",
+            format!("Bearer {key}").parse().expect("a key"),
+        );
+    }
+    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+    let mut grpc = tonic::client::Grpc::new(house.channel.clone());
+    grpc.ready().await.expect("a connection");
+    let path = path.parse().expect("a path");
+    let mut answers = grpc
+        .streaming(request, path, Dynamic(method.output()))
+        .await?
+        .into_inner();
+    let mut all = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        let mut text = serde_json::Serializer::new(Vec::new());
+        answer
+            .serialize_with_options(&mut text, &SerializeOptions::new())
+            .expect("JSON");
+        all.push(serde_json::from_slice(&text.into_inner()).expect("JSON"));
+    }
+    Ok(all)
+}
+
+fn method(pool: &DescriptorPool, service: &str, rpc: &str) -> MethodDescriptor {
+    let service = pool.get_service_by_name(service).expect(service);
+    service
+        .methods()
+        .find(|method| method.name() == rpc)
+        .expect(rpc)
+}
+
+#[tokio::test]
+async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
+    let house = House::open().await;
+    let mut keys = BTreeMap::from([("OPERATOR_KEY".to_owned(), OPERATOR_KEY.to_owned())]);
+    let mut shown = Vec::new();
+    for Call {
+        keeps,
+        key,
+        json,
+        rpc,
+    } in calls()
+    {
+        let (service, name) = rpc.trim().split_once('/').expect("service/rpc");
+        let pool = descriptors(&house, service).await;
+        let method = method(&pool, service, name);
+        let answers = invoke(&house, &method, &json, &keys[&key])
+            .await
+            .unwrap_or_else(|status| panic!("{rpc} {json}: {status:?}"));
+        let last = answers.last().expect("an answer");
+        if let Some(name) = keeps {
+            let secret = last["secret"].as_str().expect("a secret");
+            keys.insert(name, secret.to_owned());
+        }
+        if name == "GenerateImage" {
+            assert_eq!(last["completed"]["charge"]["credits"], "29.00", "{last}");
+        }
+        shown.push(rpc.trim().to_owned());
+    }
+    let missing: Vec<String> = image_gateway_calls()
+        .into_iter()
+        .filter(|rpc| !shown.contains(rpc))
+        .collect();
+    assert!(missing.is_empty(), "README.md shows no call of {missing:?}");
+    house.close().await;
+}
+
+/// Every call of the contract.
+fn image_gateway_calls() -> Vec<String> {
+    let pool = DescriptorPool::decode(image_gateway::proto::DESCRIPTORS).expect("the contract");
+    let services = pool
+        .services()
+        .filter(|service| service.parent_file().package_name() == "squados.images.v1");
+    services
+        .flat_map(|service| {
+            service
+                .methods()
+                .map(|m| format!("{}/{}", m.parent_service().full_name(), m.name()))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn both_versions_of_reflection_list_every_service() {
+    let house = House::open().await;
+    let mut expected: Vec<String> = image_gateway_calls()
+        .iter()
+        .map(|rpc| rpc.split('/').next().expect("a service").to_owned())
+        .collect();
+    expected.push("grpc.health.v1.Health".to_owned());
+    expected.dedup();
+
+    let mut new = v1::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
+    let ask = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(
+            String::new(),
+        )),
+    };
+    let answer = new
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await
+        .expect("v1")
+        .into_inner()
+        .message()
+        .await;
+    let answer = format!("{:?}", answer.expect("an answer"));
+    let mut old =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
+    let ask = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
+    };
+    let older = old
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await
+        .expect("v1alpha")
+        .into_inner()
+        .message()
+        .await;
+    let older = format!("{:?}", older.expect("an answer"));
+    for service in &expected {
+        assert!(
+            answer.contains(service.as_str()) && older.contains(service.as_str()),
+            "{service}"
+        );
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn health_is_served_without_a_key() {
+    let house = House::open().await;
+    let pool = descriptors(&house, "grpc.health.v1.Health").await;
+    let check = method(&pool, "grpc.health.v1.Health", "Check");
+    for service in ["", "squados.images.v1.ImageService"] {
+        let json = format!("{{\"service\": \"{service}\"}}");
+        let answers = invoke(&house, &check, &json, "").await.expect("health");
+        assert_eq!(answers[0]["status"], "SERVING");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_message_and_what_is_no_call_are_refused() {
+    let house = House::open().await;
+    let pool = descriptors(&house, "squados.images.v1.ImageService").await;
+    let generate = method(&pool, "squados.images.v1.ImageService", "GenerateImage");
+    // A tool where a request belongs: field 1 is a text in both, field 2 is not.
+    let tools = descriptors(&house, "squados.images.v1.ToolService").await;
+    let update = method(
+        &tools,
+        "squados.images.v1.ToolService",
+        "UpdateGenerateImageTool",
+    );
+    let mut message = DynamicMessage::new(update.input());
+    message.set_field_by_name("validate_only", prost_reflect::Value::Bool(true));
+    let mut request = Request::new(tokio_stream::iter([message]));
+    let bearer = format!("Bearer {}", house.runtime).parse().expect("a key");
+    request.metadata_mut().insert("authorization", bearer);
+    let mut grpc = tonic::client::Grpc::new(house.channel.clone());
+    grpc.ready().await.expect("a connection");
+    let path = "/squados.images.v1.ImageService/GenerateImage"
+        .parse()
+        .expect("a path");
+    let status = grpc
+        .streaming(request, path, Dynamic(generate.output()))
+        .await
+        .expect_err("no such message");
+    assert_eq!(
+        crate::helpers::reason(&status),
+        "INVALID_REQUEST",
+        "{status:?}"
+    );
+
+    let mut grpc = tonic::client::Grpc::new(house.channel.clone());
+    grpc.ready().await.expect("a connection");
+    let nothing = Request::new(tokio_stream::iter([DynamicMessage::new(generate.input())]));
+    let path = "/squados.images.v1.ImageService/PaintImage"
+        .parse()
+        .expect("a path");
+    let status = grpc
+        .streaming(nothing, path, Dynamic(generate.output()))
+        .await
+        .expect_err("no such call");
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    house.assert_untouched().await;
+    house.close().await;
+}
