@@ -298,7 +298,7 @@ fn everything_in_the_contract_says_what_it_is() {
         let locations = &file.source_code_info.as_ref().expect("comments").location;
         for location in locations {
             // Messages (4), their fields (2); enums (5), their values (2); services (6), calls (2).
-            let named = matches!(location.path[..], [4 | 6, _] | [4 | 5 | 6, _, 2, _]);
+            let named = matches!(location.path[..], [4 | 6, _] | [4..=6, _, 2, _]);
             let zero_value = matches!(location.path[..], [5, _, 2, 0]);
             if named && !zero_value && location.leading_comments().trim().is_empty() {
                 silent.push(format!("{} line {}", file.name(), location.span[0] + 1));
