@@ -296,3 +296,6 @@ fn size_below(folder: &Path) -> io::Result<u64> {
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests;

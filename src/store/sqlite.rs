@@ -172,3 +172,6 @@ fn reader(path: &Path) -> Result<Mutex<Connection>, rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(Mutex::new(connection))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The auditor finds what a hand in the database has broken.
+
+use super::*;
+
+/// Breaks the books behind their back, and says what the auditor finds.
+async fn found(sql: &str) -> Vec<String> {
+    let books = Books::open(100).await;
+    let id = books.held(&draft("a", 500)).await;
+    settled(&books, id, "0.001").await;
+    let lost = books.held(&draft("b", 500)).await;
+    books
+        .sqlite
+        .void(lost, voiding(Reason::Internal))
+        .await
+        .expect("voided");
+    books.held(&draft("c", 500)).await;
+    assert_eq!(
+        books.sqlite.audit().await.expect("an audit"),
+        Vec::<String>::new()
+    );
+    let raw = books.raw();
+    raw.pragma_update(None, "foreign_keys", "OFF")
+        .expect("a pragma");
+    raw.pragma_update(None, "ignore_check_constraints", "ON")
+        .expect("a pragma");
+    let triggers: Vec<String> = raw
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .expect("triggers");
+    for trigger in triggers {
+        raw.execute_batch(&format!("DROP TRIGGER {trigger}"))
+            .expect("dropped");
+    }
+    raw.execute_batch(sql).expect(sql);
+    books.sqlite.audit().await.expect("an audit")
+}
+
+#[tokio::test]
+async fn every_kind_of_break_is_found() {
+    for (expected, sql) in [
+        ("I2", "UPDATE balance SET posted_cc = posted_cc + 1"),
+        ("I2", "UPDATE balance SET debt_cc = 5"),
+        ("I3", "UPDATE balance SET held_cc = held_cc - 1"),
+        ("I4", "UPDATE balance SET held_cc = posted_cc + 1"),
+        ("I5", "DELETE FROM ledger WHERE seq = 1"),
+        (
+            "I7",
+            "UPDATE ledger SET amount_cc = amount_cc + 1 WHERE seq = 1",
+        ),
+        ("I7", "UPDATE ledger SET hash = zeroblob(32) WHERE seq = 2"),
+        ("I7", "UPDATE balance SET seq = seq + 1"),
+        (
+            "I9",
+            "UPDATE generation_state SET charge_cc = charge_cc + 1 WHERE state = 'settled'",
+        ),
+        ("I9", "DELETE FROM image"),
+        ("I9", "DELETE FROM hold_resolution WHERE outcome = 'posted'"),
+        (
+            "I10",
+            "DELETE FROM hold_resolution WHERE outcome = 'voided'",
+        ),
+        (
+            "I12",
+            "UPDATE generation_state SET cost_pd = cost_pd * 10 WHERE state = 'settled'",
+        ),
+        (
+            "I14",
+            "UPDATE generation_state SET version = 0 WHERE state = 'settled'",
+        ),
+        ("nothing", "DELETE FROM organization"),
+    ] {
+        let breaks = found(sql).await;
+        assert!(
+            breaks.iter().any(|text| text.contains(expected)),
+            "{sql}: {breaks:?}"
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! The second lock: what the database refuses whatever the program does.
+
+use super::*;
+
+/// Ready-made ids for the writes below.
+fn names(books: &Books, settled: GenerationId, held: GenerationId) -> rusqlite::Connection {
+    let raw = books.raw();
+    raw.execute_batch(&format!(
+        "CREATE TEMP TABLE name (settled BLOB, held BLOB); INSERT INTO name VALUES (x'{}', x'{}');",
+        settled.uuid().simple(),
+        held.uuid().simple()
+    ))
+    .expect("names");
+    raw
+}
+
+/// One ledger row behind the last, with a part of it replaced.
+fn ledger_row(replaced: &[(&str, &str)]) -> String {
+    let mut columns = vec![
+        ("organization", "l.organization"),
+        ("seq", "l.seq + 1"),
+        ("prev_seq", "l.seq"),
+        ("id", "randomblob(16)"),
+        ("kind", "'purchase'"),
+        ("debit", "'issued'"),
+        ("credit", "'org_credits'"),
+        ("amount_cc", "100"),
+        ("generation", "NULL"),
+        ("reference", "'new'"),
+        ("description", "''"),
+        ("at_us", "0"),
+        ("posted_before_cc", "l.posted_after_cc"),
+        ("posted_after_cc", "l.posted_after_cc + 100"),
+        ("debt_before_cc", "l.debt_after_cc"),
+        ("debt_after_cc", "l.debt_after_cc"),
+        ("prev_hash", "l.hash"),
+        ("hash", "randomblob(32)"),
+    ];
+    for (name, value) in replaced {
+        let column = columns
+            .iter_mut()
+            .find(|(column, _)| column == name)
+            .expect("a column");
+        column.1 = value;
+    }
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let values: Vec<&str> = columns.iter().map(|(_, value)| *value).collect();
+    format!(
+        "INSERT INTO ledger ({}) SELECT {} FROM ledger l WHERE l.organization = 'acme' ORDER BY seq DESC LIMIT 1",
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+async fn furnished() -> (Books, rusqlite::Connection) {
+    let books = Books::open(100).await;
+    books.organization("other").await;
+    let done = books.held(&draft("done", 500)).await;
+    settled(&books, done, "0.001").await;
+    let held = books.held(&draft("held", 500)).await;
+    let raw = names(&books, done, held);
+    (books, raw)
+}
+
+#[tokio::test]
+async fn a_correct_row_is_taken_so_that_the_refusals_below_mean_something() {
+    let (_books, raw) = furnished().await;
+    let moved = "UPDATE balance SET (posted_cc, seq, head) = (SELECT posted_after_cc, seq, hash FROM ledger WHERE organization = 'acme' ORDER BY seq DESC LIMIT 1) WHERE organization = 'acme'";
+    raw.execute_batch(&format!("BEGIN; {}; {moved}; COMMIT;", ledger_row(&[])))
+        .expect("taken");
+    raw.execute_batch(
+        "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'dispatched', 0 FROM name",
+    )
+    .expect("taken");
+}
+
+#[tokio::test]
+async fn no_illegal_ledger_row_is_taken() {
+    let (_books, raw) = furnished().await;
+    let other_generation = "(SELECT settled FROM name)";
+    let rows: Vec<Vec<(&str, &str)>> = vec![
+        vec![("seq", "l.seq + 2")],
+        vec![("seq", "l.seq")],
+        vec![("prev_seq", "l.seq - 1")],
+        vec![("prev_seq", "NULL")],
+        vec![("prev_hash", "zeroblob(32)")],
+        vec![("prev_hash", "NULL")],
+        vec![("hash", "zeroblob(31)")],
+        vec![("id", "NULL")],
+        vec![("id", "randomblob(15)")],
+        vec![("amount_cc", "0")],
+        vec![("amount_cc", "-100")],
+        vec![("posted_before_cc", "l.posted_after_cc - 1")],
+        vec![("posted_after_cc", "l.posted_after_cc + 101")],
+        vec![("posted_after_cc", "l.posted_after_cc")],
+        vec![("debt_after_cc", "l.debt_after_cc + 1")],
+        vec![("debit", "'org_credits'")],
+        vec![("debit", "'revenue'")],
+        vec![("credit", "NULL")],
+        vec![("kind", "'gift'")],
+        vec![("kind", "'genesis'")],
+        vec![("reference", "NULL")],
+        vec![("reference", "'first'")],
+        vec![("organization", "'nobody'")],
+        vec![("organization", "'other'")],
+        vec![("generation", other_generation)],
+        vec![
+            ("kind", "'charge'"),
+            ("posted_after_cc", "l.posted_after_cc - 100"),
+        ],
+        vec![
+            ("kind", "'charge'"),
+            ("posted_after_cc", "l.posted_after_cc - 100"),
+            ("generation", other_generation),
+            ("debit", "'org_credits'"),
+            ("credit", "'revenue'"),
+        ],
+        vec![
+            ("kind", "'charge'"),
+            ("amount_cc", "l.posted_after_cc + 1"),
+            ("posted_after_cc", "-1"),
+            ("generation", "(SELECT held FROM name)"),
+            ("debit", "'org_credits'"),
+            ("credit", "'revenue'"),
+        ],
+        vec![
+            ("kind", "'debt_repaid'"),
+            ("posted_after_cc", "l.posted_after_cc - 100"),
+            ("debt_after_cc", "l.debt_after_cc - 100"),
+            ("debit", "'org_credits'"),
+            ("credit", "'org_debt'"),
+        ],
+    ];
+    for row in rows {
+        let sql = ledger_row(&row);
+        assert!(raw.execute_batch(&sql).is_err(), "taken: {row:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_illegal_history_is_taken() {
+    let (_books, raw) = furnished().await;
+    for sql in [
+        // Illegal, skipped, forked, lying and terminal steps.
+        "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'settled', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'streaming', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 2, 1, 'dispatched', 'streaming', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 2, 0, 'held', 'dispatched', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 1, 0, 'dispatched', 'streaming', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 0, NULL, 'none', 'held', 0 FROM name",
+        "INSERT INTO generation_event SELECT held, 1, NULL, 'none', 'held', 0 FROM name",
+        "INSERT INTO generation_event SELECT settled, 5, 4, 'settled', 'voided', 0 FROM name",
+        "INSERT INTO generation_event SELECT settled, 2, 1, 'dispatched', 'voided', 0 FROM name",
+        "INSERT INTO generation_event SELECT randomblob(16), 0, NULL, 'none', 'held', 0",
+        "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'lost', 0 FROM name",
+        // The pointer.
+        "UPDATE generation_state SET state = 'dispatched' WHERE state = 'held'",
+        "UPDATE generation_state SET version = 7 WHERE state = 'held'",
+        "UPDATE generation_state SET organization = 'other' WHERE state = 'held'",
+        "UPDATE generation_state SET request_id = 'done' WHERE state = 'held'",
+        "UPDATE generation_state SET charge_cc = 1 WHERE state = 'settled'",
+        "UPDATE generation_state SET cost_pd = 5 WHERE state = 'held'",
+        "UPDATE generation_state SET finished_us = 5 WHERE state = 'held'",
+        "UPDATE generation_state SET reason = 'INTERNAL' WHERE state = 'held'",
+        "UPDATE generation_state SET details = 'no json' WHERE state = 'held'",
+        // Holds and their ends.
+        "INSERT INTO hold SELECT held, 'acme', 1 FROM name",
+        "INSERT INTO hold SELECT randomblob(16), 'acme', 1",
+        "INSERT INTO hold_resolution SELECT held, 'acme', 500, 'posted', 0, 'held' FROM name",
+        "INSERT INTO hold_resolution SELECT held, 'acme', 500, 'posted', 0, 'settled' FROM name",
+        "INSERT INTO hold_resolution SELECT held, 'acme', 499, 'voided', 0, 'voided' FROM name",
+        "INSERT INTO hold_resolution SELECT settled, 'acme', 500, 'posted', 4, 'settled' FROM name",
+        "INSERT INTO hold_resolution SELECT settled, 'other', 500, 'posted', 4, 'settled' FROM name",
+        // What is history stays.
+        "UPDATE generation SET model = 'other'",
+        "DELETE FROM generation",
+        "UPDATE generation_event SET at_us = 1",
+        "DELETE FROM generation_event",
+        "UPDATE hold SET amount_cc = 1",
+        "DELETE FROM hold",
+        "UPDATE hold_resolution SET outcome = 'voided'",
+        "DELETE FROM hold_resolution",
+        "UPDATE ledger SET description = 'x'",
+        "DELETE FROM ledger",
+    ] {
+        assert!(raw.execute_batch(sql).is_err(), "taken: {sql}");
+    }
+}
+
+#[tokio::test]
+async fn no_impossible_value_is_taken() {
+    let (_books, raw) = furnished().await;
+    let image = |index: &str, kind: &str, width: &str, size: &str, name: &str| {
+        format!(
+            "INSERT INTO image SELECT held, {index}, zeroblob(32), '{kind}', {width}, 10, {size}, '{name}' FROM name"
+        )
+    };
+    raw.execute_batch(&image("0", "image/png", "10", "10", "ok"))
+        .expect("a good one is taken");
+    let key = |id: &str, organization: &str, prefix: &str, mac: &str, role: &str| {
+        format!(
+            "INSERT INTO api_key VALUES ({id}, '{organization}', 'n', '{prefix}', {mac}, '{role}', 0, NULL)"
+        )
+    };
+    raw.execute_batch(&key(
+        "randomblob(16)",
+        "acme",
+        "sq_live_1",
+        "zeroblob(32)",
+        "admin",
+    ))
+    .expect("a good one is taken");
+    for sql in [
+        image("10", "image/png", "10", "10", "a"),
+        image("0", "image/png", "10", "10", "b"),
+        image("1", "image/svg+xml", "10", "10", "c"),
+        image("1", "image/gif", "10", "10", "d"),
+        image("1", "image/png", "60000", "10", "e"),
+        image("1", "image/png", "0", "10", "f"),
+        image("1", "image/png", "10", "0", "g"),
+        image("1", "image/png", "10", "67108865", "h"),
+        image("1", "image/png", "10", "10", "ok"),
+        key("randomblob(15)", "acme", "sq_live_2", "zeroblob(32)", "admin"),
+        key("randomblob(16)", "nobody", "sq_live_2", "zeroblob(32)", "admin"),
+        key("randomblob(16)", "acme", "sq_live_1", "zeroblob(32)", "admin"),
+        key("randomblob(16)", "acme", "short", "zeroblob(32)", "admin"),
+        key("randomblob(16)", "acme", "sq_live_2", "zeroblob(31)", "admin"),
+        key("randomblob(16)", "acme", "sq_live_2", "zeroblob(32)", "king"),
+        "UPDATE balance SET held_cc = posted_cc + 1".to_owned(),
+        "UPDATE balance SET held_cc = -1".to_owned(),
+        "UPDATE balance SET debt_cc = -1".to_owned(),
+        "UPDATE balance SET posted_cc = posted_cc + 1 WHERE organization = 'acme'".to_owned(),
+        "UPDATE balance SET seq = seq + 1".to_owned(),
+        "UPDATE balance SET head = zeroblob(32)".to_owned(),
+        "INSERT INTO balance VALUES ('nobody', 0, 0, 0, 0, zeroblob(32))".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, request_id, attempt, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, request_id, 6, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 11, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 1, created_us, created_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO upstream_call SELECT held, 0, '' FROM name".to_owned(),
+        "INSERT INTO tool SELECT 'nobody', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 1, 0, NULL, 0, '', 0, 0".to_owned(),
+        "INSERT INTO tool SELECT 'acme', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 5, 0, NULL, 0, '', 0, 0".to_owned(),
+        "INSERT INTO organization VALUES ('', 'x', 0)".to_owned(),
+    ] {
+        assert!(raw.execute_batch(&sql).is_err(), "taken: {sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_live_attempt_under_a_request_is_refused() {
+    let (_books, raw) = furnished().await;
+    raw.execute_batch(
+        "INSERT INTO generation SELECT zeroblob(16), organization, request_id, 2, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation WHERE request_id = 'held';
+         INSERT INTO generation_event VALUES (zeroblob(16), 0, NULL, 'none', 'held', 0);",
+    )
+    .expect("an attempt by itself is fine");
+    let second = "INSERT INTO generation_state (generation, organization, request_id, version, state) VALUES (zeroblob(16), 'acme', 'held', 0, 'held')";
+    assert!(raw.execute_batch(second).is_err());
+}

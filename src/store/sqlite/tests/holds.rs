@@ -1,0 +1,204 @@
+//! Opening a generation: repeats, limits, races.
+
+use super::*;
+
+#[tokio::test]
+async fn a_hold_takes_what_is_available_and_no_more() {
+    let books = Books::open(10).await;
+    books.held(&draft("a", 600)).await;
+    let outcome = books
+        .sqlite
+        .hold(opening(&draft("b", 401)))
+        .await
+        .expect("an outcome");
+    let HoldOutcome::Insufficient { needed, available } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((needed.hundredths(), available.hundredths()), (401, 400));
+    books.held(&draft("c", 400)).await;
+    assert_eq!(books.balance().await, [1000, 1000, 0]);
+    books.audited().await;
+}
+
+#[tokio::test]
+async fn an_organization_that_is_not_there_holds_nothing() {
+    let books = Books::open(10).await;
+    let mut stranger = draft("a", 100);
+    stranger.organization = organization("stranger");
+    let error = books
+        .sqlite
+        .hold(opening(&stranger))
+        .await
+        .expect_err("a stranger");
+    assert!(matches!(error, LedgerError::OrganizationNotFound));
+    let error = books
+        .sqlite
+        .account(&organization("stranger"))
+        .await
+        .expect_err("a stranger");
+    assert!(matches!(error, LedgerError::OrganizationNotFound));
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_by_what_became_of_the_first() {
+    let books = Books::open(100).await;
+    let repeat = |draft: &Draft| {
+        let again = Draft {
+            id: GenerationId::from_uuid(Uuid::now_v7()),
+            ..draft.clone()
+        };
+        books.sqlite.hold(opening(&again))
+    };
+    let first = draft("same", 500);
+    let id = books.held(&first).await;
+    let running =
+        |outcome: &HoldOutcome| matches!(outcome, HoldOutcome::Running(found) if *found == id);
+    assert!(running(&repeat(&first).await.expect("an outcome")));
+    books
+        .sqlite
+        .dispatch(id, Timestamp::UNIX_EPOCH)
+        .await
+        .expect("dispatched");
+    assert!(running(&repeat(&first).await.expect("an outcome")));
+    books
+        .sqlite
+        .settle(id, settlement(id, "0.001"))
+        .await
+        .expect("settled");
+    let outcome = repeat(&first).await.expect("an outcome");
+    assert!(
+        matches!(&outcome, HoldOutcome::Done(done) if done.draft.id == id && done.charge.is_some())
+    );
+    let other = Draft {
+        fingerprint: [8; 32],
+        ..first
+    };
+    let outcome = repeat(&other).await.expect("an outcome");
+    assert!(matches!(outcome, HoldOutcome::Conflict(found) if found == id));
+    books.audited().await;
+}
+
+#[tokio::test]
+async fn a_final_failure_is_repeated_and_a_passing_one_tried_five_times() {
+    let books = Books::open(100).await;
+    let rejected = books.held(&draft("final", 100)).await;
+    books
+        .sqlite
+        .void(rejected, voiding(Reason::ContentRejected))
+        .await
+        .expect("voided");
+    let outcome = books
+        .sqlite
+        .hold(opening(&draft("final", 100)))
+        .await
+        .expect("an outcome");
+    assert!(matches!(outcome, HoldOutcome::Done(done) if done.draft.id == rejected));
+    for attempt in 1..=5 {
+        let id = books.held(&draft("passing", 100)).await;
+        let voided = books
+            .sqlite
+            .void(id, voiding(Reason::UpstreamTimeout))
+            .await
+            .expect("voided");
+        assert_eq!(voided.attempt, attempt);
+    }
+    let outcome = books
+        .sqlite
+        .hold(opening(&draft("passing", 100)))
+        .await
+        .expect("an outcome");
+    assert!(matches!(outcome, HoldOutcome::Exhausted(last) if last.attempt == 5));
+    assert_eq!(books.balance().await, [10_000, 0, 0]);
+    books.audited().await;
+}
+
+#[tokio::test]
+async fn limits_count_what_is_made_and_what_is_being_made() {
+    let books = Books::open(100).await;
+    let limited = |request_id: &str, limits: Limits| Opening {
+        limits,
+        ..opening(&draft(request_id, 500))
+    };
+    let id = books.held(&draft("a", 500)).await;
+    settled(&books, id, "0.001").await;
+    books.held(&draft("b", 500)).await;
+    let failed = books.held(&draft("c", 500)).await;
+    books
+        .sqlite
+        .void(failed, voiding(Reason::NoImageReturned))
+        .await
+        .expect("voided");
+    let daily = |images| Limits {
+        daily_images: Some(images),
+        ..Limits::default()
+    };
+    let outcome = books
+        .sqlite
+        .hold(limited("d", daily(2)))
+        .await
+        .expect("an outcome");
+    assert!(
+        matches!(outcome, HoldOutcome::DailyLimit { used: 2 }),
+        "{outcome:?}"
+    );
+    // 3.00 charged, 5.00 held, 5.00 asked for.
+    let monthly = |hundredths| Limits {
+        monthly_credits: Some(Credits::from_hundredths(hundredths)),
+        ..Limits::default()
+    };
+    let outcome = books
+        .sqlite
+        .hold(limited("d", monthly(1299)))
+        .await
+        .expect("an outcome");
+    assert!(
+        matches!(outcome, HoldOutcome::MonthlyLimit { used } if used.hundredths() == 800),
+        "{outcome:?}"
+    );
+    let later = Opening {
+        day_start: "2026-11-24T00:00:00Z".parse().expect("a time"),
+        ..limited("d", daily(1))
+    };
+    let outcome = books.sqlite.hold(later).await.expect("an outcome");
+    assert!(
+        matches!(outcome, HoldOutcome::Held(_)),
+        "yesterday does not count"
+    );
+    books.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_that_race_for_the_last_credits_get_exactly_those() {
+    for round in 0..10 {
+        let books = Books::open(10).await;
+        let drafts: Vec<Draft> = (0..64)
+            .map(|n| draft(&format!("{round}-{n}"), 130))
+            .collect();
+        let before = books.sqlite.commits();
+        let holds = drafts.iter().map(|draft| books.sqlite.hold(opening(draft)));
+        let outcomes = futures_util::future::join_all(holds).await;
+        let held = outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Ok(HoldOutcome::Held(_))));
+        assert_eq!(held.count(), 7, "1000 / 130");
+        assert!(
+            books.sqlite.commits() - before <= 32,
+            "what waits together is committed together"
+        );
+        books.audited().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_that_race_hold_once() {
+    let books = Books::open(100).await;
+    let drafts: Vec<Draft> = (0..32).map(|_| draft("same", 100)).collect();
+    let holds = drafts.iter().map(|draft| books.sqlite.hold(opening(draft)));
+    let outcomes = futures_util::future::join_all(holds).await;
+    let held = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Ok(HoldOutcome::Held(_))));
+    assert_eq!(held.count(), 1);
+    assert_eq!(books.balance().await, [10_000, 100, 0]);
+    books.audited().await;
+}
