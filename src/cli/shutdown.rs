@@ -61,7 +61,7 @@ pub(super) async fn drain(
             Ok(())
         }
         Drained::TimedOut { running } => Err(Failed::new(format!(
-            "{running} generations still ran after {timeout:?}"
+            "not all generations ended within {timeout:?}: {running} left, with their credits on hold"
         ))
         .hint("give them longer with --drain-timeout")),
     }

@@ -80,7 +80,7 @@ async fn a_stuck_upstream_is_left_behind_when_the_time_for_draining_is_up() {
     let Served { house, running, .. } = served;
     let ended = running.ended().await;
     ended.assert_failed(1);
-    assert!(ended.stderr.contains("still ran after 100ms"), "{ended:#?}");
+    assert!(ended.stderr.contains("within 100ms: 1 left"), "{ended:#?}");
     assert!(ended.stderr.contains("--drain-timeout"), "{ended:#?}");
     Story::read(events).await.expect_err("cut off");
     assert_eq!(audited_open_holds(&house).await, 1);
