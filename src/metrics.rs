@@ -87,7 +87,21 @@ impl Metrics {
         };
         metrics.register_calls();
         metrics.register_results();
+        metrics.begin_at_zero();
         metrics
+    }
+
+    /// A series that appears with its first event hides that event from `rate()`.
+    fn begin_at_zero(&self) {
+        let _ = self.upstream_calls.get_or_create(&[("outcome", OK)]);
+        for source in CostSource::ALL
+            .iter()
+            .filter(|source| **source != CostSource::Usage)
+        {
+            let _ = self
+                .costs_unknown
+                .get_or_create(&[("source", source.as_str())]);
+        }
     }
 
     /// A call was answered: `reason` is why it failed, or nothing if it did not. `rpc` is the

@@ -51,6 +51,8 @@ pub(super) struct CallOutcome {
     pub(super) text: String,
     /// What it cost.
     pub(super) cost: CallCost,
+    /// When the last byte of the answer was there.
+    pub(super) answered: Option<Instant>,
     /// Why it brought no more, if it failed.
     pub(super) failure: Option<CallFailure>,
 }
@@ -82,6 +84,7 @@ impl Generator {
         // the books fail now, the picture is still delivered (`reliability.md` row 62).
         let note = self.note_answer(held, upstream_id.clone());
         let (_, received) = tokio::join!(note, self.receive(held, drawing, &mut outcome));
+        outcome.answered = Some(Instant::now());
         let receipt = match received {
             Ok(receipt) => {
                 self.parts.metrics.upstream_call(None);

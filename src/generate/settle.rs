@@ -23,6 +23,9 @@ const SETTLE_WAITS: [Duration; 5] = [
     Duration::from_secs(4),
 ];
 
+/// So many characters in common with the prompt are no accident.
+const QUOTE_CHARS: usize = 16;
+
 impl Generator {
     /// The whole of a generation after its hold: dispatch, draw, settle or void.
     pub(super) async fn draw_and_settle(&self, held: &Held) -> Result<Generation, Failure> {
@@ -42,13 +45,15 @@ impl Generator {
         let sent = Instant::now();
         let outcomes = self.draw_all(held).await;
         let drawn = Instant::now();
+        let last = outcomes.iter().filter_map(|outcome| outcome.answered).max();
+        let answered = last.unwrap_or(drawn);
         let result = if outcomes.iter().all(|outcome| outcome.images.is_empty()) {
             Err(self.give_up(held, &outcomes).await)
         } else {
             self.settle(held, outcomes).await
         };
         let own = (sent - begun) + drawn.elapsed();
-        self.parts.metrics.generation_finished(own, drawn - sent);
+        self.parts.metrics.generation_finished(own, answered - sent);
         result
     }
 
@@ -195,18 +200,54 @@ fn no_image(outcomes: &[CallOutcome]) -> Failure {
 }
 
 fn log_part(held: &Held, failure: &CallFailure) {
+    let (generation, model) = (held.draft.id, &held.draft.model);
     match failure {
         CallFailure::Draw(error) => {
-            let ours = error.cause == DrawCause::OursToMend;
-            let perhaps_billed = error.billed == Billed::Perhaps;
-            if ours {
-                tracing::error!(generation = %held.draft.id, model = %held.draft.model, %error, "upstream refuses the platform: mend the key or its credit");
+            let cause = error.cause;
+            let detail = without_prompt(&error.detail, &held.draft.prompt);
+            if cause == DrawCause::OursToMend {
+                tracing::error!(%generation, %model, detail, "upstream refuses the platform: mend the key or its credit");
             } else {
-                tracing::warn!(generation = %held.draft.id, model = %held.draft.model, %error, perhaps_billed, "an upstream call failed");
+                let perhaps_billed = error.billed == Billed::Perhaps;
+                tracing::warn!(%generation, %model, ?cause, detail, perhaps_billed, "an upstream call failed");
             }
         }
         CallFailure::Keep(error) => {
-            tracing::warn!(generation = %held.draft.id, model = %held.draft.model, %error, "an image was not kept");
+            tracing::warn!(%generation, %model, %error, "an image was not kept");
         }
+    }
+}
+
+/// Upstream's words, unless they quote the prompt: prompts are never logged.
+fn without_prompt<'a>(detail: &'a str, prompt: &str) -> &'a str {
+    let characters: Vec<(usize, char)> = detail.char_indices().collect();
+    let end = |index: usize| characters.get(index).map_or(detail.len(), |(at, _)| *at);
+    let run = QUOTE_CHARS.min(prompt.chars().count());
+    let last = (characters.len() + 1).saturating_sub(run);
+    let quotes = (0..last).any(|start| prompt.contains(&detail[end(start)..end(start + run)]));
+    if quotes {
+        "(withheld: it quotes the prompt)"
+    } else {
+        detail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_quote_the_prompt_are_withheld() {
+        let prompt = "a portrait of somebody nobody may know about";
+        for quoting in [
+            "HTTP 400: cannot draw a portrait of somebody nobody may know about",
+            "HTTP 403: flagged: ortrait of somebody nob",
+        ] {
+            assert!(without_prompt(quoting, prompt).starts_with("(withheld"));
+        }
+        for harmless in ["HTTP 502: Provider returned error", "", "a portrait"] {
+            assert_eq!(without_prompt(harmless, prompt), harmless);
+        }
+        assert!(without_prompt("cannot draw ☃☃", "☃☃").starts_with("(withheld"));
     }
 }

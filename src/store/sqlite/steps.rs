@@ -12,6 +12,9 @@ use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::money::{Credits, UsdCost};
 use crate::ports::{LedgerError, Settlement, Voiding};
 
+/// Characters of an id of OpenRouter's (its schema allows 128).
+const UPSTREAM_ID_CHARS_MAX: usize = 128;
+
 /// Where a generation stands, as far as a step needs it.
 struct Standing {
     organization: OrganizationId,
@@ -46,7 +49,9 @@ pub(super) fn stream(
     {
         advance(connection, id, Stage::Streaming, now)?;
     }
-    if let Some(upstream_id) = upstream_id {
+    // An id that cannot be one must never stand in the way of a picture.
+    let believable = |id: &&str| (1..=UPSTREAM_ID_CHARS_MAX).contains(&id.chars().count());
+    if let Some(upstream_id) = upstream_id.filter(believable) {
         let sql = "
           INSERT INTO upstream_call
           SELECT ?1, (SELECT count(*) FROM upstream_call WHERE generation = ?1), ?2";

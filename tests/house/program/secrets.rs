@@ -19,7 +19,7 @@ fn order(request_id: &str) -> proto::GenerateImageRequest {
     }
 }
 
-/// One call of each kind: good, refused here, refused upstream with the key in the refusal, and
+/// One call of each kind: good, refused here, refused upstream with the key and the prompt in the refusal, and
 /// by strangers.
 async fn work(house: &House) {
     house.generate(order("good")).await.expect("a picture");
@@ -28,7 +28,7 @@ async fn work(house: &House) {
         ..order("dear")
     };
     house.generate(dear).await.expect_err("too dear");
-    let echo = format!("not with the key {OPENROUTER_KEY}");
+    let echo = format!("cannot draw {PROMPT} with the key {OPENROUTER_KEY}");
     let body = json!({ "error": { "code": 400, "message": echo } });
     house.mock.script(Script::error(400, body));
     house.generate(order("echo")).await.expect_err("refused");
