@@ -38,6 +38,9 @@ const CREDITS: &str = "100000000";
 /// A process that has not said where it listens by then has failed.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
+/// Generations whose callers have hung up end within this.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A client with a key.
 pub(crate) type Images = ImageServiceClient<Keyed>;
 type Keyed = InterceptedService<Channel, Bearer>;
@@ -174,6 +177,17 @@ impl Gateway {
     pub(crate) async fn scrape(&self) -> Result<Scrape> {
         let page = self.http.get(&self.metrics).send().await?.text().await?;
         Ok(Scrape { page })
+    }
+
+    /// Holds that stay open although what still runs has had time to end.
+    pub(crate) async fn open_holds(&self) -> Result<u64> {
+        for _ in 0..100 {
+            if self.scrape().await?.open_holds() == 0 {
+                return Ok(0);
+            }
+            tokio::time::sleep(SETTLE_PATIENCE / 100).await;
+        }
+        Ok(self.scrape().await?.open_holds())
     }
 
     /// Where gRPC is served.
