@@ -15,6 +15,10 @@ mod terminal;
 
 use failed::Failed;
 
+/// Threads that may wait for the disk at a time: enough to keep one busy, and few enough that their
+/// memory stays small beside that of the pictures.
+const BLOCKING_THREADS: usize = 32;
+
 /// How long the end of the process waits for threads that are still busy; what had to be durable
 /// is by then.
 const THREADS_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +50,7 @@ pub fn run() -> ExitCode {
         Err(error) => return terminal::usage(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
     {

@@ -157,6 +157,7 @@ impl From<rusqlite::Error> for Trouble {
 }
 
 fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
+    stable_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -165,9 +166,17 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "trusted_schema", "OFF")
 }
 
+/// A plan is made once per statement, not again for every value that is bound to it.
+fn stable_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
+    use rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    connection.set_db_config(SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 fn reader(path: &Path) -> Result<Mutex<Connection>, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    stable_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(Mutex::new(connection))

@@ -83,7 +83,7 @@ async fn a_whole_picture_is_kept_with_its_hash_and_size() {
             (digest, bytes.len() as u64)
         );
         assert_eq!(stored.media_type, media_type);
-        assert!(stored.object_name.ends_with(&format!("/0.{ending}")));
+        assert!(stored.object_name.ends_with(&format!("-0.{ending}")));
         let source = files.open(&stored.object_name).await.expect("kept");
         assert_eq!(source.read(0, 1 << 20).await.expect("readable"), bytes);
         assert_eq!(source.read(5, 7).await.expect("readable"), bytes[5..12]);
