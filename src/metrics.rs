@@ -177,7 +177,7 @@ impl Metrics {
         );
         self.registry.register_with_unit(
             "own",
-            "What the gateway adds to a generation: its whole time minus the upstream's",
+            "The gateway's own time of a generation: from the hold to the call, and from the last answer to the receipt",
             Unit::Seconds,
             self.own.clone(),
         );

@@ -31,7 +31,7 @@ direct     the same image asked of the mock without the gateway, at the same con
 own        total - direct, quantile by quantile: everything the gateway adds
 accepted   from the request to `accepted`: key, tool, hold (1 commit)
 finish     from the image's last byte to `completed`: sync of the file, settle (1 commit)
-histogram  image_gateway_own_seconds: dispatch (1 commit) + settle; not the hold, not the file
+histogram  image_gateway_own_seconds: hold, dispatch and settle (3 commits); not the file's sync
 syncs      own p50 as a multiple of one fdatasync: what durability alone would take
 Calls with 0 ms of upstream are at full load: client, mock and gateway share the cores and calls
 queue. The others are paced at a third of that load; goals on own time are held against them.";

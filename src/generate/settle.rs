@@ -29,7 +29,7 @@ const QUOTE_CHARS: usize = 16;
 impl Generator {
     /// The whole of a generation after its hold: dispatch, draw, settle or void.
     pub(super) async fn draw_and_settle(&self, held: &Held) -> Result<Generation, Failure> {
-        let begun = Instant::now();
+        let begun = held.live.started();
         if let Err(error) = self
             .parts
             .ledger
