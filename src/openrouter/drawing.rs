@@ -82,7 +82,7 @@ impl Answer {
         if self.received_bytes > self.body_cap_bytes {
             let cap = self.body_cap_bytes;
             let detail = format!("the answer has more than {cap} bytes");
-            return Err(Broken::Absurd(failed(DrawCause::Unavailable, &detail)));
+            return Err(Broken::Absurd(failed(DrawCause::ImageInvalid, &detail)));
         }
         Ok(bytes)
     }

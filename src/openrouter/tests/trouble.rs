@@ -176,7 +176,7 @@ async fn a_body_over_its_cap_is_not_read_to_its_end() {
         ..config(&server.url)
     };
     let error = refused(small_body, &images_order()).await;
-    assert_eq!(error.cause, DrawCause::Unavailable);
+    assert_eq!(error.cause, DrawCause::ImageInvalid);
     let small_image = Config {
         image_cap_bytes: 59_999,
         ..config(&server.url)
