@@ -286,18 +286,7 @@ async fn a_part_of_several_calls_is_a_success() {
 
 #[tokio::test]
 async fn a_model_without_the_image_endpoint_is_asked_by_chat() {
-    use image_gateway::domain::catalog::{Catalog, Door, Model};
-    let built_in = Catalog::built_in();
-    let chat = built_in.models().iter().map(|model| Model {
-        door: Door::Chat,
-        ..Model::clone(model)
-    });
-    let catalog = Catalog::new(chat.collect(), built_in.as_of);
-    let house = House::with(Setup {
-        catalog,
-        ..Setup::default()
-    })
-    .await;
+    let house = chat_only().await;
     for (model, modalities) in [
         (SEEDREAM, json!(["image"])),
         (crate::helpers::NANO, json!(["image", "text"])),
@@ -316,18 +305,7 @@ async fn a_model_without_the_image_endpoint_is_asked_by_chat() {
 
 #[tokio::test]
 async fn a_refusal_that_upstream_bills_is_the_platforms_loss() {
-    use image_gateway::domain::catalog::{Catalog, Door, Model};
-    let built_in = Catalog::built_in();
-    let chat = built_in.models().iter().map(|model| Model {
-        door: Door::Chat,
-        ..Model::clone(model)
-    });
-    let catalog = Catalog::new(chat.collect(), built_in.as_of);
-    let house = House::with(Setup {
-        catalog,
-        ..Setup::default()
-    })
-    .await;
+    let house = chat_only().await;
     let script = Script::sample("chat-200-refusal-text-google");
     fails(&house, script, Code::Aborted, "NO_IMAGE_RETURNED").await;
     let database = rusqlite::Connection::open(house.database()).expect("the database");
@@ -337,4 +315,20 @@ async fn a_refusal_that_upstream_bills_is_the_platforms_loss() {
         .expect("a sum");
     assert!(absorbed > 0, "the cost that the answer told is kept");
     house.close().await;
+}
+
+/// A house in whose catalog every model is reached by chat.
+async fn chat_only() -> House {
+    use image_gateway::domain::catalog::{Catalog, Door, Model};
+    let built_in = Catalog::built_in();
+    let chat = built_in.models().iter().map(|model| Model {
+        door: Door::Chat,
+        ..Model::clone(model)
+    });
+    let catalog = Catalog::new(chat.collect(), built_in.as_of);
+    House::with(Setup {
+        catalog,
+        ..Setup::default()
+    })
+    .await
 }
