@@ -24,9 +24,11 @@ use crate::ports::{
 };
 
 mod audit;
+mod batches;
 mod constraints;
 mod histories;
 mod holds;
+mod round_trip;
 mod settings;
 mod steps;
 

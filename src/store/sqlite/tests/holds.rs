@@ -169,7 +169,7 @@ async fn limits_count_what_is_made_and_what_is_being_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_that_race_for_the_last_credits_get_exactly_those() {
-    for round in 0..10 {
+    for round in 0..20 {
         let books = Books::open(10).await;
         let drafts: Vec<Draft> = (0..64)
             .map(|n| draft(&format!("{round}-{n}"), 130))
