@@ -146,7 +146,9 @@ CREATE TABLE generation_state (
   FOREIGN KEY (generation, organization, request_id) REFERENCES generation (id, organization, request_id),
   FOREIGN KEY (generation, version, state) REFERENCES generation_event (generation, version, to_state),
   CHECK ((cost_pd IS NULL) = (cost_source IS NULL)),
-  CHECK (state <> 'settled' OR (delivered >= 1 AND cost_pd IS NOT NULL AND charge_cc IS NOT NULL)),
+  CHECK (state NOT IN ('stored', 'settled') OR delivered >= 1),
+  CHECK (state <> 'settled' OR cost_pd IS NOT NULL),
+  CHECK ((state = 'settled') = (charge_cc IS NOT NULL)),
   CHECK ((state = 'voided') = (reason IS NOT NULL)),
   CHECK ((state IN ('settled', 'voided')) = (finished_us IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
@@ -216,8 +218,14 @@ CREATE TABLE ledger (
   UNIQUE (organization, seq, hash, posted_after_cc, debt_after_cc),
   CHECK ((seq = 0) = (kind = 'genesis')),
   CHECK ((seq = 0) = (prev_seq IS NULL)),
+  CHECK (seq > 0 OR (amount_cc = 0 AND posted_after_cc = 0 AND debt_after_cc = 0)),
   CHECK (seq = 0 OR (seq = prev_seq + 1 AND id IS NOT NULL AND amount_cc > 0 AND debit IS NOT NULL AND credit IS NOT NULL
-    AND debit <> credit AND prev_hash IS NOT NULL AND posted_before_cc IS NOT NULL AND debt_before_cc IS NOT NULL)),
+    AND prev_hash IS NOT NULL AND posted_before_cc IS NOT NULL AND debt_before_cc IS NOT NULL)),
+  -- Each kind has its two sides, so that no row takes from where it gives.
+  CHECK (seq = 0 OR debit = CASE kind
+    WHEN 'purchase' THEN 'issued' WHEN 'charge_debt' THEN 'org_debt' ELSE 'org_credits' END),
+  CHECK (seq = 0 OR credit = CASE kind
+    WHEN 'purchase' THEN 'org_credits' WHEN 'debt_repaid' THEN 'org_debt' ELSE 'revenue' END),
   CHECK (seq = 0 OR posted_after_cc - posted_before_cc = CASE kind
     WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
   CHECK (seq = 0 OR debt_after_cc - debt_before_cc = CASE kind
@@ -231,6 +239,17 @@ CREATE TABLE ledger (
 CREATE UNIQUE INDEX ledger_once ON ledger (generation, kind) WHERE generation IS NOT NULL;
 CREATE UNIQUE INDEX ledger_reference ON ledger (organization, reference) WHERE kind = 'purchase';
 
+-- A foreign key cannot say which outcome it wants: a charge needs the end of a hold that was posted.
+CREATE TRIGGER charge_of_settled BEFORE INSERT ON ledger WHEN NEW.generation IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM hold_resolution r
+     WHERE r.generation = NEW.generation AND r.organization = NEW.organization AND r.outcome = 'posted')
+  BEGIN SELECT RAISE(ABORT, 'only a settled generation is charged'); END;
+
+-- The table of steps is part of the rules, not of the data.
+CREATE TRIGGER transition_closed BEFORE INSERT ON transition BEGIN SELECT RAISE(ABORT, 'the steps are fixed'); END;
+CREATE TRIGGER transition_fixed BEFORE UPDATE ON transition BEGIN SELECT RAISE(ABORT, 'the steps are fixed'); END;
+CREATE TRIGGER transition_kept BEFORE DELETE ON transition BEGIN SELECT RAISE(ABORT, 'the steps are fixed'); END;
+
 -- History is never changed.
 CREATE TRIGGER generation_fixed BEFORE UPDATE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is fixed'); END;
 CREATE TRIGGER generation_kept BEFORE DELETE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is kept'); END;
@@ -242,5 +261,11 @@ CREATE TRIGGER resolution_fixed BEFORE UPDATE ON hold_resolution BEGIN SELECT RA
 CREATE TRIGGER resolution_kept BEFORE DELETE ON hold_resolution BEGIN SELECT RAISE(ABORT, 'a resolution is kept'); END;
 CREATE TRIGGER ledger_fixed BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is fixed'); END;
 CREATE TRIGGER ledger_kept BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is kept'); END;
+CREATE TRIGGER image_fixed BEFORE UPDATE ON image BEGIN SELECT RAISE(ABORT, 'an image is fixed'); END;
+CREATE TRIGGER image_kept BEFORE DELETE ON image BEGIN SELECT RAISE(ABORT, 'an image is kept'); END;
+CREATE TRIGGER call_fixed BEFORE UPDATE ON upstream_call BEGIN SELECT RAISE(ABORT, 'a call is fixed'); END;
+CREATE TRIGGER call_kept BEFORE DELETE ON upstream_call BEGIN SELECT RAISE(ABORT, 'a call is kept'); END;
+CREATE TRIGGER state_kept BEFORE DELETE ON generation_state BEGIN SELECT RAISE(ABORT, 'a state is kept'); END;
+CREATE TRIGGER balance_kept BEFORE DELETE ON balance BEGIN SELECT RAISE(ABORT, 'a balance is kept'); END;
 CREATE TRIGGER state_final BEFORE UPDATE ON generation_state WHEN OLD.state IN ('settled', 'voided')
   BEGIN SELECT RAISE(ABORT, 'a generation ends once'); END;

@@ -163,6 +163,8 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // Without it, REPLACE deletes history without asking the triggers that keep it.
+    connection.pragma_update(None, "recursive_triggers", "ON")?;
     connection.pragma_update(None, "trusted_schema", "OFF")
 }
 

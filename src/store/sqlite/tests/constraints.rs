@@ -52,6 +52,20 @@ fn ledger_row(replaced: &[(&str, &str)]) -> String {
     )
 }
 
+/// Whether the database takes a write, and the commit behind it. What it takes is taken back.
+fn takes(raw: &rusqlite::Connection, sql: &str) -> bool {
+    raw.execute_batch("BEGIN").expect("a transaction");
+    // The books of `acme` follow the ledger, so that nothing but the write itself can be refused.
+    let moved = "UPDATE balance SET (posted_cc, debt_cc, seq, head) = (SELECT posted_after_cc, debt_after_cc, seq, hash FROM ledger l WHERE l.organization = balance.organization ORDER BY seq DESC LIMIT 1)";
+    let taken = raw.execute_batch(sql).is_ok()
+        && raw.execute_batch(moved).is_ok()
+        && raw.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+            row.get::<_, i64>(0)
+        }) == Ok(0);
+    raw.execute_batch("ROLLBACK").expect("taken back");
+    taken
+}
+
 async fn furnished() -> (Books, rusqlite::Connection) {
     let books = Books::open(100).await;
     books.organization("other").await;
@@ -59,6 +73,11 @@ async fn furnished() -> (Books, rusqlite::Connection) {
     settled(&books, done, "0.001").await;
     let held = books.held(&draft("held", 500)).await;
     let raw = names(&books, done, held);
+    raw.execute_batch(
+        "INSERT INTO organization VALUES ('bare', 'bare', 0);
+         INSERT INTO generation SELECT randomblob(16), organization, 'bare', 1, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1;",
+    )
+    .expect("an organization without books, a generation without a hold");
     (books, raw)
 }
 
@@ -96,6 +115,9 @@ async fn no_illegal_ledger_row_is_taken() {
         vec![("debt_after_cc", "l.debt_after_cc + 1")],
         vec![("debit", "'org_credits'")],
         vec![("debit", "'revenue'")],
+        vec![("debit", "'org_debt'")],
+        vec![("credit", "'org_debt'")],
+        vec![("credit", "'revenue'")],
         vec![("credit", "NULL")],
         vec![("kind", "'gift'")],
         vec![("kind", "'genesis'")],
@@ -115,6 +137,32 @@ async fn no_illegal_ledger_row_is_taken() {
             ("debit", "'org_credits'"),
             ("credit", "'revenue'"),
         ],
+        // A generation that is not settled, and one of another organization.
+        vec![
+            ("kind", "'charge'"),
+            ("posted_after_cc", "l.posted_after_cc - 100"),
+            ("generation", "(SELECT held FROM name)"),
+            ("reference", "NULL"),
+            ("debit", "'org_credits'"),
+            ("credit", "'revenue'"),
+        ],
+        vec![
+            ("kind", "'charge_debt'"),
+            ("organization", "'other'"),
+            ("seq", "1"),
+            ("prev_seq", "0"),
+            (
+                "prev_hash",
+                "(SELECT hash FROM ledger WHERE organization = 'other')",
+            ),
+            ("posted_before_cc", "0"),
+            ("posted_after_cc", "0"),
+            ("debt_after_cc", "l.debt_after_cc + 100"),
+            ("generation", other_generation),
+            ("reference", "NULL"),
+            ("debit", "'org_debt'"),
+            ("credit", "'revenue'"),
+        ],
         vec![
             ("kind", "'charge'"),
             ("amount_cc", "l.posted_after_cc + 1"),
@@ -131,16 +179,14 @@ async fn no_illegal_ledger_row_is_taken() {
             ("credit", "'org_debt'"),
         ],
     ];
-    for row in rows {
-        let sql = ledger_row(&row);
-        assert!(raw.execute_batch(&sql).is_err(), "taken: {row:?}");
-    }
+    let taken = rows.iter().filter(|row| takes(&raw, &ledger_row(row)));
+    assert_eq!(taken.collect::<Vec<_>>(), Vec::<&Vec<_>>::new());
 }
 
 #[tokio::test]
 async fn no_illegal_history_is_taken() {
     let (_books, raw) = furnished().await;
-    for sql in [
+    let writes = [
         // Illegal, skipped, forked, lying and terminal steps.
         "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'settled', 0 FROM name",
         "INSERT INTO generation_event SELECT held, 1, 0, 'held', 'streaming', 0 FROM name",
@@ -163,7 +209,10 @@ async fn no_illegal_history_is_taken() {
         "UPDATE generation_state SET finished_us = 5 WHERE state = 'held'",
         "UPDATE generation_state SET reason = 'INTERNAL' WHERE state = 'held'",
         "UPDATE generation_state SET details = 'no json' WHERE state = 'held'",
+        "UPDATE generation_state SET charge_cc = 5 WHERE state = 'held'",
         // Holds and their ends.
+        "INSERT INTO hold SELECT id, 'other', 5 FROM generation WHERE request_id = 'bare'",
+        "INSERT INTO hold SELECT id, 'acme', 0 FROM generation WHERE request_id = 'bare'",
         "INSERT INTO hold SELECT held, 'acme', 1 FROM name",
         "INSERT INTO hold SELECT randomblob(16), 'acme', 1",
         "INSERT INTO hold_resolution SELECT held, 'acme', 500, 'posted', 0, 'held' FROM name",
@@ -182,9 +231,24 @@ async fn no_illegal_history_is_taken() {
         "DELETE FROM hold_resolution",
         "UPDATE ledger SET description = 'x'",
         "DELETE FROM ledger",
-    ] {
-        assert!(raw.execute_batch(sql).is_err(), "taken: {sql}");
-    }
+        "DELETE FROM generation_state",
+        "DELETE FROM generation_state WHERE state = 'held'",
+        "DELETE FROM balance",
+        "UPDATE balance SET organization = 'bare' WHERE organization = 'other'",
+        "UPDATE image SET sha256 = zeroblob(32)",
+        "DELETE FROM image",
+        "UPDATE upstream_call SET upstream_id = 'x'",
+        "DELETE FROM upstream_call",
+        "UPDATE transition SET to_state = 'review' WHERE to_state = 'settled'",
+        "INSERT INTO transition VALUES ('held', 'settled')",
+        "DELETE FROM transition WHERE from_state = 'review'",
+        // An organization that begins with credits nobody bought, or with debt.
+        "INSERT INTO ledger (organization, seq, kind, amount_cc, description, at_us, posted_after_cc, debt_after_cc, hash) VALUES ('bare', 0, 'genesis', 0, '', 0, 5, 0, zeroblob(32))",
+        "INSERT INTO ledger (organization, seq, kind, amount_cc, description, at_us, posted_after_cc, debt_after_cc, hash) VALUES ('bare', 0, 'genesis', 0, '', 0, 0, 5, zeroblob(32))",
+        "INSERT INTO ledger (organization, seq, kind, amount_cc, description, at_us, posted_after_cc, debt_after_cc, hash) VALUES ('bare', 0, 'genesis', 5, '', 0, 0, 0, zeroblob(32))",
+    ];
+    let taken = writes.iter().filter(|sql| takes(&raw, sql));
+    assert_eq!(taken.collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[tokio::test]
@@ -256,4 +320,28 @@ async fn a_second_live_attempt_under_a_request_is_refused() {
     .expect("an attempt by itself is fine");
     let second = "INSERT INTO generation_state (generation, organization, request_id, version, state) VALUES (zeroblob(16), 'acme', 'held', 0, 'held')";
     assert!(raw.execute_batch(second).is_err());
+}
+
+#[tokio::test]
+async fn the_writer_cannot_put_another_row_in_the_place_of_history() {
+    let (books, _raw) = furnished().await;
+    for table in [
+        "balance",
+        "generation",
+        "generation_event",
+        "generation_state",
+        "hold",
+        "hold_resolution",
+        "image",
+        "ledger",
+        "upstream_call",
+    ] {
+        let sql = format!("REPLACE INTO {table} SELECT * FROM {table}");
+        let replaced = books
+            .sqlite
+            .write(move |connection| Ok::<_, LedgerError>(connection.execute(&sql, [])?))
+            .await;
+        assert!(replaced.is_err(), "{table}: {replaced:?}");
+    }
+    books.audited().await;
 }
