@@ -11,6 +11,10 @@ use crate::domain::money::{UsdCost, own_key_charge, platform_charge};
 /// Questions whose every answer is a break, as `(what is broken, SQL)`. Each row names whose.
 const QUESTIONS: &[(&str, &str)] = &[
     (
+        "I2: an organization has no balance",
+        "SELECT o.id FROM organization o WHERE NOT EXISTS (SELECT 1 FROM balance b WHERE b.organization = o.id)",
+    ),
+    (
         "I2: the credits owned are not the sum of the ledger",
         "SELECT b.organization FROM balance b WHERE b.posted_cc <> (
            SELECT coalesce(sum(CASE kind WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc
@@ -62,10 +66,19 @@ const QUESTIONS: &[(&str, &str)] = &[
            OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'posted'))",
     ),
     (
+        "I9: a generation that is not settled is charged",
+        "SELECT hex(l.generation) FROM ledger l WHERE l.generation IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM generation_state s WHERE s.generation = l.generation AND s.state = 'settled')",
+    ),
+    (
         "I10: a voided generation is charged, or its hold is not released",
         "SELECT hex(s.generation) FROM generation_state s WHERE s.state = 'voided' AND (
               EXISTS (SELECT 1 FROM ledger l WHERE l.generation = s.generation)
            OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'voided'))",
+    ),
+    (
+        "I14: a generation has no state",
+        "SELECT hex(g.id) FROM generation g WHERE NOT EXISTS (SELECT 1 FROM generation_state s WHERE s.generation = g.id)",
     ),
     (
         "I14: the state of a generation is not the last of its history",
@@ -122,7 +135,8 @@ fn charged_and_due(row: &Row<'_>) -> Result<(i64, i64), rusqlite::Error> {
 /// I6 and I7: every row carries the hash of its content and of the row before.
 fn chain(connection: &Connection, breaks: &mut Vec<String>) -> Result<(), rusqlite::Error> {
     let sql = "
-      SELECT organization, seq, kind, id, amount_cc, posted_after_cc, debt_after_cc, generation, reference, hash
+      SELECT organization, seq, kind, id, amount_cc, posted_after_cc, debt_after_cc, generation, reference, hash,
+             description, at_us
         FROM ledger ORDER BY organization, seq";
     let mut statement = connection.prepare(sql)?;
     let mut entries = statement.query([])?;
@@ -148,13 +162,15 @@ fn computed_and_kept(
     let seq: i64 = row.get(1)?;
     let kind: String = row.get(2)?;
     let kept = row.get(9)?;
-    if seq == 0 {
-        return Ok((hash(&[0; 32], &[&organization, "0", &kind]), kept));
-    }
     let number = |column: usize| row.get::<_, i64>(column).map(|number| number.to_string());
+    if seq == 0 {
+        let at = number(11)?;
+        return Ok((hash(&[0; 32], &[&organization, "0", &kind, &at]), kept));
+    }
     let generation: Option<[u8; 16]> = row.get(7)?;
     let generation = generation.map(|id| uuid::Uuid::from_bytes(id).to_string());
     let reference: Option<String> = row.get(8)?;
+    let description: String = row.get(10)?;
     let computed = hash(
         before,
         &[
@@ -167,6 +183,8 @@ fn computed_and_kept(
             &number(6)?,
             &generation.unwrap_or_default(),
             &reference.unwrap_or_default(),
+            &description,
+            &number(11)?,
         ],
     );
     Ok((computed, kept))

@@ -31,7 +31,8 @@ pub(super) fn genesis(
     organization: &OrganizationId,
     now: Timestamp,
 ) -> Result<(), rusqlite::Error> {
-    let hash = hash(&[0; 32], &[organization.as_str(), "0", "genesis"]);
+    let at = micros(now).to_string();
+    let hash = hash(&[0; 32], &[organization.as_str(), "0", "genesis", &at]);
     connection.execute(
         "INSERT INTO ledger (organization, seq, kind, amount_cc, description, at_us, posted_after_cc, debt_after_cc, hash)
          VALUES (?1, 0, 'genesis', 0, '', ?2, 0, 0, ?3)",
@@ -141,13 +142,7 @@ fn append(
     let seq = head.seq + 1;
     let next = Head {
         seq,
-        hash: row_hash(
-            head,
-            organization,
-            (&id, posting),
-            about.generation,
-            reference,
-        ),
+        hash: row_hash(head, organization, (&id, posting), reference, about),
     };
     let sql = "
       INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
@@ -174,12 +169,13 @@ fn append(
     Ok(next)
 }
 
+/// Over all that a row says: its sides follow from its kind, its opening from the row before.
 fn row_hash(
     head: &Head,
     organization: &OrganizationId,
     (id, posting): (&Uuid, &Posting),
-    generation: Option<GenerationId>,
     reference: Option<&str>,
+    about: &About<'_>,
 ) -> [u8; 32] {
     hash(
         &head.hash,
@@ -191,8 +187,13 @@ fn row_hash(
             &posting.amount.hundredths().to_string(),
             &posting.after.posted.hundredths().to_string(),
             &posting.after.debt.hundredths().to_string(),
-            &generation.map(|id| id.to_string()).unwrap_or_default(),
+            &about
+                .generation
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             reference.unwrap_or_default(),
+            about.description,
+            &micros(about.now).to_string(),
         ],
     )
 }
