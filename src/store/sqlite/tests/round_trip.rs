@@ -175,7 +175,8 @@ fn a_voiding() -> impl Strategy<Value = Voiding> {
     )
 }
 
-fn running(draft: Draft) -> Generation {
+/// A generation right after its hold.
+pub(super) fn running(draft: Draft) -> Generation {
     Generation {
         attempt: 1,
         stage: Stage::Held,
