@@ -134,9 +134,17 @@ impl Gallery for Files {
         let path = self.root.join(object_name);
         blocking(move || {
             let file = File::open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => GalleryError::Gone,
+                // No name of ours has a file as a folder, is that long, or holds a NUL.
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::InvalidFilename
+                | io::ErrorKind::InvalidInput => GalleryError::Gone,
                 _ => GalleryError::Broken(error),
             })?;
+            // A folder opens like a file, and fails at the first read.
+            if !file.metadata()?.is_file() {
+                return Err(GalleryError::Gone);
+            }
             Ok(Arc::new(Opened {
                 file: Arc::new(file),
             }) as Arc<dyn ImageSource>)

@@ -117,7 +117,19 @@ async fn what_is_no_whole_picture_is_refused_and_leaves_nothing() {
     let check = crc32fast::hash(&bomb[12..29]).to_be_bytes();
     bomb[29..33].copy_from_slice(&check);
     let (jpeg, webp) = (jpeg(), webp());
+    let sized = |width: u32, height: u32| {
+        let mut bytes = good.clone();
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let check = crc32fast::hash(&bytes[12..29]).to_be_bytes();
+        bytes[29..33].copy_from_slice(&check);
+        bytes
+    };
     let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("no width", sized(0, 20)),
+        ("no height", sized(30, 0)),
+        ("a side too long", sized(16_385, 1)),
+        ("too large an area", sized(8_193, 8_193)),
         ("nothing", Vec::new()),
         ("a cut PNG", good[..good.len() - 1].to_vec()),
         ("a PNG without its end", good[..good.len() - 12].to_vec()),
@@ -194,6 +206,7 @@ async fn names_that_lead_elsewhere_are_gone() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("secret"), b"abc").expect("written");
     let files = Files::open(dir.path(), None).expect("a gallery");
+    fs::write(dir.path().join("images/kept.png"), b"abc").expect("written");
     for name in [
         "../secret",
         "a/../../secret",
@@ -202,6 +215,11 @@ async fn names_that_lead_elsewhere_are_gone() {
         ".",
         "a//b",
         "none.png",
+        "spool",
+        "kept.png/below",
+        "a\0b",
+        "a\\b",
+        &"x".repeat(300),
     ] {
         let error = files.open(name).await.expect_err(name);
         assert!(matches!(error, GalleryError::Gone), "{name}: {error:?}");
@@ -229,4 +247,57 @@ async fn a_quota_is_full_when_it_is_used_up_and_counts_again_after_a_restart() {
         draw(&again, &picture).await,
         Err(GalleryError::Full)
     ));
+}
+
+#[tokio::test]
+async fn a_reader_keeps_up_with_a_picture_that_is_written_beside_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let files = Files::open(dir.path(), None).expect("a gallery");
+    let bytes = webp();
+    let id = id();
+    let mut canvas = files.begin(id, 7).await.expect("a canvas");
+    let source = canvas.source();
+    let write = async {
+        for piece in bytes.chunks(333) {
+            let piece = Bytes::copy_from_slice(piece);
+            canvas.write(piece).await.expect("written");
+            tokio::task::yield_now().await;
+        }
+        canvas.keep().await.expect("kept")
+    };
+    let read = async {
+        let mut seen = Vec::new();
+        while seen.len() < bytes.len() {
+            let more = source.read(seen.len() as u64, 100).await;
+            seen.extend_from_slice(&more.expect("readable"));
+            tokio::task::yield_now().await;
+        }
+        seen
+    };
+    let (stored, seen) = tokio::join!(write, read);
+    assert_eq!(seen, bytes);
+    assert!(stored.object_name.contains(&format!("{id}-7.webp")));
+    let on_disk = files_below(dir.path());
+    assert_eq!(
+        on_disk,
+        [dir.path().join("images").join(&stored.object_name)]
+    );
+    assert_eq!(fs::read(&on_disk[0]).expect("a file"), bytes);
+}
+
+#[tokio::test]
+async fn what_is_dropped_half_written_gives_its_room_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let picture = png(50, 50);
+    let files = Files::open(dir.path(), Some(picture.len() as u64)).expect("a gallery");
+    let mut canvas = files.begin(id(), 0).await.expect("a canvas");
+    let all_but_one = Bytes::copy_from_slice(&picture[1..]);
+    canvas.write(all_but_one.clone()).await.expect("written");
+    let too_much = canvas.write(Bytes::from_static(b"ab")).await;
+    assert!(matches!(too_much, Err(GalleryError::Full)));
+    let beside = draw(&files, &picture).await;
+    assert!(matches!(beside, Err(GalleryError::Full)));
+    canvas.write(Bytes::from_static(b"a")).await.expect("fits");
+    drop(canvas);
+    draw(&files, &picture).await.expect("kept");
 }
