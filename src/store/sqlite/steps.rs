@@ -50,7 +50,10 @@ pub(super) fn stream(
         advance(connection, id, Stage::Streaming, now)?;
     }
     // An id that cannot be one must never stand in the way of a picture.
-    let believable = |id: &&str| (1..=UPSTREAM_ID_CHARS_MAX).contains(&id.chars().count());
+    let believable = |id: &&str| {
+        // SQLite's length() ends at a NUL, so one in front would break the table's own check.
+        (1..=UPSTREAM_ID_CHARS_MAX).contains(&id.chars().count()) && !id.contains(char::is_control)
+    };
     if let Some(upstream_id) = upstream_id.filter(believable) {
         let sql = "
           INSERT INTO upstream_call

@@ -202,3 +202,76 @@ async fn duplicates_that_race_hold_once() {
     assert_eq!(books.balance().await, [10_000, 100, 0]);
     books.audited().await;
 }
+
+#[tokio::test]
+async fn limits_are_those_of_one_agent_and_a_repeat_is_answered_before_them() {
+    let books = Books::open(100).await;
+    let first = draft("a", 500);
+    let id = books.held(&first).await;
+    let none_left = Limits {
+        daily_images: Some(1),
+        monthly_credits: Some(Credits::from_hundredths(500)),
+    };
+    let limited = |draft: &Draft| Opening {
+        limits: none_left,
+        ..opening(draft)
+    };
+    let repeat = Draft {
+        id: GenerationId::from_uuid(Uuid::now_v7()),
+        ..first
+    };
+    let outcome = books.sqlite.hold(limited(&repeat)).await;
+    assert!(matches!(outcome, Ok(HoldOutcome::Running(found)) if found == id));
+    let colleague = Draft {
+        agent: AgentId::parse("sculptor").expect("an agent"),
+        ..draft("b", 500)
+    };
+    let outcome = books.sqlite.hold(limited(&colleague)).await;
+    assert!(matches!(outcome, Ok(HoldOutcome::Held(_))), "{outcome:?}");
+    // The same request id is the organization's, whichever agent used it first.
+    let borrowed = Draft {
+        agent: colleague.agent.clone(),
+        fingerprint: [8; 32],
+        ..repeat
+    };
+    let outcome = books.sqlite.hold(limited(&borrowed)).await;
+    assert!(matches!(outcome, Ok(HoldOutcome::Conflict(found)) if found == id));
+    books.organization("other").await;
+    books.buy("other", 500, "r").await.expect("bought");
+    let elsewhere = Draft {
+        organization: organization("other"),
+        ..draft("a", 500)
+    };
+    let outcome = books.sqlite.hold(limited(&elsewhere)).await;
+    assert!(matches!(outcome, Ok(HoldOutcome::Held(_))), "{outcome:?}");
+    books.audited().await;
+}
+
+#[tokio::test]
+async fn another_body_is_a_conflict_with_whatever_became_of_the_first() {
+    let books = Books::open(100).await;
+    let other_body = |name: &str| Draft {
+        fingerprint: [8; 32],
+        ..draft(name, 100)
+    };
+    let sqlite = &books.sqlite;
+    let running = books.held(&draft("running", 100)).await;
+    let mut firsts = vec![("running", running)];
+    for (name, reason) in [
+        ("final", Reason::ContentRejected),
+        ("passing", Reason::UpstreamTimeout),
+    ] {
+        let id = books.held(&draft(name, 100)).await;
+        sqlite.void(id, voiding(reason)).await.expect("voided");
+        firsts.push((name, id));
+    }
+    for (name, first) in firsts {
+        let outcome = sqlite.hold(opening(&other_body(name))).await;
+        assert!(
+            matches!(outcome, Ok(HoldOutcome::Conflict(found)) if found == first),
+            "{name}: {outcome:?}"
+        );
+    }
+    assert_eq!(books.balance().await, [10_000, 100, 0]);
+    books.audited().await;
+}

@@ -170,18 +170,55 @@ async fn an_odd_upstream_id_never_stands_in_the_way_of_a_picture() {
     let id = books.held(&draft("a", 900)).await;
     let now = Timestamp::UNIX_EPOCH;
     books.sqlite.dispatch(id, now).await.expect("dispatched");
-    for odd in [String::new(), "x".repeat(129)] {
+    let odd = [
+        String::new(),
+        "x".repeat(129),
+        "\0gen".to_owned(),
+        "gen\0".to_owned(),
+        "gen\n1".to_owned(),
+    ];
+    for odd in odd {
         books
             .sqlite
             .stream(id, Some(odd), now)
             .await
             .expect("passed over");
     }
+    let longest = "☃".repeat(128);
     books
+        .sqlite
+        .stream(id, Some(longest.clone()), now)
+        .await
+        .expect("kept");
+    let settled = books
         .sqlite
         .settle(id, settlement(id, "0.001"))
         .await
         .expect("settled");
+    assert_eq!(settled.upstream_ids, [longest]);
+    books.audited().await;
+}
+
+#[tokio::test]
+async fn answers_of_one_generation_that_race_are_all_noted() {
+    let books = Books::open(10).await;
+    let id = books.held(&draft("a", 900)).await;
+    let now = Timestamp::UNIX_EPOCH;
+    books.sqlite.dispatch(id, now).await.expect("dispatched");
+    let answers = (0..8).map(|n| books.sqlite.stream(id, Some(format!("gen-{n}")), now));
+    for noted in futures_util::future::join_all(answers).await {
+        noted.expect("noted");
+    }
+    let voided = books.sqlite.void(id, voiding(Reason::Internal)).await;
+    assert_eq!(voided.expect("voided").upstream_ids.len(), 8);
+    let late = books.sqlite.stream(id, Some("late".to_owned()), now).await;
+    assert!(matches!(
+        late,
+        Err(LedgerError::IllegalStep {
+            from: Some(Stage::Voided),
+            ..
+        })
+    ));
     books.audited().await;
 }
 
