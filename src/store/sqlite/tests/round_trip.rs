@@ -100,27 +100,23 @@ fn a_draft() -> impl Strategy<Value = Draft> {
 
 fn images() -> impl Strategy<Value = Vec<StoredImage>> {
     let kinds = select(vec![MediaType::Png, MediaType::Jpeg, MediaType::Webp]);
-    let one = (
-        any::<[u8; 32]>(),
-        1..=67_108_864u64,
-        1..=16_384u32,
-        1..=16_384u32,
-        kinds,
-        text(),
+    let pixels = (1..=16_384u32, 1..=16_384u32);
+    let one = (any::<[u8; 32]>(), 1..=67_108_864u64, pixels, kinds, text()).prop_map(
+        |(sha256, size_bytes, (width, height), media_type, object_name)| StoredImage {
+            index: 0,
+            sha256,
+            size_bytes,
+            pixels: PixelSize { width, height },
+            media_type,
+            object_name,
+        },
     );
-    vec(one, 1..=10).prop_map(|images| {
-        let image = |(index, image): (u32, ([u8; 32], u64, u32, u32, MediaType, String))| {
-            let (sha256, size_bytes, width, height, media_type, name) = image;
-            StoredImage {
-                index,
-                sha256,
-                size_bytes,
-                pixels: PixelSize { width, height },
-                media_type,
-                object_name: format!("{index}/{name}"),
-            }
-        };
-        (0u32..).zip(images).map(image).collect()
+    vec(one, 1..=10).prop_map(|mut images| {
+        for (index, image) in (0u32..).zip(&mut images) {
+            image.index = index;
+            image.object_name = format!("{index}/{}", image.object_name);
+        }
+        images
     })
 }
 
