@@ -9,7 +9,9 @@ use prost_reflect::{
 };
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status};
-use tonic_reflection::pb::{v1, v1alpha};
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 
 use crate::helpers::{House, OPERATOR_KEY};
 
@@ -27,12 +29,15 @@ struct Call {
     rpc: String,
 }
 
-/// The calls of the README, in order.
+/// The calls of the README, in order: every grpcurl in a block of shell. One that is written in
+/// another way than [`call`] reads fails there, so that none is passed over.
 fn calls() -> Vec<Call> {
-    let joined = README.replace("\\\n", " ");
+    let blocks = README.split("```sh\n").skip(1);
+    let shell = blocks.filter_map(|rest| rest.split("```").next());
+    let joined = shell.collect::<String>().replace("\\\n", " ");
     let lines = joined
         .lines()
-        .filter(|line| line.contains("grpcurl -plaintext"));
+        .filter(|line| !line.starts_with('#') && line.contains("grpcurl"));
     lines.map(call).collect()
 }
 
@@ -47,6 +52,7 @@ fn call(line: &str) -> Call {
             .unwrap_or_else(|| panic!("no {end} in {line}"));
         line[from..from + length].to_owned()
     };
+    assert!(line.contains("grpcurl -plaintext "), "{line}");
     let keeps = line.split_once("=$(grpcurl").map(|(name, rest)| {
         assert!(rest.ends_with("| jq -r .secret)"), "{line}");
         name.trim().to_owned()
@@ -63,44 +69,48 @@ fn call(line: &str) -> Call {
     }
 }
 
-/// Everything reachable from a service, fetched by reflection only.
-async fn descriptors(house: &House, service: &str) -> DescriptorPool {
-    use v1::server_reflection_request::MessageRequest;
-    use v1::server_reflection_response::MessageResponse;
-    let mut client =
-        v1::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
-    let ask = v1::ServerReflectionRequest {
+/// The versions of reflection. Their messages are the same on the wire.
+const VERSIONS: [&str; 2] = ["v1", "v1alpha"];
+
+/// Asks one question by reflection of one version.
+async fn ask(house: &House, version: &str, question: MessageRequest) -> MessageResponse {
+    let question = ServerReflectionRequest {
         host: String::new(),
-        message_request: Some(MessageRequest::FileContainingSymbol(service.to_owned())),
+        message_request: Some(question),
     };
+    let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+    let mut grpc = tonic::client::Grpc::new(house.channel.clone());
+    grpc.ready().await.expect("a connection");
+    let codec =
+        tonic_prost::ProstCodec::<ServerReflectionRequest, ServerReflectionResponse>::default();
+    let asked = Request::new(tokio_stream::iter([question]));
+    let answers = grpc
+        .streaming(asked, path.parse().expect("a path"), codec)
+        .await
+        .expect("reflection");
+    let answer = answers.into_inner().message().await.expect("an answer");
+    let answer = answer.expect("one answer").message_response;
+    answer.expect("something in it")
+}
+
+/// Everything reachable from a service, fetched by reflection only.
+async fn descriptors(house: &House, version: &str, service: &str) -> DescriptorPool {
     let mut pool = DescriptorPool::new();
-    let mut wanted = vec![ask];
+    let mut wanted = vec![MessageRequest::FileContainingSymbol(service.to_owned())];
     let mut files = BTreeMap::new();
-    while let Some(ask) = wanted.pop() {
-        let answers = client
-            .server_reflection_info(tokio_stream::iter([ask]))
-            .await
-            .expect("reflection");
-        let answer = answers
-            .into_inner()
-            .message()
-            .await
-            .expect("an answer")
-            .expect("one");
-        let Some(MessageResponse::FileDescriptorResponse(found)) = answer.message_response else {
+    while let Some(question) = wanted.pop() {
+        let answer = ask(house, version, question).await;
+        let MessageResponse::FileDescriptorResponse(found) = answer else {
             panic!("{service}: {answer:?}");
         };
         for bytes in found.file_descriptor_proto {
             let file = prost_reflect::prost_types::FileDescriptorProto::decode(&bytes[..])
                 .expect("a file");
-            for name in &file.dependency {
-                if !files.contains_key(name) {
-                    wanted.push(v1::ServerReflectionRequest {
-                        host: String::new(),
-                        message_request: Some(MessageRequest::FileByFilename(name.clone())),
-                    });
-                }
-            }
+            let missing = file
+                .dependency
+                .iter()
+                .filter(|name| !files.contains_key(*name));
+            wanted.extend(missing.cloned().map(MessageRequest::FileByFilename));
             files.insert(file.name().to_owned(), file);
         }
     }
@@ -159,6 +169,7 @@ async fn invoke(
 ) -> Result<Vec<serde_json::Value>, Status> {
     let mut read = serde_json::Deserializer::from_str(json);
     let message = DynamicMessage::deserialize(method.input(), &mut read).expect(json);
+    read.end().expect("nothing after the message");
     let mut request = Request::new(tokio_stream::iter([message]));
     if !key.is_empty() {
         request.metadata_mut().insert(
@@ -206,7 +217,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
     } in calls()
     {
         let (service, name) = rpc.trim().split_once('/').expect("service/rpc");
-        let pool = descriptors(&house, service).await;
+        let pool = descriptors(&house, "v1", service).await;
         let method = method(&pool, service, name);
         let answers = invoke(&house, &method, &json, &keys[&key])
             .await
@@ -246,51 +257,25 @@ fn image_gateway_calls() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn both_versions_of_reflection_list_every_service() {
+async fn both_versions_of_reflection_list_and_describe_every_service() {
     let house = House::open().await;
     let mut expected: Vec<String> = image_gateway_calls()
         .iter()
         .map(|rpc| rpc.split('/').next().expect("a service").to_owned())
         .collect();
-    expected.push("grpc.health.v1.Health".to_owned());
     expected.dedup();
-
-    let mut new = v1::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
-    let ask = v1::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(
-            String::new(),
-        )),
-    };
-    let answer = new
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .expect("v1")
-        .into_inner()
-        .message()
-        .await;
-    let answer = format!("{:?}", answer.expect("an answer"));
-    let mut old =
-        v1alpha::server_reflection_client::ServerReflectionClient::new(house.channel.clone());
-    let ask = v1alpha::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(
-            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
-        ),
-    };
-    let older = old
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .expect("v1alpha")
-        .into_inner()
-        .message()
-        .await;
-    let older = format!("{:?}", older.expect("an answer"));
-    for service in &expected {
-        assert!(
-            answer.contains(service.as_str()) && older.contains(service.as_str()),
-            "{service}"
-        );
+    expected.push("grpc.health.v1.Health".to_owned());
+    for version in VERSIONS {
+        let answer = ask(&house, version, MessageRequest::ListServices(String::new())).await;
+        let MessageResponse::ListServicesResponse(listed) = answer else {
+            panic!("{version}: {answer:?}");
+        };
+        let listed: Vec<_> = listed.service.iter().map(|it| it.name.as_str()).collect();
+        for service in &expected {
+            assert!(listed.contains(&service.as_str()), "{version}: {listed:?}");
+            let pool = descriptors(&house, version, service).await;
+            assert!(pool.get_service_by_name(service).is_some(), "{version}");
+        }
     }
     house.close().await;
 }
@@ -298,7 +283,7 @@ async fn both_versions_of_reflection_list_every_service() {
 #[tokio::test]
 async fn health_is_served_without_a_key() {
     let house = House::open().await;
-    let pool = descriptors(&house, "grpc.health.v1.Health").await;
+    let pool = descriptors(&house, "v1", "grpc.health.v1.Health").await;
     let check = method(&pool, "grpc.health.v1.Health", "Check");
     for service in ["", "squados.images.v1.ImageService"] {
         let json = format!("{{\"service\": \"{service}\"}}");
@@ -311,10 +296,10 @@ async fn health_is_served_without_a_key() {
 #[tokio::test]
 async fn what_is_no_message_and_what_is_no_call_are_refused() {
     let house = House::open().await;
-    let pool = descriptors(&house, "squados.images.v1.ImageService").await;
+    let pool = descriptors(&house, "v1", "squados.images.v1.ImageService").await;
     let generate = method(&pool, "squados.images.v1.ImageService", "GenerateImage");
     // A tool where a request belongs: field 1 is a text in both, field 2 is not.
-    let tools = descriptors(&house, "squados.images.v1.ToolService").await;
+    let tools = descriptors(&house, "v1", "squados.images.v1.ToolService").await;
     let update = method(
         &tools,
         "squados.images.v1.ToolService",
