@@ -79,6 +79,12 @@ pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Err
     };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ImageServiceServer<Service>>().await;
+    health.set_serving::<ToolServiceServer<Service>>().await;
+    health.set_serving::<ModelServiceServer<Service>>().await;
+    health.set_serving::<BillingServiceServer<Service>>().await;
+    health
+        .set_serving::<OrganizationServiceServer<Service>>()
+        .await;
     let images =
         ImageServiceServer::new(service.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let routes = Routes::new(images)

@@ -72,7 +72,8 @@ words! {
     }
 }
 
-/// A call that ended without pictures, and so without a charge.
+/// Why a call ended without its pictures. Nothing was charged, unless the reason leaves open what
+/// became of the generation: the caller's time ran out, or the gateway failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What kind of failure.

@@ -117,7 +117,11 @@ impl Generator {
                 (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
                     tokio::time::sleep(wait).await;
                 }
-                (Err(error), _) => return Err(internal(error)),
+                (Err(error), _) => {
+                    // Whatever the cause, the images are there and their charge is not decided.
+                    let _ = internal(error);
+                    return Err(Failure::internal());
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! rolled back alone and never takes the others with it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -115,7 +116,9 @@ where
     E: From<Trouble> + Send,
 {
     fn make(&mut self, connection: &Connection) -> Result<(), ()> {
-        let outcome = (self.change)(connection);
+        // A change that panics is refused like any other; the writer serves those behind it.
+        let change = AssertUnwindSafe(|| (self.change)(connection));
+        let outcome = catch_unwind(change).unwrap_or_else(|_| Err(E::from(panicked())));
         let made = outcome.as_ref().map(|_| ()).map_err(|_| ());
         self.outcome = Some(outcome);
         made
@@ -186,6 +189,10 @@ fn again(result: &mut Result<(), Trouble>) -> Result<(), Trouble> {
         Err(Trouble::Full) => Err(Trouble::Full),
         Err(Trouble::Broken(error)) => Err(Trouble::Broken(error.to_string().into())),
     }
+}
+
+fn panicked() -> Trouble {
+    Trouble::Broken("a change of the database panicked".into())
 }
 
 fn gone() -> Trouble {

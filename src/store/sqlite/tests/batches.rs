@@ -186,3 +186,20 @@ async fn two_gateways_on_one_folder_share_the_credits() {
     assert_eq!(books.balance().await, [1000, 910, 0]);
     books.audited().await;
 }
+
+#[tokio::test]
+async fn a_change_that_panics_is_refused_and_stops_nobody() {
+    let books = Books::open(10).await;
+    let panics = books.sqlite.write(|connection| -> Result<(), LedgerError> {
+        connection.execute("UPDATE balance SET held_cc = 1", [])?;
+        panic!("a bug");
+    });
+    assert!(matches!(panics.await, Err(LedgerError::Broken(_))));
+    assert_eq!(books.balance().await, [1000, 0, 0], "it is undone");
+    books.held(&draft("a", 500)).await;
+    books
+        .sqlite
+        .dispatch(GenerationId::from_uuid(Uuid::nil()), Timestamp::UNIX_EPOCH)
+        .await
+        .expect_err("nobody");
+}
