@@ -24,7 +24,8 @@ use crate::http;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::openrouter;
-use crate::ports::{Gallery, Ledger, Settings};
+use crate::ports::{Gallery, ImageProvider, Ledger, Settings};
+use crate::recover::{self, Recovery};
 use crate::store::gallery::Files;
 use crate::store::sqlite::Sqlite;
 
@@ -55,6 +56,8 @@ pub struct App {
     closing: CancellationToken,
     /// Generations, which outlive their callers.
     work: TaskTracker,
+    /// Finishes what nobody works on.
+    recovery: JoinHandle<()>,
     grpc_door: JoinHandle<()>,
     http_door: JoinHandle<()>,
     /// Keeps other gateways out of the data folder.
@@ -129,7 +132,18 @@ impl App {
         let settings: Arc<dyn Settings> = cellar.books.clone();
         let metrics = Arc::new(Metrics::new());
         let work = TaskTracker::new();
-        let served = grpc::serve(parts(&config, &cellar, catalog, (&metrics, &work))?)
+        let provider = provider(&config)?;
+        let parts = parts(&config, &cellar, catalog, (&provider, &metrics, &work));
+        let recovery = Recovery::new(recover::Parts {
+            ledger: Arc::clone(&ledger),
+            upkeep: cellar.books.clone(),
+            gallery: Arc::clone(&parts.gallery),
+            provider,
+            generator: Arc::clone(&parts.generator),
+            metrics: Arc::clone(&metrics),
+            retention: config.image_retention,
+        });
+        let served = grpc::serve(parts)
             .await
             .map_err(room("the contract for reflection"))?;
         let draining = CancellationToken::new();
@@ -142,6 +156,7 @@ impl App {
         let doors = TaskTracker::new();
         let grpc_door = doors::grpc(grpc_listener, served.routes, draining.clone());
         let http_door = doors::http(http_listener, pages, closing.clone());
+        let recovering = recovery.run(closing.clone());
         Ok(Self {
             grpc_address,
             http_address,
@@ -150,6 +165,7 @@ impl App {
             health: served.health,
             draining,
             closing,
+            recovery: doors.spawn(recovering),
             work,
             grpc_door: doors.spawn(grpc_door),
             http_door: doors.spawn(http_door),
@@ -190,6 +206,9 @@ impl App {
         };
         let in_time = tokio::time::timeout(timeout, streams_and_work).await;
         self.closing.cancel();
+        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.recovery).await {
+            ended("recovery", result);
+        }
         if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.http_door).await {
             ended("HTTP", result);
         }
@@ -235,19 +254,24 @@ impl fmt::Debug for Cellar {
     }
 }
 
-/// Everything that gRPC serves, made of what was opened.
-fn parts(
-    config: &Config,
-    cellar: &Cellar,
-    catalog: Catalog,
-    (metrics, work): (&Arc<Metrics>, &TaskTracker),
-) -> Result<grpc::Parts, StartError> {
+/// The way to OpenRouter.
+fn provider(config: &Config) -> Result<Arc<dyn ImageProvider>, StartError> {
     let mut upstream = openrouter::Config::new(
         config.openrouter_base_url.clone(),
         config.openrouter_api_key.clone(),
     );
     upstream.total_timeout = config.upstream_timeout;
-    let provider = openrouter::Client::new(upstream).map_err(room("the way to OpenRouter"))?;
+    let client = openrouter::Client::new(upstream).map_err(room("the way to OpenRouter"))?;
+    Ok(Arc::new(client))
+}
+
+/// Everything that gRPC serves, made of what was opened.
+fn parts(
+    config: &Config,
+    cellar: &Cellar,
+    catalog: Catalog,
+    (provider, metrics, work): (&Arc<dyn ImageProvider>, &Arc<Metrics>, &TaskTracker),
+) -> grpc::Parts {
     let ledger: Arc<dyn Ledger> = cellar.books.clone();
     let settings: Arc<dyn Settings> = cellar.books.clone();
     let gallery: Arc<dyn Gallery> = cellar.gallery.clone();
@@ -258,7 +282,7 @@ fn parts(
         ledger: Arc::clone(&ledger),
         settings: Arc::clone(&settings),
         gallery: Arc::clone(&gallery),
-        provider: Arc::new(provider),
+        provider: Arc::clone(provider),
         catalog: Arc::clone(&catalog),
         keyring: Arc::clone(&keyring),
         metrics: Arc::clone(metrics),
@@ -266,7 +290,7 @@ fn parts(
         max_concurrent: config.max_concurrent_generations,
         upstream_timeout: config.upstream_timeout,
     });
-    Ok(grpc::Parts {
+    grpc::Parts {
         generator,
         ledger,
         settings,
@@ -274,7 +298,7 @@ fn parts(
         catalog,
         keyring,
         metrics: Arc::clone(metrics),
-    })
+    }
 }
 
 /// Makes the data folder and takes it for this process; the system gives it back when the process

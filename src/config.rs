@@ -35,6 +35,8 @@ pub const DRAIN_TIMEOUT: &str = "60s";
 pub const MAX_CONCURRENT_GENERATIONS: &str = "256";
 /// Default of `IMAGE_STORE_QUOTA`.
 pub const IMAGE_STORE_QUOTA: &str = "0";
+/// Default of `IMAGE_RETENTION`.
+pub const IMAGE_RETENTION: &str = "30d";
 /// Default of `RUST_LOG`.
 pub const RUST_LOG: &str = "info";
 /// Default of `LOG_FORMAT`.
@@ -65,6 +67,8 @@ pub struct Config {
     pub max_concurrent_generations: usize,
     /// The most bytes of images that are kept; `None` is as much as the disk holds.
     pub image_store_quota_bytes: Option<u64>,
+    /// How long images are kept after their generation has ended.
+    pub image_retention: Duration,
     /// What is logged and how.
     pub log: Log,
 }
@@ -168,12 +172,7 @@ impl Config {
             MAX_CONCURRENT_GENERATIONS,
             &values::CONCURRENCY,
         );
-        let quota = reader.plain(
-            "IMAGE_STORE_QUOTA",
-            given.image_store_quota,
-            IMAGE_STORE_QUOTA,
-            &values::BYTES,
-        );
+        let kept = kept((given.image_store_quota, given.image_retention), reader);
         let log = Log::read(given.rust_log, given.log_format, reader);
         Some(Self {
             listen: listen?,
@@ -186,10 +185,23 @@ impl Config {
             upstream_timeout: upstream_timeout?,
             drain_timeout: drain_timeout?,
             max_concurrent_generations: max_concurrent_generations?,
-            image_store_quota_bytes: Some(quota?).filter(|bytes| *bytes > 0),
+            image_store_quota_bytes: kept?.0,
+            image_retention: kept?.1,
             log: log?,
         })
     }
+}
+
+/// How much of the images is kept, in bytes if there is a limit, and for how long.
+fn kept(
+    (quota, retention): (Option<String>, Option<String>),
+    reader: &mut Reader,
+) -> Option<(Option<u64>, Duration)> {
+    let bytes = &values::BYTES;
+    let quota = reader.plain("IMAGE_STORE_QUOTA", quota, IMAGE_STORE_QUOTA, bytes);
+    let lasting = &values::RETENTION;
+    let retention = reader.plain("IMAGE_RETENTION", retention, IMAGE_RETENTION, lasting);
+    Some((Some(quota?).filter(|bytes| *bytes > 0), retention?))
 }
 
 // === impl Log ===

@@ -10,5 +10,6 @@ pub mod job;
 pub mod media;
 pub mod money;
 pub mod pricing;
+pub mod recovery;
 pub mod shape;
 pub mod tool;

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::catalog::Catalog;
 use crate::domain::failure::{Failure, Reason};
@@ -22,12 +23,17 @@ use crate::keys::Keyring;
 use crate::live::{Accepted, End, Live, Registry};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Gallery, HoldOutcome, ImageProvider, Ledger, Limits, Opening, ReferenceImage, Settings, Which,
+    Gallery, HoldOutcome, ImageProvider, Ledger, Limits, Opening, ReferenceImage, Settings,
+    Settlement, Which,
 };
 use crate::watch::Watch;
-use refusals::{conflict, in_progress, overloaded};
-pub use refusals::{internal, storage_full, unsettled};
+use calendar::{day_start, month_start, next_month};
+use refusals::{conflict, overloaded};
+pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
+use settle::Booked;
 
+mod attach;
+mod calendar;
 mod draw;
 mod refusals;
 mod settle;
@@ -123,6 +129,8 @@ impl Generator {
         }
         let tool = self.tool(&call).await?;
         let job = self.plan(&call, &tool).await?;
+        // A full disk refuses work while it costs nothing (`reliability.md` row 16).
+        self.parts.gallery.room().await.map_err(no_room)?;
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| overloaded())?;
@@ -149,12 +157,11 @@ impl Generator {
             return Err(conflict(found.draft.id));
         }
         match found.stage {
-            Stage::Stored | Stage::Settled => Ok(Some(self.replay(found))),
             Stage::Voided => match &found.failure {
                 Some(failure) if !failure.reason.is_transient() => Err(failure.clone()),
                 _ => Ok(None),
             },
-            _ => Ok(self.registry.find(found.draft.id).map(Watch::running)),
+            _ => self.attach(found).map(Some),
         }
     }
 
@@ -197,7 +204,7 @@ impl Generator {
             day_start: day_start(now),
             month_start: month_start(now),
         };
-        let outcome = self.parts.ledger.hold(opening).await;
+        let outcome = step("hold", self.parts.ledger.hold(opening)).await;
         if !matches!(outcome, Ok(HoldOutcome::Held(_))) {
             self.registry.remove(draft.id);
         }
@@ -233,10 +240,10 @@ impl Generator {
             HoldOutcome::Held(_) => Err(Failure::internal()),
             HoldOutcome::Running(id) => match self.registry.find(id) {
                 Some(live) => Ok(Watch::running(live)),
-                // It has ended since, or runs in a process that is gone.
-                None => self.ended_since(organization, id).await,
+                // It has ended since, or is in doubt.
+                None => self.watch(organization, &Which::Id(id)).await,
             },
-            HoldOutcome::Done(generation) => self.answer(*generation),
+            HoldOutcome::Done(generation) => self.attach(*generation),
             HoldOutcome::Exhausted(generation) => {
                 Err(generation.failure.unwrap_or_else(Failure::internal))
             }
@@ -254,48 +261,26 @@ impl Generator {
         }
     }
 
-    async fn ended_since(
-        &self,
-        organization: &OrganizationId,
-        id: GenerationId,
-    ) -> Result<Watch, Failure> {
-        let found = self
-            .parts
-            .ledger
-            .generation(organization, &Which::Id(id))
-            .await;
-        match found.map_err(internal)? {
-            Some(generation) if generation.stage.is_final() => self.answer(generation),
-            _ => Err(in_progress(id)),
-        }
-    }
-
-    fn answer(&self, generation: Generation) -> Result<Watch, Failure> {
-        match &generation.failure {
-            Some(failure) => Err(failure.clone()),
-            None => Ok(self.replay(generation)),
-        }
-    }
-
-    fn replay(&self, generation: Generation) -> Watch {
-        Watch::done(generation, Arc::clone(&self.parts.gallery))
-    }
-
-    /// Draws and settles. Runs to its end even if nobody watches any more; a panic ends the
-    /// generation like any other failure.
+    /// Draws and settles. Runs to its end even if nobody watches any more. A panic leaves the
+    /// generation to the recovery, which ends it as after a crash.
     async fn run(self: Arc<Self>, held: Held) {
         let in_flight = self.parts.metrics.generation_started();
         let work = AssertUnwindSafe(self.draw_and_settle(&held)).catch_unwind();
-        let end = match work.await {
-            Ok(Ok(generation)) => End::Settled(Arc::new(generation)),
-            Ok(Err(failure)) => End::Failed(Arc::new(failure)),
-            Err(_) => {
-                let failure = Failure::internal();
-                let _ = self.void(&held, failure.clone(), None).await;
-                End::Failed(Arc::new(failure))
+        let mut later = None;
+        let end = match step("run", work).await {
+            Ok(Ok(Booked::Ended(generation))) => End::Settled(Arc::from(generation)),
+            Ok(Ok(Booked::Later(settlement))) => {
+                let stored = stored(&held.draft, &settlement);
+                later = Some(*settlement);
+                End::Settled(Arc::new(stored))
             }
+            Ok(Err(failure)) => End::Failed(Arc::new(failure)),
+            Err(_) => End::Failed(Arc::new(Failure::internal())),
         };
         held.live.update(|progress| progress.end = Some(end));
+        if let Some(settlement) = later {
+            step("later", self.book_later(&held, settlement)).await;
+        }
         self.registry.remove(held.draft.id);
         drop(in_flight);
     }
@@ -327,6 +312,10 @@ impl Generator {
             bounds: job.estimate.bounds.clone(),
             hold: job.hold,
             price_basis: job.estimate.basis.clone(),
+            pricing: job.model.pricing.clone(),
+            question: job.question,
+            sent: job.sent,
+            upstream_key: self.parts.provider.key_fingerprint(),
             created: now,
             deadline: now.checked_add(timeout).unwrap_or(Timestamp::MAX),
         }
@@ -344,50 +333,32 @@ impl Generator {
     }
 }
 
+/// A generation whose pictures are durable and whose charge is not in the books yet.
+fn stored(draft: &Draft, settlement: &Settlement) -> Generation {
+    let delivery = &settlement.delivery;
+    Generation {
+        draft: draft.clone(),
+        attempt: 0,
+        stage: Stage::Stored,
+        images: delivery.images.clone(),
+        text: delivery.text.clone(),
+        adjustments: delivery.adjustments.clone(),
+        charge: None,
+        balance_after: None,
+        failure: None,
+        upstream_ids: delivery
+            .calls
+            .iter()
+            .filter_map(|call| call.upstream_id.clone())
+            .collect(),
+        finished: None,
+    }
+}
+
 /// The limits of a tool, as the books check them.
 fn limits(tool: &Tool) -> Limits {
     Limits {
         daily_images: (tool.daily_image_limit > 0).then_some(tool.daily_image_limit),
         monthly_credits: tool.monthly_credit_limit,
-    }
-}
-
-/// Midnight UTC before `now`.
-fn day_start(now: Timestamp) -> Timestamp {
-    civil(now, |date| date)
-}
-
-/// The first midnight UTC of the month.
-fn month_start(now: Timestamp) -> Timestamp {
-    civil(now, jiff::civil::Date::first_of_month)
-}
-
-/// The first midnight UTC of the month after.
-fn next_month(now: Timestamp) -> Timestamp {
-    civil(now, |date| {
-        date.last_of_month()
-            .tomorrow()
-            .unwrap_or(jiff::civil::Date::MAX)
-    })
-}
-
-fn civil(now: Timestamp, pick: impl FnOnce(jiff::civil::Date) -> jiff::civil::Date) -> Timestamp {
-    use jiff::tz::TimeZone;
-    let date = pick(TimeZone::UTC.to_datetime(now).date());
-    TimeZone::UTC
-        .to_timestamp(date.to_datetime(jiff::civil::Time::midnight()))
-        .unwrap_or(now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_and_months_begin_at_midnight_utc() {
-        let now: Timestamp = "2026-12-31T23:59:59.9Z".parse().expect("a time");
-        assert_eq!(day_start(now).to_string(), "2026-12-31T00:00:00Z");
-        assert_eq!(month_start(now).to_string(), "2026-12-01T00:00:00Z");
-        assert_eq!(next_month(now).to_string(), "2027-01-01T00:00:00Z");
     }
 }

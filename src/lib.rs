@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod generate;
 pub mod grpc;
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod mock;
 pub mod openrouter;
 pub mod ports;
+pub mod recover;
 pub mod store;
 pub mod watch;
 

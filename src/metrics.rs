@@ -18,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::failure::Reason;
 use crate::domain::generation::CostSource;
 use crate::domain::money::Credits;
+use crate::domain::recovery::Step;
 use crate::ports::DrawCause;
 
 /// What [`Metrics::encode`] writes: the media type of OpenMetrics text, version 1.
@@ -52,6 +53,7 @@ pub struct Metrics {
     upstream_calls: Family<Labels<1>, Counter>,
     open_holds: Gauge<u64, AtomicU64>,
     costs_unknown: Family<Labels<1>, Counter>,
+    recovered: Family<Labels<1>, Counter>,
 }
 
 /// A generation that is running: counted as in flight until this is dropped.
@@ -84,6 +86,7 @@ impl Metrics {
             upstream_calls: Family::default(),
             open_holds: Gauge::default(),
             costs_unknown: Family::default(),
+            recovered: Family::default(),
         };
         metrics.register_calls();
         metrics.register_results();
@@ -153,6 +156,19 @@ impl Metrics {
             .inc();
     }
 
+    /// The recovery has taken a step that nobody else would have taken.
+    pub fn recovered(&self, step: Step) {
+        let step = match step {
+            Step::Void(_) => "void",
+            Step::Settle => "settle",
+            Step::Store => "store",
+            Step::Doubt => "doubt",
+            Step::Review => "review",
+            Step::Wait(_) => return,
+        };
+        self.recovered.get_or_create(&[("step", step)]).inc();
+    }
+
     /// All of it as OpenMetrics text; see [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut page = String::new();
@@ -195,6 +211,11 @@ impl Metrics {
     }
 
     fn register_results(&mut self) {
+        self.registry.register(
+            "recovered",
+            "Steps taken for generations that nobody worked on, by step",
+            self.recovered.clone(),
+        );
         self.registry
             .register("images", "Images charged", self.images.clone());
         self.registry.register_with_unit(
@@ -290,97 +311,4 @@ const fn cause_label(cause: DrawCause) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Fails with the whole page, so that a missing line is seen beside those that are there.
-    fn check(metrics: &Metrics, line: &str) {
-        let page = metrics.encode();
-        assert!(
-            page.lines().any(|it| it == line),
-            "{line} is not in\n{page}"
-        );
-    }
-
-    #[test]
-    fn calls_are_counted_by_method_and_reason() {
-        let metrics = Metrics::new();
-        metrics.call_finished("GenerateImage", None);
-        metrics.call_finished("GenerateImage", None);
-        metrics.call_finished("GenerateImage", Some(Reason::InsufficientCredits));
-        check(
-            &metrics,
-            r#"image_gateway_calls_total{rpc="GenerateImage",reason="OK"} 2"#,
-        );
-        check(
-            &metrics,
-            r#"image_gateway_calls_total{rpc="GenerateImage",reason="INSUFFICIENT_CREDITS"} 1"#,
-        );
-    }
-
-    #[test]
-    fn a_generation_is_in_flight_until_its_guard_is_dropped() {
-        let metrics = Arc::new(Metrics::new());
-        let first = metrics.generation_started();
-        let second = metrics.generation_started();
-        check(&metrics, "image_gateway_generations_in_flight 2");
-        drop(first);
-        check(&metrics, "image_gateway_generations_in_flight 1");
-        drop(second);
-        check(&metrics, "image_gateway_generations_in_flight 0");
-    }
-
-    #[test]
-    fn own_and_upstream_time_fall_into_buckets_of_their_own_scale() {
-        let metrics = Metrics::new();
-        metrics.generation_finished(Duration::from_micros(700), Duration::from_secs(12));
-        check(
-            &metrics,
-            r#"image_gateway_own_seconds_bucket{le="0.0005"} 0"#,
-        );
-        check(
-            &metrics,
-            r#"image_gateway_own_seconds_bucket{le="0.001"} 1"#,
-        );
-        check(
-            &metrics,
-            r#"image_gateway_upstream_seconds_bucket{le="10.0"} 0"#,
-        );
-        check(
-            &metrics,
-            r#"image_gateway_upstream_seconds_bucket{le="20.0"} 1"#,
-        );
-        check(&metrics, "image_gateway_upstream_seconds_count 1");
-    }
-
-    #[test]
-    fn credits_add_up_without_losing_a_hundredth() {
-        let metrics = Metrics::new();
-        for _ in 0..1000 {
-            metrics.images_settled(1, 1_500_000, Credits::from_hundredths(13_541));
-        }
-        check(&metrics, "image_gateway_credits_charged_total 135410.0");
-        check(&metrics, "image_gateway_images_total 1000");
-        check(&metrics, "image_gateway_image_bytes_total 1500000000");
-        metrics.images_settled(1, 1, Credits::from_hundredths(1));
-        check(&metrics, "image_gateway_credits_charged_total 135410.01");
-    }
-
-    #[test]
-    fn upstream_outcomes_holds_and_unknown_costs_are_shown() {
-        let metrics = Metrics::new();
-        metrics.upstream_call(None);
-        metrics.upstream_call(Some(DrawCause::RateLimited));
-        metrics.set_open_holds(7);
-        metrics.cost_unknown(CostSource::Lookup);
-        for line in [
-            r#"image_gateway_upstream_calls_total{outcome="OK"} 1"#,
-            r#"image_gateway_upstream_calls_total{outcome="rate_limited"} 1"#,
-            "image_gateway_open_holds 7",
-            r#"image_gateway_cost_unknown_total{source="lookup"} 1"#,
-            "# EOF",
-        ] {
-            check(&metrics, line);
-        }
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! | port | what it is |
 //! |--|--|
 //! | [`Ledger`] | the books: holds, charges and the stages between |
+//! | [`Upkeep`] | the same books, as the recovery sees them |
 //! | [`Settings`] | organizations, their keys and their tools |
 //! | [`Gallery`], [`Canvas`], [`ImageSource`] | where pictures are kept, written and read |
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
@@ -12,13 +13,16 @@ mod gallery;
 mod ledger;
 mod provider;
 mod settings;
+mod upkeep;
 
 pub use gallery::{Canvas, Gallery, GalleryError, ImageSource};
 pub use ledger::{
-    HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
+    Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,
 };
 pub use provider::{
-    Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, Order, Receipt, ReferenceImage,
+    Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, Order, Receipt,
+    ReferenceImage,
 };
 pub use settings::{ApiKey, Organization, Role, Settings, SettingsError};
+pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};

@@ -12,7 +12,14 @@ use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{Generation, MediaType, StoredImage};
 use crate::domain::money::Credits;
 use crate::live::{Accepted, End, Live, Progress};
-use crate::ports::{Gallery, GalleryError, ImageSource};
+use crate::ports::{Gallery, GalleryError, ImageSource, Ledger};
+
+pub use done::Done;
+use waiting::Waited;
+pub use waiting::Waiting;
+
+mod done;
+mod waiting;
 
 /// The longest silence before a sign of life (`api.md`, GenerationEvent).
 const SILENCE: Duration = Duration::from_secs(5);
@@ -71,6 +78,8 @@ pub enum Watch {
     Running(Running),
     /// Of one that is done.
     Done(Done),
+    /// Of one that nobody works on, and whose end the recovery will find.
+    Waiting(Waiting),
     /// Nothing more to see.
     Over,
 }
@@ -82,17 +91,11 @@ pub struct Running {
     progress: watch::Receiver<Progress>,
     greeted: bool,
     seen: Vec<Seen>,
+    resume: Resume,
 }
 
-/// Tells a finished generation again.
-#[derive(Debug)]
-pub struct Done {
-    generation: Arc<Generation>,
-    gallery: Arc<dyn Gallery>,
-    greeted: bool,
-    next_image: usize,
-    open: Option<(Arc<dyn ImageSource>, u64)>,
-}
+/// How much of each picture a caller has from an earlier look: bytes by place.
+pub type Resume = Arc<[(u32, u64)]>;
 
 /// How much of a picture the caller has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,18 +123,34 @@ impl Watch {
             live,
             greeted: false,
             seen: Vec::new(),
+            resume: Resume::default(),
         })
     }
 
     /// Tells a finished generation again.
     pub fn done(generation: Generation, gallery: Arc<dyn Gallery>) -> Self {
-        Self::Done(Done {
-            generation: Arc::new(generation),
-            gallery,
-            greeted: false,
-            next_image: 0,
-            open: None,
-        })
+        Self::Done(Done::new(Arc::new(generation), gallery))
+    }
+
+    /// Waits for the end of a generation that nobody works on.
+    pub fn waiting(
+        generation: Generation,
+        ledger: Arc<dyn Ledger>,
+        gallery: Arc<dyn Gallery>,
+    ) -> Self {
+        Self::Waiting(Waiting::new(generation, ledger, gallery))
+    }
+
+    /// Leaves out what the caller has already.
+    #[must_use]
+    pub fn resumed(mut self, from: &[(u32, u64)]) -> Self {
+        match &mut self {
+            Self::Running(Running { resume, .. })
+            | Self::Done(Done { resume, .. })
+            | Self::Waiting(Waiting { resume, .. }) => *resume = from.into(),
+            Self::Over => {}
+        }
+        self
     }
 
     /// The next event; `None` after the last. After a failure there is nothing more.
@@ -139,6 +158,14 @@ impl Watch {
         let event = match self {
             Self::Running(running) => running.next().await,
             Self::Done(done) => done.next().await,
+            Self::Waiting(waiting) => match waiting.next().await {
+                Ok(Waited::Tell(event)) => Ok(event),
+                Ok(Waited::Ended(done)) => {
+                    *self = Self::Done(done);
+                    return Box::pin(self.next()).await;
+                }
+                Err(failure) => Err(failure),
+            },
             Self::Over => return None,
         };
         if matches!(event, Err(_) | Ok(Event::Completed { .. })) {
@@ -202,7 +229,9 @@ impl Running {
                 available: Some(available),
             });
         }
-        self.seen.resize(progress.images.len(), Seen::default());
+        for place in (0..).take(progress.images.len()).skip(self.seen.len()) {
+            self.seen.push(Seen::from(offset(&self.resume, place)));
+        }
         for ((index, image), seen) in (0..).zip(&progress.images).zip(&mut self.seen) {
             let (Some(media_type), Some(source)) = (image.media_type, &image.source) else {
                 continue;
@@ -225,6 +254,9 @@ impl Running {
                 return Next::Read(index, Arc::clone(source), seen.bytes, length);
             }
             if let Some(stored) = image.stored.as_ref().filter(|_| !seen.finished) {
+                if seen.bytes > stored.size_bytes {
+                    return Next::End(End::Failed(Arc::new(beyond(index, stored.size_bytes))));
+                }
                 seen.finished = true;
                 return Next::Tell(Event::ImageFinished(stored.clone()));
             }
@@ -246,50 +278,28 @@ impl Running {
     }
 }
 
-// === impl Done ===
+// === impl Seen ===
 
-impl Done {
-    async fn next(&mut self) -> Result<Event, Failure> {
-        if let Some(failure) = &self.generation.failure {
-            return Err(failure.clone());
+impl From<Option<u64>> for Seen {
+    /// A picture the caller has bytes of was begun for it before.
+    fn from(had: Option<u64>) -> Self {
+        Self {
+            started: had.is_some(),
+            bytes: had.unwrap_or(0),
+            finished: false,
         }
-        if !self.greeted {
-            self.greeted = true;
-            return Ok(Event::Replayed(Arc::clone(&self.generation)));
-        }
-        let Some(image) = self.generation.images.get(self.next_image) else {
-            return Ok(Event::Completed {
-                generation: Arc::clone(&self.generation),
-                replayed: true,
-            });
-        };
-        let image = image.clone();
-        let Some((source, offset)) = &mut self.open else {
-            let source = self.gallery.open(&image.object_name).await;
-            self.open = Some((source.map_err(unreadable)?, 0));
-            return Ok(Event::ImageStarted {
-                index: image.index,
-                media_type: image.media_type,
-            });
-        };
-        if *offset >= image.size_bytes {
-            self.open = None;
-            self.next_image += 1;
-            return Ok(Event::ImageFinished(image));
-        }
-        let data = source
-            .read(*offset, CHUNK_BYTES)
-            .await
-            .map_err(unreadable)?;
-        if data.is_empty() {
-            return Err(unreadable(GalleryError::Gone));
-        }
-        *offset += u64::try_from(data.len()).unwrap_or(0);
-        Ok(Event::ImageChunk {
-            index: image.index,
-            data,
-        })
     }
+}
+
+fn offset(resume: &Resume, place: u32) -> Option<u64> {
+    let had = resume.iter().find(|(index, _)| *index == place);
+    had.map(|(_, bytes)| *bytes)
+}
+
+/// The caller has more than there is: of this picture, or of another.
+fn beyond(index: u32, size_bytes: u64) -> Failure {
+    let what = format!("is beyond the {size_bytes} bytes of image {index}");
+    Failure::invalid("resume.offset", what).with("size_bytes", size_bytes)
 }
 
 fn unreadable(error: GalleryError) -> Failure {

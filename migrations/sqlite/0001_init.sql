@@ -7,7 +7,8 @@
 -- What the database itself refuses, whatever the program does: overdrawing an account; a hold that
 -- is not backed; an illegal, skipped, forked or repeated stage; a second live attempt under a
 -- request id; ending a hold twice or for another amount; a charge without a settled generation; a
--- gap, a fork or a wrong balance in the ledger; changing or deleting what is history.
+-- refund above its charge; a gap, a fork or a wrong balance in the ledger; changing or deleting what
+-- is history.
 
 CREATE TABLE organization (
   id         TEXT PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 64),
@@ -82,6 +83,8 @@ CREATE TABLE generation (
   user         TEXT NOT NULL,
   key_mode     TEXT NOT NULL CHECK (key_mode IN ('platform', 'organization')),
   requested    INTEGER NOT NULL CHECK (requested BETWEEN 1 AND 10),
+  -- The fingerprint of the key that pays upstream: bills are joined by it.
+  upstream_key TEXT NOT NULL,
   created_us   INTEGER NOT NULL,
   deadline_us  INTEGER NOT NULL CHECK (deadline_us > created_us),
   -- The rest as JSON: shown, never searched.
@@ -136,8 +139,7 @@ CREATE TABLE generation_state (
   cost_source  TEXT CHECK (cost_source IN ('usage', 'lookup', 'computed', 'estimate')),
   charge_cc    INTEGER CHECK (charge_cc >= 0),
   balance_after_cc INTEGER,
-  -- Billed by upstream for nothing, and claimed but not believed: what reconciliation looks at.
-  absorbed_pd  INTEGER CHECK (absorbed_pd >= 0),
+  -- Claimed by upstream and not believed: what reconciliation looks at.
   disputed_pd  INTEGER CHECK (disputed_pd >= 0),
   reason       TEXT,
   finished_us  INTEGER,
@@ -149,17 +151,78 @@ CREATE TABLE generation_state (
   CHECK (state NOT IN ('stored', 'settled') OR delivered >= 1),
   CHECK (state <> 'settled' OR cost_pd IS NOT NULL),
   CHECK ((state = 'settled') = (charge_cc IS NOT NULL)),
-  CHECK ((state = 'voided') = (reason IS NOT NULL)),
+  -- The reason is known as soon as it is clear that no image comes.
+  CHECK ((state IN ('voided', 'in_doubt', 'review')) = (reason IS NOT NULL)),
   CHECK ((state IN ('settled', 'voided')) = (finished_us IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_id) WHERE state <> 'voided';
 CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
 
+-- Noted when an answer begins: the name by which OpenRouter can be asked about it.
 CREATE TABLE upstream_call (
   generation  BLOB NOT NULL REFERENCES generation (id),
-  seq         INTEGER NOT NULL CHECK (seq >= 0),
+  call        INTEGER NOT NULL CHECK (call BETWEEN 0 AND 9),
   upstream_id TEXT NOT NULL CHECK (length(upstream_id) BETWEEN 1 AND 128),
-  PRIMARY KEY (generation, seq)
+  PRIMARY KEY (generation, call)
+) STRICT, WITHOUT ROWID;
+
+-- Noted when a call is over: what it brought and cost, as far as it was told. The audit computes
+-- what was charged from these rows again.
+CREATE TABLE call_receipt (
+  generation        BLOB NOT NULL REFERENCES generation (id),
+  call              INTEGER NOT NULL CHECK (call BETWEEN 0 AND 9),
+  upstream_id       TEXT CHECK (length(upstream_id) BETWEEN 1 AND 128),
+  -- The places of its images, as a JSON list.
+  images            TEXT NOT NULL CHECK (json_valid(images)),
+  cost_pd           INTEGER CHECK (cost_pd BETWEEN 0 AND 1000000000000000000),
+  cost_source       TEXT CHECK (cost_source IN ('usage', 'lookup')),
+  prompt_tokens     INTEGER,
+  completion_tokens INTEGER,
+  text              TEXT NOT NULL,
+  unbilled          INTEGER NOT NULL CHECK (unbilled IN (0, 1)),
+  PRIMARY KEY (generation, call),
+  CHECK ((cost_pd IS NULL) = (cost_source IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- Questions to OpenRouter about calls whose bill is not known; open while there is a next time.
+CREATE TABLE question (
+  generation  BLOB NOT NULL REFERENCES generation (id),
+  call        INTEGER NOT NULL CHECK (call BETWEEN 0 AND 9),
+  upstream_id TEXT NOT NULL CHECK (length(upstream_id) BETWEEN 1 AND 128),
+  asked       INTEGER NOT NULL CHECK (asked >= 0),
+  next_us     INTEGER,
+  answer      TEXT CHECK (answer IN ('told', 'contradicted', 'given_up')),
+  cost_pd     INTEGER CHECK (cost_pd BETWEEN 0 AND 1000000000000000000),
+  PRIMARY KEY (generation, call),
+  CHECK ((next_us IS NULL) = (answer IS NOT NULL)),
+  CHECK ((answer IS 'told') = (cost_pd IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX question_due ON question (next_us) WHERE next_us IS NOT NULL;
+
+-- What upstream billed for nothing a customer got: the platform's loss, item by item.
+CREATE TABLE absorption (
+  generation BLOB NOT NULL REFERENCES generation (id),
+  call       INTEGER NOT NULL CHECK (call BETWEEN 0 AND 9),
+  cost_pd    INTEGER NOT NULL CHECK (cost_pd BETWEEN 1 AND 1000000000000000000),
+  -- no_image: the call brought none; above_charge: it cost more than could be known when its
+  -- images were charged.
+  why        TEXT NOT NULL CHECK (why IN ('no_image', 'above_charge')),
+  at_us      INTEGER NOT NULL,
+  PRIMARY KEY (generation, call)
+) STRICT, WITHOUT ROWID;
+
+-- The cost as told later, where it is lower than the one that was charged, and what came back.
+CREATE TABLE correction (
+  generation BLOB PRIMARY KEY REFERENCES generation (id),
+  cost_pd    INTEGER NOT NULL CHECK (cost_pd >= 0),
+  refund_cc  INTEGER NOT NULL CHECK (refund_cc >= 0),
+  at_us      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Generations whose images are no longer kept; their record and their charge stay.
+CREATE TABLE expiry (
+  generation BLOB PRIMARY KEY REFERENCES generation (id),
+  at_us      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE image (
@@ -200,8 +263,8 @@ CREATE TABLE ledger (
   seq              INTEGER NOT NULL CHECK (seq >= 0),
   prev_seq         INTEGER,
   id               BLOB UNIQUE CHECK (length(id) = 16),
-  kind             TEXT NOT NULL CHECK (kind IN ('genesis', 'purchase', 'charge', 'charge_debt', 'debt_repaid')),
-  debit            TEXT CHECK (debit IN ('org_credits', 'org_debt', 'issued')),
+  kind             TEXT NOT NULL CHECK (kind IN ('genesis', 'purchase', 'charge', 'charge_debt', 'debt_repaid', 'refund')),
+  debit            TEXT CHECK (debit IN ('org_credits', 'org_debt', 'issued', 'revenue')),
   credit           TEXT CHECK (credit IN ('org_credits', 'org_debt', 'revenue')),
   amount_cc        INTEGER NOT NULL CHECK (amount_cc >= 0),
   generation       BLOB,
@@ -223,14 +286,15 @@ CREATE TABLE ledger (
     AND prev_hash IS NOT NULL AND posted_before_cc IS NOT NULL AND debt_before_cc IS NOT NULL)),
   -- Each kind has its two sides, so that no row takes from where it gives.
   CHECK (seq = 0 OR debit = CASE kind
-    WHEN 'purchase' THEN 'issued' WHEN 'charge_debt' THEN 'org_debt' ELSE 'org_credits' END),
+    WHEN 'purchase' THEN 'issued' WHEN 'charge_debt' THEN 'org_debt' WHEN 'refund' THEN 'revenue' ELSE 'org_credits' END),
   CHECK (seq = 0 OR credit = CASE kind
-    WHEN 'purchase' THEN 'org_credits' WHEN 'debt_repaid' THEN 'org_debt' ELSE 'revenue' END),
+    WHEN 'purchase' THEN 'org_credits' WHEN 'refund' THEN 'org_credits' WHEN 'debt_repaid' THEN 'org_debt' ELSE 'revenue' END),
   CHECK (seq = 0 OR posted_after_cc - posted_before_cc = CASE kind
-    WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
+    WHEN 'purchase' THEN amount_cc WHEN 'refund' THEN amount_cc
+    WHEN 'charge' THEN -amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
   CHECK (seq = 0 OR debt_after_cc - debt_before_cc = CASE kind
     WHEN 'charge_debt' THEN amount_cc WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END),
-  CHECK ((kind IN ('charge', 'charge_debt')) = (generation IS NOT NULL)),
+  CHECK ((kind IN ('charge', 'charge_debt', 'refund')) = (generation IS NOT NULL)),
   CHECK ((kind = 'purchase') <= (reference IS NOT NULL)),
   FOREIGN KEY (generation, organization) REFERENCES generation (id, organization),
   FOREIGN KEY (organization, prev_seq, prev_hash, posted_before_cc, debt_before_cc)
@@ -244,6 +308,12 @@ CREATE TRIGGER charge_of_settled BEFORE INSERT ON ledger WHEN NEW.generation IS 
     SELECT 1 FROM hold_resolution r
      WHERE r.generation = NEW.generation AND r.organization = NEW.organization AND r.outcome = 'posted')
   BEGIN SELECT RAISE(ABORT, 'only a settled generation is charged'); END;
+
+-- Nothing comes back that was not taken.
+CREATE TRIGGER refund_of_charge BEFORE INSERT ON ledger WHEN NEW.kind = 'refund' AND NEW.amount_cc > (
+    SELECT coalesce(sum(l.amount_cc), 0) FROM ledger l
+     WHERE l.generation = NEW.generation AND l.kind IN ('charge', 'charge_debt'))
+  BEGIN SELECT RAISE(ABORT, 'a refund is at most the charge'); END;
 
 -- The table of steps is part of the rules, not of the data.
 CREATE TRIGGER transition_closed BEFORE INSERT ON transition BEGIN SELECT RAISE(ABORT, 'the steps are fixed'); END;
@@ -265,6 +335,16 @@ CREATE TRIGGER image_fixed BEFORE UPDATE ON image BEGIN SELECT RAISE(ABORT, 'an 
 CREATE TRIGGER image_kept BEFORE DELETE ON image BEGIN SELECT RAISE(ABORT, 'an image is kept'); END;
 CREATE TRIGGER call_fixed BEFORE UPDATE ON upstream_call BEGIN SELECT RAISE(ABORT, 'a call is fixed'); END;
 CREATE TRIGGER call_kept BEFORE DELETE ON upstream_call BEGIN SELECT RAISE(ABORT, 'a call is kept'); END;
+CREATE TRIGGER receipt_fixed BEFORE UPDATE ON call_receipt BEGIN SELECT RAISE(ABORT, 'a receipt is fixed'); END;
+CREATE TRIGGER receipt_kept BEFORE DELETE ON call_receipt BEGIN SELECT RAISE(ABORT, 'a receipt is kept'); END;
+CREATE TRIGGER question_kept BEFORE DELETE ON question BEGIN SELECT RAISE(ABORT, 'a question is kept'); END;
+CREATE TRIGGER answer_fixed BEFORE UPDATE ON question WHEN OLD.answer IS NOT NULL BEGIN SELECT RAISE(ABORT, 'an answer is fixed'); END;
+CREATE TRIGGER absorption_fixed BEFORE UPDATE ON absorption BEGIN SELECT RAISE(ABORT, 'an absorption is fixed'); END;
+CREATE TRIGGER absorption_kept BEFORE DELETE ON absorption BEGIN SELECT RAISE(ABORT, 'an absorption is kept'); END;
+CREATE TRIGGER correction_fixed BEFORE UPDATE ON correction BEGIN SELECT RAISE(ABORT, 'a correction is fixed'); END;
+CREATE TRIGGER correction_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(ABORT, 'a correction is kept'); END;
+CREATE TRIGGER expiry_fixed BEFORE UPDATE ON expiry BEGIN SELECT RAISE(ABORT, 'an expiry is fixed'); END;
+CREATE TRIGGER expiry_kept BEFORE DELETE ON expiry BEGIN SELECT RAISE(ABORT, 'an expiry is kept'); END;
 CREATE TRIGGER state_kept BEFORE DELETE ON generation_state BEGIN SELECT RAISE(ABORT, 'a state is kept'); END;
 CREATE TRIGGER balance_kept BEFORE DELETE ON balance BEGIN SELECT RAISE(ABORT, 'a balance is kept'); END;
 CREATE TRIGGER state_final BEFORE UPDATE ON generation_state WHEN OLD.state IN ('settled', 'voided')

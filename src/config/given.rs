@@ -99,6 +99,10 @@ pub struct Given {
     /// 0 means as much as the disk holds [default: 0]
     #[arg(long, env = "IMAGE_STORE_QUOTA", value_name = "BYTES")]
     pub image_store_quota: Option<String>,
+    /// How long images are kept after their generation has ended; their records and charges stay. A
+    /// number and ms, s, m, h or d; 1s to 3650d [default: 30d]
+    #[arg(long, env = "IMAGE_RETENTION", value_name = "DURATION")]
+    pub image_retention: Option<String>,
     /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
     /// [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]

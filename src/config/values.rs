@@ -12,6 +12,9 @@ use super::{LogFormat, MasterKey};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Ten years: longer than any of this is kept.
+const RETENTION_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
 /// A kind of value.
 pub(super) struct Kind<T> {
     /// Completes the sentence "`VARIABLE` …".
@@ -73,6 +76,12 @@ pub(super) const MASTER_KEY: Kind<MasterKey> = Kind {
 };
 
 /// How long an upstream call may take: long enough to connect, short enough to end.
+pub(super) const RETENTION: Kind<Duration> = Kind {
+    accepted: "must be a duration from 1s to 3650d, such as 12h or 30d",
+    meaning: "a duration",
+    parse: |text| duration(text).filter(|value| (SECOND..=RETENTION_MAX).contains(value)),
+};
+
 pub(super) const UPSTREAM_TIMEOUT: Kind<Duration> = Kind {
     accepted: "must be a duration from 1s to 1h, such as 90s or 5m",
     meaning: "a duration",

@@ -25,8 +25,10 @@ words! {
         Charge = "charge",
         /// The part of a charge that nobody had credits for.
         ChargeDebt = "charge_debt",
-        /// A top-up repaid an earlier overrun.
+        /// A top-up or a refund repaid an earlier overrun.
         DebtRepaid = "debt_repaid",
+        /// A charge was found too high afterwards; the difference came back.
+        Refund = "refund",
     }
 }
 
@@ -180,6 +182,18 @@ impl Account {
     /// # Errors
     /// [`Refusal::OutOfRange`] if not positive, or more than the books can hold.
     pub fn purchase(self, amount: Credits) -> Result<Vec<Posting>, Refusal> {
+        self.receive(EntryKind::Purchase, amount)
+    }
+
+    /// Gives back what a charge took too much (`domain.md` C15), and repays debt with it first.
+    ///
+    /// # Errors
+    /// As [`Account::purchase`].
+    pub fn refund(self, amount: Credits) -> Result<Vec<Posting>, Refusal> {
+        self.receive(EntryKind::Refund, amount)
+    }
+
+    fn receive(self, kind: EntryKind, amount: Credits) -> Result<Vec<Posting>, Refusal> {
         if amount <= Credits::ZERO {
             return Err(Refusal::OutOfRange);
         }
@@ -188,7 +202,7 @@ impl Account {
             .posted
             .checked_add(amount)
             .ok_or(Refusal::OutOfRange)?;
-        let mut postings = vec![Posting::new(EntryKind::Purchase, amount, after)];
+        let mut postings = vec![Posting::new(kind, amount, after)];
         let repaid = self.debt.min(after.posted.saturating_sub(after.held));
         if repaid > Credits::ZERO {
             after.posted = after
@@ -220,6 +234,7 @@ impl Posting {
             EntryKind::Charge => (LedgerAccount::OrgCredits, LedgerAccount::Revenue),
             EntryKind::ChargeDebt => (LedgerAccount::OrgDebt, LedgerAccount::Revenue),
             EntryKind::DebtRepaid => (LedgerAccount::OrgCredits, LedgerAccount::OrgDebt),
+            EntryKind::Refund => (LedgerAccount::Revenue, LedgerAccount::OrgCredits),
         }
     }
 
@@ -227,7 +242,7 @@ impl Posting {
     /// of the balance to the other and so changes nothing.
     pub fn effect_on_balance(&self) -> Credits {
         match self.kind {
-            EntryKind::Purchase => self.amount,
+            EntryKind::Purchase | EntryKind::Refund => self.amount,
             EntryKind::Charge | EntryKind::ChargeDebt => {
                 Credits::from_hundredths(-self.amount.hundredths())
             }

@@ -1,8 +1,7 @@
 //! From what came to what it costs: the receipt. Only delivered pictures are charged, and a cost
 //! that cannot be believed costs the platform, not the customer.
 
-use super::generation::{Adjustment, Charge, CostSource, KeyMode, StoredImage};
-use super::job::Job;
+use super::generation::{Adjustment, CallRecord, Charge, CostSource, Draft, KeyMode, StoredImage};
 use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
 use super::pricing::Delivered;
 use super::shape::{MEGAPIXEL, PixelSize};
@@ -16,19 +15,6 @@ const DISBELIEF_PICO_PER_IMAGE: i64 = 5_000_000_000_000;
 /// Pico-dollars that one hundredth of a credit buys.
 const PICO_PER_HUNDREDTH: i64 = 5_000_000;
 
-/// What one upstream call told about its cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallCost {
-    /// The cost, and where it comes from; `None` if nobody told.
-    pub known: Option<(UsdCost, CostSource)>,
-    /// The sizes of its pictures.
-    pub pixels: Vec<PixelSize>,
-    /// Tokens of the answer, if told.
-    pub completion_tokens: Option<u64>,
-    /// Tokens of the prompt, if told.
-    pub prompt_tokens: Option<u64>,
-}
-
 /// What to charge, and what upstream claimed if that was not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -38,59 +24,103 @@ pub struct Verdict {
     pub disputed: Option<UsdCost>,
 }
 
+/// What a charge should have been, now that costs are told which it had to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Correction {
+    /// The whole cost as told; never above what was charged.
+    pub cost: UsdCost,
+    /// What comes back to the customer.
+    pub refund: Credits,
+    /// What the platform bears, because the true cost is higher than the computed one.
+    pub absorbed: UsdCost,
+}
+
 /// What is charged for these pictures (`domain.md` C1, C2, C14–C17, C20).
-pub fn verdict(
-    job: &Job,
-    key_mode: KeyMode,
-    images: &[StoredImage],
-    calls: &[CallCost],
-) -> Verdict {
+pub fn verdict(draft: &Draft, images: &[StoredImage], calls: &[CallRecord]) -> Verdict {
     let delivered = u32::try_from(images.len()).unwrap_or(u32::MAX);
-    let counted = delivered.min(job.requested);
-    let (cost, source) = total(job, calls);
-    let believed = believe(job, cost, counted);
-    let (cost, source) = match believed {
+    let counted = delivered.min(draft.requested);
+    let (total, source) = total(draft, images, calls);
+    let believed = believe(draft, total, counted);
+    let (cost, cost_source) = match believed {
         Some(cost) => (cost, source),
-        None => (cost_of_hold(job, counted), CostSource::Estimate),
-    };
-    let credits = match key_mode {
-        KeyMode::Platform => platform_charge(cost, counted),
-        KeyMode::Organization => own_key_charge(counted),
+        None => (cost_of_hold(draft, counted), CostSource::Estimate),
     };
     Verdict {
         charge: Charge {
-            credits,
+            credits: due(draft.key_mode, cost, counted),
             images: counted,
-            key_mode,
+            key_mode: draft.key_mode,
             cost,
-            cost_source: source,
+            cost_source,
+            refunded: Credits::ZERO,
         },
-        disputed: believed.is_none().then_some(total(job, calls).0),
+        disputed: believed.is_none().then_some(total),
+    }
+}
+
+/// The rule, by whose key paid upstream.
+pub fn due(key_mode: KeyMode, cost: UsdCost, images: u32) -> Credits {
+    match key_mode {
+        KeyMode::Platform => platform_charge(cost, images),
+        KeyMode::Organization => own_key_charge(images),
+    }
+}
+
+/// What upstream is known to have billed for a call that brought no picture: users buy pictures,
+/// so it is the platform's loss (`domain.md` C12). `None` if nothing.
+pub fn absorbed(call: &CallRecord) -> Option<UsdCost> {
+    let told = call.cost.filter(|_| call.images.is_empty());
+    told.map(|(cost, _)| cost)
+        .filter(|cost| *cost > UsdCost::ZERO)
+}
+
+/// Compares a charge with what it would be now that costs are told which it had to compute. Only
+/// a lower cost changes what the customer paid (`domain.md` C15).
+pub fn correction(charge: &Charge, now: &Verdict) -> Correction {
+    let unchanged = Correction {
+        cost: charge.cost,
+        ..Correction::default()
+    };
+    // What cannot be believed is for an operator to look at.
+    if now.disputed.is_some() {
+        return unchanged;
+    }
+    match now.charge.cost.pico() - charge.cost.pico() {
+        above if above >= 0 => Correction {
+            absorbed: UsdCost::from_pico(above).unwrap_or(UsdCost::ZERO),
+            ..unchanged
+        },
+        _ => Correction {
+            cost: now.charge.cost,
+            refund: charge.credits.saturating_sub(now.charge.credits),
+            absorbed: UsdCost::ZERO,
+        },
     }
 }
 
 /// What came in another outline than was asked for (`api.md`: more than 3 %).
-pub fn measured_adjustments(job: &Job, images: &[StoredImage]) -> Vec<Adjustment> {
+pub fn measured_adjustments(draft: &Draft, images: &[StoredImage]) -> Vec<Adjustment> {
     let mut adjustments = Vec::new();
-    let told_shape = job.sent.aspect_ratio.is_some() || job.sent.size.is_some();
-    let misshapen = |image: &&StoredImage| told_shape && !job.aspect_ratio.fits(image.pixels);
+    let told_shape = draft.sent.aspect_ratio.is_some() || draft.sent.size.is_some();
+    let misshapen = |image: &&StoredImage| told_shape && !draft.aspect_ratio.fits(image.pixels);
     if let Some(image) = images.iter().find(misshapen) {
         adjustments.push(Adjustment {
             field: "aspect_ratio".to_owned(),
-            requested: job.aspect_ratio.to_string(),
+            requested: draft.aspect_ratio.to_string(),
             used: image.pixels.to_string(),
             reason: "the model made another shape".to_owned(),
         });
     }
     let small = |image: &&StoredImage| {
-        job.sent
+        draft
+            .sent
             .size
             .is_some_and(|size| is_much_smaller(image.pixels, size))
     };
     if let Some(image) = images.iter().find(small) {
         adjustments.push(Adjustment {
             field: "resolution".to_owned(),
-            requested: job.resolution.to_string(),
+            requested: draft.resolution.to_string(),
             used: image.pixels.to_string(),
             reason: "the model made a smaller picture".to_owned(),
         });
@@ -98,11 +128,11 @@ pub fn measured_adjustments(job: &Job, images: &[StoredImage]) -> Vec<Adjustment
     adjustments
 }
 
-/// The sum of all calls, with the least certain of their sources.
-fn total(job: &Job, calls: &[CallCost]) -> (UsdCost, CostSource) {
+/// The sum of the calls that brought pictures, with the least certain of their sources.
+fn total(draft: &Draft, images: &[StoredImage], calls: &[CallRecord]) -> (UsdCost, CostSource) {
     let mut sum = (UsdCost::ZERO, CostSource::Usage);
-    for call in calls {
-        let (cost, source) = call.known.unwrap_or_else(|| fallback(job, call));
+    for call in calls.iter().filter(|call| !call.images.is_empty()) {
+        let (cost, source) = call.cost.unwrap_or_else(|| fallback(draft, images, call));
         let cost = sum.0.checked_add(cost).unwrap_or(sum.0);
         sum = (cost, sum.1.max(source));
     }
@@ -111,24 +141,21 @@ fn total(job: &Job, calls: &[CallCost]) -> (UsdCost, CostSource) {
 
 /// A cost that nobody told: what came, times the pinned prices; else the usual cost
 /// (`domain.md` C15).
-fn fallback(job: &Job, call: &CallCost) -> (UsdCost, CostSource) {
+fn fallback(draft: &Draft, images: &[StoredImage], call: &CallRecord) -> (UsdCost, CostSource) {
+    let brought = |image: &&StoredImage| call.images.contains(&image.index);
+    let megapixels = images.iter().filter(brought);
     let delivered = Delivered {
-        megapixels: call
-            .pixels
-            .iter()
-            .map(|pixels| pixels.megapixels())
-            .collect(),
+        megapixels: megapixels.map(|image| image.pixels.megapixels()).collect(),
         completion_tokens: call.completion_tokens,
         prompt_tokens: call.prompt_tokens,
     };
-    let pricing = job.model.pricing.as_ref();
-    match pricing.and_then(|pricing| pricing.computed(&delivered, &job.question)) {
+    let pricing = draft.pricing.as_ref();
+    match pricing.and_then(|pricing| pricing.computed(&delivered, &draft.question)) {
         Some(cost) => (cost, CostSource::Computed),
         None => {
-            let images = u32::try_from(call.pixels.len()).unwrap_or(0);
-            let expected = job.estimate.bounds.expected;
-            let all = pico_of(expected, job.requested);
-            let share = all / i64::from(job.requested.max(1)) * i64::from(images);
+            let brought = i64::try_from(call.images.len()).unwrap_or(0);
+            let all = pico_of(draft.bounds.expected, draft.requested);
+            let share = all / i64::from(draft.requested.max(1)) * brought;
             let cost = UsdCost::from_pico(share).unwrap_or(UsdCost::ZERO);
             (cost, CostSource::Estimate)
         }
@@ -136,17 +163,17 @@ fn fallback(job: &Job, call: &CallCost) -> (UsdCost, CostSource) {
 }
 
 /// The cost, unless it is beyond belief: a wrong digit in `usage.cost` parses perfectly well.
-fn believe(job: &Job, cost: UsdCost, images: u32) -> Option<UsdCost> {
+fn believe(draft: &Draft, cost: UsdCost, images: u32) -> Option<UsdCost> {
     let charge = platform_charge(cost, images);
-    let above_hold = charge.hundredths() > job.hold.hundredths().saturating_mul(DISBELIEF_HOLDS);
+    let above_hold = charge.hundredths() > draft.hold.hundredths().saturating_mul(DISBELIEF_HOLDS);
     let above_sense =
         cost.pico() > DISBELIEF_PICO_PER_IMAGE.saturating_mul(i64::from(images.max(1)));
     (!(above_hold && above_sense)).then_some(cost)
 }
 
 /// The cost whose charge is the hold, so that the formula still explains the receipt.
-fn cost_of_hold(job: &Job, images: u32) -> UsdCost {
-    UsdCost::from_pico(pico_of(job.hold, images)).unwrap_or(UsdCost::ZERO)
+fn cost_of_hold(draft: &Draft, images: u32) -> UsdCost {
+    UsdCost::from_pico(pico_of(draft.hold, images)).unwrap_or(UsdCost::ZERO)
 }
 
 fn pico_of(credits: Credits, images: u32) -> i64 {

@@ -47,6 +47,8 @@ words! {
         IdempotencyConflict = "IDEMPOTENCY_CONFLICT",
         /// The same request still runs elsewhere.
         GenerationInProgress = "GENERATION_IN_PROGRESS",
+        /// The caller took the generation back before anything was sent.
+        GenerationCancelled = "GENERATION_CANCELLED",
         /// The pictures are no longer kept.
         ResultExpired = "RESULT_EXPIRED",
         /// The provider's rules forbid the prompt or the picture.

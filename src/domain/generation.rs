@@ -6,7 +6,8 @@ use super::books::Stage;
 use super::failure::Failure;
 use super::ids::{AgentId, GenerationId, OrganizationId, RequestId, Slug};
 use super::money::{Credits, UsdCost};
-use super::shape::{AspectRatio, PixelSize, Resolution, words};
+use super::pricing::{Pricing, Question};
+use super::shape::{AspectRatio, PixelSize, Resolution, SentShape, words};
 
 words! {
     /// Where the conversation takes place.
@@ -169,6 +170,29 @@ pub struct Charge {
     pub cost: UsdCost,
     /// Where that figure comes from.
     pub cost_source: CostSource,
+    /// What came back when the true cost was told later and was lower (`domain.md` C15).
+    pub refunded: Credits,
+}
+
+/// What is known of one upstream call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallRecord {
+    /// Its place in the job, from 0.
+    pub call: u32,
+    /// OpenRouter's id of it, if it was told.
+    pub upstream_id: Option<String>,
+    /// The places of the pictures it brought.
+    pub images: Vec<u32>,
+    /// What it cost as OpenRouter told, in its answer or afterwards; `None` if it did not yet.
+    pub cost: Option<(UsdCost, CostSource)>,
+    /// Tokens of the prompt, if told.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the answer, if told.
+    pub completion_tokens: Option<u64>,
+    /// What the model said beside its pictures.
+    pub text: String,
+    /// Whether it surely cost nothing: it never left, or was refused before any work.
+    pub unbilled: bool,
 }
 
 /// What is fixed when a generation begins.
@@ -210,6 +234,15 @@ pub struct Draft {
     pub hold: Credits,
     /// The price rule in words, pinned for the receipt (`domain.md` C19).
     pub price_basis: String,
+    /// The prices of then, by which a cost is computed that upstream never told (`domain.md` C15,
+    /// C19).
+    pub pricing: Option<Pricing>,
+    /// What the prices were asked.
+    pub question: Question,
+    /// What the calls say about size and shape.
+    pub sent: SentShape,
+    /// Which key pays upstream, by its fingerprint: bills are joined by it.
+    pub upstream_key: String,
     /// When it began.
     pub created: Timestamp,
     /// When it must have ended upstream.
@@ -231,16 +264,70 @@ pub struct Generation {
     pub text: String,
     /// All changes, those seen only in the pictures included.
     pub adjustments: Vec<Adjustment>,
-    /// What was charged; only once settled.
+    /// What was charged; only once settled. Stored and not settled: the cost is still asked for.
     pub charge: Option<Charge>,
     /// The balance right after the charge; only once settled.
     pub balance_after: Option<Credits>,
-    /// Why it ended without pictures; only once voided.
+    /// Why it ends without pictures; once voided, or while its bill is in doubt.
     pub failure: Option<Failure>,
     /// OpenRouter's ids of the calls made for it, as far as known.
     pub upstream_ids: Vec<String>,
     /// When it ended.
     pub finished: Option<Timestamp>,
+}
+
+#[cfg(test)]
+impl Draft {
+    /// A draft of one picture, for tests that care about a few of its fields.
+    pub(crate) fn sample() -> Self {
+        let name = "sample";
+        let zero = Credits::ZERO;
+        Self {
+            id: GenerationId::from_uuid(uuid::Uuid::nil()),
+            organization: OrganizationId::parse(name).expect("a name"),
+            request_id: RequestId::parse(name).expect("a name"),
+            fingerprint: [0; 32],
+            agent: AgentId::parse(name).expect("a name"),
+            context: Context {
+                conversation_id: String::new(),
+                message_id: String::new(),
+                user_id: String::new(),
+                channel: Channel::Unspecified,
+                origin: Origin::Live,
+                metadata: Vec::new(),
+            },
+            model: Slug::parse("acme/model").expect("a slug"),
+            model_name: name.to_owned(),
+            prompt: name.to_owned(),
+            resolution: Resolution::R1K,
+            aspect_ratio: AspectRatio::SQUARE,
+            requested: 1,
+            adjustments: Vec::new(),
+            sources: Vec::new(),
+            key_mode: KeyMode::Platform,
+            bounds: Bounds {
+                low: zero,
+                expected: zero,
+                high: zero,
+            },
+            hold: Credits::from_whole(1),
+            price_basis: String::new(),
+            pricing: None,
+            question: Question::one(Resolution::R1K),
+            sent: SentShape::default(),
+            upstream_key: String::new(),
+            created: Timestamp::UNIX_EPOCH,
+            deadline: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+impl CallRecord {
+    /// Whether OpenRouter is asked what it cost: it may have billed, it can be named, and nobody
+    /// told (`domain.md` C15).
+    pub const fn is_open_question(&self) -> bool {
+        self.upstream_id.is_some() && !self.unbilled && self.cost.is_none()
+    }
 }
 
 impl Charge {

@@ -8,7 +8,7 @@ use super::failure::{Failure, Reason};
 use super::generation::Adjustment;
 use super::money::Credits;
 use super::pricing::{Estimate, Question};
-use super::shape::{AspectRatio, Background, OutputFormat, PixelSize, Quality, Resolution};
+use super::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution, SentShape};
 use super::tool::Tool;
 use fit::Fitting;
 pub use request::{ImageRequest, ReferenceFacts};
@@ -50,17 +50,6 @@ pub struct Job {
     pub estimate: Estimate,
     /// What to hold.
     pub hold: Credits,
-}
-
-/// The part of an upstream call that decides the picture's outline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SentShape {
-    /// The shape, for models that take one.
-    pub aspect_ratio: Option<AspectRatio>,
-    /// The size class, for models that take one.
-    pub resolution: Option<Resolution>,
-    /// Explicit pixels, for models that take no size class. Excludes the other two.
-    pub size: Option<PixelSize>,
 }
 
 // === impl Job ===

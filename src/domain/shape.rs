@@ -40,6 +40,17 @@ pub struct PixelSize {
     pub height: u32,
 }
 
+/// The part of an upstream call that decides the picture's outline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SentShape {
+    /// The shape, for models that take one.
+    pub aspect_ratio: Option<AspectRatio>,
+    /// The size class, for models that take one.
+    pub resolution: Option<Resolution>,
+    /// Explicit pixels, for models that take no size class. Excludes the other two.
+    pub size: Option<PixelSize>,
+}
+
 /// Declares a closed set of words that callers, SQL and OpenRouter all spell alike.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {

@@ -9,14 +9,15 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Generator, Held};
+use crate::crash::step;
 use crate::domain::books::Stage;
-use crate::domain::delivery::CallCost;
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::generation::{CostSource, StoredImage};
+use crate::domain::generation::{CallRecord, CostSource, StoredImage};
 use crate::domain::media::{self, SNIFF_BYTES};
 use crate::domain::money::UsdCost;
 use crate::ports::{
-    Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, Order, Receipt,
+    Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, LedgerError,
+    Order, Receipt,
 };
 
 /// How long a missing cost is looked up before it is computed (`api.md`, Charge).
@@ -45,12 +46,10 @@ pub(super) enum CallFailure {
 /// What one call brought.
 #[derive(Debug, Default)]
 pub(super) struct CallOutcome {
+    /// What the books keep of it.
+    pub(super) record: CallRecord,
     /// Its pictures, all durable.
     pub(super) images: Vec<StoredImage>,
-    /// What the model said.
-    pub(super) text: String,
-    /// What it cost.
-    pub(super) cost: CallCost,
     /// When the last byte of the answer was there.
     pub(super) answered: Option<Instant>,
     /// Why it brought no more, if it failed.
@@ -60,48 +59,63 @@ pub(super) struct CallOutcome {
 impl Generator {
     /// Makes all calls of a job side by side, and waits for the last.
     pub(super) async fn draw_all(&self, held: &Held) -> Vec<CallOutcome> {
-        let calls = held
-            .job
-            .calls
-            .iter()
-            .map(|count| self.draw_one(held, *count));
-        join_all(calls).await
+        let calls = (0..).zip(&held.job.calls);
+        let calls = calls.map(|(call, count)| self.draw_one(held, call, *count));
+        step("draw_all", join_all(calls)).await
     }
 
-    async fn draw_one(&self, held: &Held, count: u32) -> CallOutcome {
-        let mut outcome = CallOutcome::default();
+    async fn draw_one(&self, held: &Held, call: u32, count: u32) -> CallOutcome {
+        let mut outcome = CallOutcome {
+            record: CallRecord {
+                call,
+                ..CallRecord::default()
+            },
+            ..CallOutcome::default()
+        };
         let order = self.order(held, count);
-        let drawing = match self.parts.provider.draw(&order).await {
-            Ok(drawing) => drawing,
+        match step("send", self.parts.provider.draw(&order)).await {
+            Ok(drawing) => step("answer", self.take(held, drawing, &mut outcome)).await,
             Err(error) => {
                 self.parts.metrics.upstream_call(Some(error.cause));
-                outcome.failure = Some(CallFailure::Draw(error));
-                return outcome;
+                outcome.refused(error);
             }
-        };
-        let upstream_id = drawing.upstream_id().map(str::to_owned);
+        }
+        if held.job.calls.len() > 1 {
+            let noted = self
+                .parts
+                .ledger
+                .note(held.draft.id, outcome.record.clone());
+            if let Err(error) = step("note_call", noted).await {
+                unnoted(held, &error);
+            }
+        }
+        outcome
+    }
+
+    /// Reads an answer, and looks up the cost that it does not tell.
+    async fn take(&self, held: &Held, drawing: Box<dyn Drawing>, outcome: &mut CallOutcome) {
+        outcome.record.upstream_id = drawing.upstream_id().map(str::to_owned);
         // The note is durable long before the picture is whole, and must not delay its bytes. If
         // the books fail now, the picture is still delivered (`reliability.md` row 62).
-        let note = self.note_answer(held, upstream_id.clone());
-        let (_, received) = tokio::join!(note, self.receive(held, drawing, &mut outcome));
+        let note = self.note_answer(held, &outcome.record);
+        let receive = step("receive", self.receive(held, drawing, &mut outcome.images));
+        let ((), received) = tokio::join!(note, receive);
         outcome.answered = Some(Instant::now());
-        let receipt = match received {
+        outcome.record.images = outcome.images.iter().map(|image| image.index).collect();
+        match received {
             Ok(receipt) => {
                 self.parts.metrics.upstream_call(None);
-                receipt
+                outcome.told(receipt);
             }
-            Err(failure) => {
-                let mut receipt = Receipt::default();
-                if let CallFailure::Draw(error) = &failure {
-                    self.parts.metrics.upstream_call(Some(error.cause));
-                    receipt.cost = error.cost;
-                }
-                outcome.failure = Some(failure);
-                receipt
+            Err(CallFailure::Draw(error)) => {
+                self.parts.metrics.upstream_call(Some(error.cause));
+                outcome.refused(error);
             }
-        };
-        self.read_receipt(&mut outcome, receipt, upstream_id).await;
-        outcome
+            Err(failure) => outcome.failure = Some(failure),
+        }
+        if outcome.record.is_open_question() && !outcome.images.is_empty() {
+            outcome.record.cost = step("look_up", self.look_up(&outcome.record)).await;
+        }
     }
 
     fn order(&self, held: &Held, count: u32) -> Order {
@@ -128,19 +142,12 @@ impl Generator {
         }
     }
 
-    async fn note_answer(&self, held: &Held, upstream_id: Option<String>) {
-        let now = crate::clock::now();
-        if let Err(error) = self
-            .parts
-            .ledger
-            .stream(held.draft.id, upstream_id, now)
-            .await
-        {
-            tracing::error!(
-                generation = %held.draft.id,
-                error = &error as &dyn std::error::Error,
-                "the answer of a generation could not be noted"
-            );
+    async fn note_answer(&self, held: &Held, call: &CallRecord) {
+        let (id, now) = (held.draft.id, crate::clock::now());
+        let upstream_id = call.upstream_id.clone();
+        let noted = self.parts.ledger.stream(id, call.call, upstream_id, now);
+        if let Err(error) = step("note_answer", noted).await {
+            unnoted(held, &error);
         }
         held.live
             .update(|progress| progress.stage = Stage::Streaming);
@@ -152,22 +159,26 @@ impl Generator {
         &self,
         held: &Held,
         mut drawing: Box<dyn Drawing>,
-        outcome: &mut CallOutcome,
+        images: &mut Vec<StoredImage>,
     ) -> Result<Receipt, CallFailure> {
         let mut easel: Option<Easel> = None;
         loop {
-            match drawing.next().await.map_err(CallFailure::Draw)? {
+            match step("next", drawing.next())
+                .await
+                .map_err(CallFailure::Draw)?
+            {
                 DrawEvent::ImageStarted => {
-                    easel = self.set_up(held).await.map_err(CallFailure::Keep)?;
+                    let set_up = step("set_up", self.set_up(held)).await;
+                    easel = set_up.map_err(CallFailure::Keep)?;
                 }
                 DrawEvent::ImageBytes(bytes) => {
                     if let Some(easel) = &mut easel {
-                        easel.paint(held, bytes).await?;
+                        step("paint", easel.paint(held, bytes)).await?;
                     }
                 }
                 DrawEvent::ImageFinished => {
                     if let Some(easel) = easel.take() {
-                        outcome.images.push(easel.finish(held).await?);
+                        images.push(step("keep", easel.finish(held)).await?);
                     }
                 }
                 DrawEvent::Finished(receipt) => return Ok(receipt),
@@ -181,7 +192,7 @@ impl Generator {
             return Ok(None);
         };
         let index = u32::try_from(place).unwrap_or(u32::MAX);
-        let canvas = self.parts.gallery.begin(held.draft.id, index).await?;
+        let canvas = step("begin", self.parts.gallery.begin(held.draft.id, index)).await?;
         held.live
             .update_image(place, |image| image.source = Some(canvas.source()));
         Ok(Some(Easel {
@@ -192,43 +203,60 @@ impl Generator {
         }))
     }
 
-    /// Takes what the answer says about itself, and looks up a cost that it does not tell.
-    async fn read_receipt(
-        &self,
-        outcome: &mut CallOutcome,
-        receipt: Receipt,
-        upstream_id: Option<String>,
-    ) {
-        outcome.text = receipt.text;
-        outcome.cost = CallCost {
-            known: receipt.cost.map(|cost| (cost, CostSource::Usage)),
-            pixels: outcome.images.iter().map(|image| image.pixels).collect(),
-            completion_tokens: receipt.completion_tokens,
-            prompt_tokens: receipt.prompt_tokens,
-        };
-        let untold = receipt.cost.is_none() && !outcome.images.is_empty();
-        if let Some(id) = receipt.upstream_id.or(upstream_id).filter(|_| untold) {
-            let found = self.look_up(&id).await;
-            outcome.cost.known = found.map(|cost| (cost, CostSource::Lookup));
-        }
-    }
-
-    async fn look_up(&self, upstream_id: &str) -> Option<UsdCost> {
+    async fn look_up(&self, call: &CallRecord) -> Option<(UsdCost, CostSource)> {
+        let upstream_id = call.upstream_id.as_deref()?;
         let asking = async {
             for wait in LOOKUP_WAITS {
-                tokio::time::sleep(wait).await;
-                match self.parts.provider.cost_of(upstream_id).await {
-                    Ok(Some(cost)) => return Some(cost),
-                    Ok(None) => {}
+                step("wait_to_ask", tokio::time::sleep(wait)).await;
+                match step("ask", self.parts.provider.bill_of(upstream_id)).await {
+                    Ok(Bill::Cost(cost)) => return Some((cost, CostSource::Lookup)),
+                    Ok(Bill::NotFiled | Bill::OfAnother) => {}
                     Err(error) => tracing::warn!(%error, "the cost of a call cannot be looked up"),
                 }
             }
             None
         };
-        tokio::time::timeout(LOOKUP_PATIENCE, asking)
-            .await
-            .ok()
-            .flatten()
+        let asked = tokio::time::timeout(LOOKUP_PATIENCE, asking);
+        step("asked", asked).await.ok().flatten()
+    }
+}
+
+/// The picture is worth more than the note: it goes on without.
+fn unnoted(held: &Held, error: &LedgerError) {
+    tracing::error!(
+        generation = %held.draft.id,
+        error = error as &dyn std::error::Error,
+        "what is known of a call could not be noted"
+    );
+}
+
+impl CallOutcome {
+    /// Takes what the answer says about itself.
+    fn told(&mut self, receipt: Receipt) {
+        let record = &mut self.record;
+        record.upstream_id = receipt.upstream_id.or(record.upstream_id.take());
+        record.cost = receipt.cost.map(|cost| (cost, CostSource::Usage));
+        record.text = receipt.text;
+        record.prompt_tokens = receipt.prompt_tokens;
+        record.completion_tokens = receipt.completion_tokens;
+    }
+
+    fn refused(&mut self, error: DrawError) {
+        let record = &mut self.record;
+        record.upstream_id = error.upstream_id.clone().or(record.upstream_id.take());
+        record.cost = error.cost.map(|cost| (cost, CostSource::Usage));
+        record.unbilled = error.billed == Billed::No && self.images.is_empty();
+        self.failure = Some(CallFailure::Draw(error));
+    }
+
+    /// Whether the answer broke off without a picture, so that only OpenRouter's records can tell
+    /// what it cost (`reliability.md` §2.2).
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        let unanswered = matches!(
+            &self.failure,
+            Some(CallFailure::Draw(error)) if matches!(error.billed, Billed::Unanswered)
+        );
+        unanswered && self.record.cost.is_none()
     }
 }
 
@@ -250,10 +278,8 @@ impl Easel {
             self.head.extend(bytes.iter().take(missing));
         }
         let offset = self.canvas.size_bytes();
-        self.canvas
-            .write(bytes.clone())
-            .await
-            .map_err(CallFailure::Keep)?;
+        let written = step("write", self.canvas.write(bytes.clone())).await;
+        written.map_err(CallFailure::Keep)?;
         let size_bytes = self.canvas.size_bytes();
         let media_type = (!self.known && self.head.len() >= SNIFF_BYTES)
             .then(|| media::sniff(&self.head).ok_or_else(unknown_format))
@@ -269,7 +295,8 @@ impl Easel {
 
     /// Makes the picture durable, then shows it as finished.
     async fn finish(self, held: &Held) -> Result<StoredImage, CallFailure> {
-        let stored = self.canvas.keep().await.map_err(CallFailure::Keep)?;
+        let stored = step("keep_file", self.canvas.keep()).await;
+        let stored = stored.map_err(CallFailure::Keep)?;
         held.live
             .update_image(self.place, |image| image.stored = Some(stored.clone()));
         Ok(stored)
@@ -303,7 +330,7 @@ impl CallFailure {
         match self {
             Self::Keep(_) => 3,
             Self::Draw(error) => match error.billed {
-                Billed::Perhaps => 1,
+                Billed::Perhaps | Billed::Unanswered => 1,
                 Billed::No => 2,
             },
         }

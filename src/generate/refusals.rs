@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::GenerationId;
-use crate::ports::{LedgerError, SettingsError};
+use crate::ports::{GalleryError, LedgerError, SettingsError};
 
 pub(super) fn overloaded() -> Failure {
     let what = "The gateway is as busy as it may be; nothing was begun. Try again in a moment.";
@@ -16,11 +16,28 @@ pub(super) fn conflict(id: GenerationId) -> Failure {
     Failure::new(Reason::IdempotencyConflict, what).with("generation_id", id)
 }
 
-pub(super) fn in_progress(id: GenerationId) -> Failure {
-    let what = "The same request still runs; ask for it with GetGeneration.";
-    Failure::new(Reason::GenerationInProgress, what)
-        .with("generation_id", id)
-        .retry_after(Duration::from_secs(5))
+/// The same words whether it never was or belongs to somebody else.
+pub fn not_found() -> Failure {
+    let what = "This organization has no such generation.";
+    Failure::new(Reason::GenerationNotFound, what)
+}
+
+/// What a gallery without room is to somebody who wants a picture made.
+pub fn no_room(error: GalleryError) -> Failure {
+    if matches!(error, GalleryError::Full) {
+        return storage_full();
+    }
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the gallery failed"
+    );
+    Failure::internal()
+}
+
+/// What becomes of a generation that its caller took back in time.
+pub(super) fn cancelled(id: GenerationId) -> Failure {
+    let what = "This generation was cancelled before anything was sent; nothing was charged.";
+    Failure::new(Reason::GenerationCancelled, what).with("generation_id", id)
 }
 
 /// What a failing ledger is to a caller; logged here, once.

@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
+use super::refusals::cancelled;
 use super::{Generator, Held, internal};
+use crate::crash::step;
 use crate::domain::books::Stage;
-use crate::domain::delivery::{CallCost, Verdict, measured_adjustments, verdict};
+use crate::domain::delivery::{Verdict, measured_adjustments, verdict};
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::generation::{CostSource, Generation, StoredImage};
-use crate::domain::money::{UsdCost, sum_costs};
-use crate::ports::{Billed, DrawCause, LedgerError, Settlement, Voiding};
+use crate::domain::generation::{CallRecord, CostSource, Generation, StoredImage};
+use crate::domain::money::Credits;
+use crate::ports::{Billed, Delivery, DrawCause, LedgerError, Settlement, Voiding};
 
 /// Waits before the books are asked again to end a generation: its images are stored, and must not
 /// be lost because a disk was busy for a moment.
@@ -26,55 +28,81 @@ const SETTLE_WAITS: [Duration; 5] = [
 /// So many characters in common with the prompt are no accident.
 const QUOTE_CHARS: usize = 16;
 
+/// The longest wait before the books are asked once more; they are asked until they answer.
+const SETTLE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How far the books have come with the end of a generation.
+pub(super) enum Booked {
+    /// It is in the books.
+    Ended(Box<Generation>),
+    /// The books do not work. The pictures are durable: they are delivered as stored, and booked
+    /// when the books work again (`reliability.md` row 62).
+    Later(Box<Settlement>),
+}
+
 impl Generator {
     /// The whole of a generation after its hold: dispatch, draw, settle or void.
-    pub(super) async fn draw_and_settle(&self, held: &Held) -> Result<Generation, Failure> {
+    pub(super) async fn draw_and_settle(&self, held: &Held) -> Result<Booked, Failure> {
         let begun = held.live.started();
-        if let Err(error) = self
+        let dispatched = self
             .parts
             .ledger
-            .dispatch(held.draft.id, crate::clock::now())
-            .await
-        {
-            // Nothing has left: this is surely not billed.
-            let failure = internal(error);
-            return Err(self.void(held, failure, None).await);
+            .dispatch(held.draft.id, crate::clock::now());
+        if let Err(error) = step("dispatch", dispatched).await {
+            return Err(step("undispatched", self.undispatched(held, error)).await);
         }
         held.live
             .update(|progress| progress.stage = Stage::Dispatched);
         let sent = Instant::now();
-        let outcomes = self.draw_all(held).await;
+        let outcomes = step("draw", self.draw_all(held)).await;
         let drawn = Instant::now();
         let last = outcomes.iter().filter_map(|outcome| outcome.answered).max();
         let answered = last.unwrap_or(drawn);
-        let result = if outcomes.iter().all(|outcome| outcome.images.is_empty()) {
-            Err(self.give_up(held, &outcomes).await)
-        } else {
-            self.settle(held, outcomes).await
-        };
-        let own = (sent - begun) + drawn.elapsed();
-        self.parts.metrics.generation_finished(own, answered - sent);
-        result
-    }
-
-    async fn settle(&self, held: &Held, outcomes: Vec<CallOutcome>) -> Result<Generation, Failure> {
         for failure in outcomes
             .iter()
             .filter_map(|outcome| outcome.failure.as_ref())
         {
             log_part(held, failure);
         }
-        let absorbed = absorbed(&outcomes);
-        let paid = outcomes.iter().filter(|outcome| !outcome.images.is_empty());
-        let paid: Vec<CallCost> = paid.map(|outcome| outcome.cost.clone()).collect();
-        let mut images: Vec<StoredImage> = Vec::new();
-        let mut text = String::new();
-        for outcome in outcomes {
-            images.extend(outcome.images);
-            text.push_str(&outcome.text);
+        let result = if outcomes.iter().all(|outcome| outcome.images.is_empty()) {
+            Err(step("give_up", self.give_up(held, &outcomes)).await)
+        } else {
+            Ok(step("deliver", self.deliver(held, outcomes)).await)
+        };
+        let own = (sent - begun) + drawn.elapsed();
+        self.parts.metrics.generation_finished(own, answered - sent);
+        result
+    }
+
+    /// Nothing has left, so this is surely not billed: the hold is released, unless somebody has
+    /// done so already by cancelling.
+    async fn undispatched(&self, held: &Held, error: LedgerError) -> Failure {
+        if let LedgerError::IllegalStep {
+            from: Some(Stage::Voided),
+            ..
+        } = error
+        {
+            return cancelled(held.draft.id);
         }
-        images.sort_by_key(|image| image.index);
-        let Verdict { charge, disputed } = verdict(&held.job, held.draft.key_mode, &images, &paid);
+        self.void(held, internal(error), Vec::new()).await
+    }
+
+    /// Books what came: charged at once, or stored while OpenRouter is still asked for the cost.
+    async fn deliver(&self, held: &Held, outcomes: Vec<CallOutcome>) -> Booked {
+        let delivery = delivery(held, outcomes);
+        let verdict = verdict(&held.draft, &delivery.images, &delivery.calls);
+        let waits = |call: &CallRecord| call.is_open_question() && !call.images.is_empty();
+        let settlement = self.settlement(held, delivery, verdict);
+        let end = if settlement.delivery.calls.iter().any(waits) {
+            End::Store
+        } else {
+            End::Settle
+        };
+        self.book(held, settlement, end).await
+    }
+
+    fn settlement(&self, held: &Held, delivery: Delivery, verdict: Verdict) -> Box<Settlement> {
+        let Verdict { charge, disputed } = verdict;
         if let Some(claimed) = disputed {
             tracing::error!(
                 generation = %held.draft.id, claimed_usd = %claimed, charged = %charge.credits,
@@ -84,112 +112,185 @@ impl Generator {
         if charge.cost_source != CostSource::Usage {
             self.parts.metrics.cost_unknown(charge.cost_source);
         }
-        let mut adjustments = held.draft.adjustments.clone();
-        adjustments.extend(measured_adjustments(&held.job, &images));
-        let bytes = images.iter().map(|image| image.size_bytes).sum();
-        let settlement = Settlement {
-            images,
-            text,
-            adjustments,
+        Box::new(Settlement {
+            delivery,
             charge,
-            absorbed,
             disputed,
-            now: crate::clock::now(),
-        };
-        let credits = settlement.charge.credits;
-        let generation = self.book(held, settlement).await?;
-        let delivered = u32::try_from(generation.images.len()).unwrap_or(u32::MAX);
-        self.parts.metrics.images_settled(delivered, bytes, credits);
-        Ok(generation)
+        })
     }
 
-    /// Books a settlement; a database that fails for a moment is asked again.
-    async fn book(&self, held: &Held, settlement: Settlement) -> Result<Generation, Failure> {
+    /// Books an end; a database that fails for a moment is asked again.
+    async fn book(&self, held: &Held, settlement: Box<Settlement>, end: End) -> Booked {
         let mut waits = SETTLE_WAITS.into_iter();
         loop {
-            let attempt = self
-                .parts
-                .ledger
-                .settle(held.draft.id, settlement.clone())
-                .await;
+            let attempt = step("settle", self.try_to_book(held, &settlement, end)).await;
             match (attempt, waits.next()) {
-                (Ok(generation), _) => return Ok(generation),
+                (Ok(generation), _) => {
+                    self.count(&generation);
+                    return Booked::Ended(Box::new(generation));
+                }
                 (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
-                    tokio::time::sleep(wait).await;
+                    step("wait_to_settle", tokio::time::sleep(wait)).await;
                 }
                 (Err(error), _) => {
-                    // Whatever the cause, the images are there and their charge is not decided.
+                    // Whatever the cause, the images are there: they are delivered.
                     let _ = internal(error);
-                    return Err(Failure::internal());
+                    return Booked::Later(settlement);
                 }
             }
         }
     }
 
-    /// No picture at all: releases the hold, and says why.
+    async fn try_to_book(
+        &self,
+        held: &Held,
+        settlement: &Settlement,
+        end: End,
+    ) -> Result<Generation, LedgerError> {
+        let (id, ledger) = (held.draft.id, &self.parts.ledger);
+        match end {
+            End::Store => {
+                let stored = ledger.store(id, settlement.delivery.clone());
+                step("store_books", stored).await
+            }
+            End::Settle => {
+                let settled = ledger.settle(id, settlement.clone());
+                step("settle_books", settled).await
+            }
+        }
+    }
+
+    /// Goes on until the books take the end of a generation that its caller has long been given.
+    pub(super) async fn book_later(&self, held: &Held, settlement: Settlement) {
+        let mut wait = Duration::from_secs(1);
+        loop {
+            step("wait_to_book", tokio::time::sleep(wait)).await;
+            let attempt = self.try_to_book(held, &settlement, End::Settle);
+            match step("book_later", attempt).await {
+                Ok(generation) => return self.count(&generation),
+                Err(LedgerError::Broken(_) | LedgerError::Full) => {
+                    wait = (wait * 2).min(SETTLE_WAIT_MAX);
+                }
+                Err(error) => {
+                    // Somebody else ended it; the recovery looks at what is left.
+                    let _ = internal(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn count(&self, generation: &Generation) {
+        let images = &generation.images;
+        let bytes = images.iter().map(|image| image.size_bytes).sum();
+        let delivered = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let charge = generation.charge.as_ref();
+        let credits = charge.map_or(Credits::ZERO, |charge| charge.credits);
+        self.parts.metrics.images_settled(delivered, bytes, credits);
+    }
+
+    /// No picture at all: releases the hold, or keeps it while nobody knows whether OpenRouter
+    /// billed, and says why.
     async fn give_up(&self, held: &Held, outcomes: &[CallOutcome]) -> Failure {
         let failures = outcomes
             .iter()
             .filter_map(|outcome| outcome.failure.as_ref());
-        for failure in failures.clone() {
-            log_part(held, failure);
-        }
-        let told = failures.max_by_key(|failure| failure.weight());
-        let failure = match told {
+        let failure = match failures.max_by_key(|failure| failure.weight()) {
             Some(failure) => failure.to_failure(held),
             None => no_image(outcomes),
         };
-        let absorbed = absorbed(outcomes);
-        self.void(held, failure, absorbed).await
+        let calls = outcomes.iter().map(|outcome| outcome.record.clone());
+        let calls = calls.collect();
+        if outcomes.iter().any(CallOutcome::is_in_doubt) {
+            step("doubt", self.doubt(held, failure, calls)).await
+        } else {
+            step("void", self.void(held, failure, calls)).await
+        }
     }
 
     /// Releases the hold. What the caller is told does not depend on whether the books can be
-    /// written now: an open hold is freed later, and nothing was charged.
-    pub(super) async fn void(
-        &self,
-        held: &Held,
-        failure: Failure,
-        absorbed: Option<UsdCost>,
-    ) -> Failure {
+    /// written now: a hold that stays open is freed by the recovery, and nothing was charged.
+    async fn void(&self, held: &Held, failure: Failure, calls: Vec<CallRecord>) -> Failure {
         let ending = Voiding {
-            failure: failure.clone(),
-            absorbed,
+            failure,
+            calls,
             now: crate::clock::now(),
         };
         let mut waits = SETTLE_WAITS.into_iter();
         loop {
-            let attempt = self.parts.ledger.void(held.draft.id, ending.clone()).await;
-            match (attempt, waits.next()) {
-                (Ok(_), _) => return failure,
+            let voided = self.parts.ledger.void(held.draft.id, ending.clone());
+            match (step("void_books", voided).await, waits.next()) {
+                (Ok(_), _) => return ending.failure,
                 (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
-                    tokio::time::sleep(wait).await;
+                    step("wait_to_void", tokio::time::sleep(wait)).await;
                 }
                 (Err(error), _) => {
-                    tracing::error!(
-                        generation = %held.draft.id,
-                        error = &error as &dyn std::error::Error,
-                        "a hold could not be released"
-                    );
-                    return failure;
+                    unended(held, &error);
+                    return ending.failure;
                 }
             }
         }
     }
+
+    /// Keeps the hold until OpenRouter's records tell, or its time is up. If the books fail now, the
+    /// recovery finds the generation as it would after a crash, with the same end.
+    async fn doubt(&self, held: &Held, failure: Failure, calls: Vec<CallRecord>) -> Failure {
+        let ending = Voiding {
+            failure,
+            calls,
+            now: crate::clock::now(),
+        };
+        let doubted = self.parts.ledger.doubt(held.draft.id, ending.clone());
+        if let Err(error) = step("doubt_books", doubted).await {
+            unended(held, &error);
+        }
+        ending.failure
+    }
 }
 
-/// What is known to be billed for calls that brought no picture: users buy pictures, so it is the
-/// platform's loss (`domain.md` C12).
-fn absorbed(outcomes: &[CallOutcome]) -> Option<UsdCost> {
-    let empty = outcomes.iter().filter(|outcome| outcome.images.is_empty());
-    let known = empty.filter_map(|outcome| outcome.cost.known);
-    sum_costs(known.map(|(cost, _)| cost)).filter(|cost| *cost > UsdCost::ZERO)
+/// What the books are told of pictures.
+#[derive(Clone, Copy)]
+enum End {
+    Store,
+    Settle,
+}
+
+/// What came, as the books keep it.
+fn delivery(held: &Held, outcomes: Vec<CallOutcome>) -> Delivery {
+    let mut images: Vec<StoredImage> = Vec::new();
+    let mut calls = Vec::with_capacity(outcomes.len());
+    let mut text = String::new();
+    for mut outcome in outcomes {
+        images.extend(outcome.images);
+        // Kept once, with the pictures.
+        text.push_str(&std::mem::take(&mut outcome.record.text));
+        calls.push(outcome.record);
+    }
+    images.sort_by_key(|image| image.index);
+    let mut adjustments = held.draft.adjustments.clone();
+    adjustments.extend(measured_adjustments(&held.draft, &images));
+    Delivery {
+        images,
+        text,
+        adjustments,
+        calls,
+        now: crate::clock::now(),
+    }
+}
+
+fn unended(held: &Held, error: &LedgerError) {
+    tracing::error!(
+        generation = %held.draft.id,
+        error = error as &dyn std::error::Error,
+        "the end of a generation could not be written; the recovery will"
+    );
 }
 
 /// A complete answer without a picture; what the model said instead is kept for an administrator.
 fn no_image(outcomes: &[CallOutcome]) -> Failure {
     let said: String = outcomes
         .iter()
-        .map(|outcome| outcome.text.as_str())
+        .map(|outcome| outcome.record.text.as_str())
         .collect();
     let said: String = said.chars().take(500).collect();
     let failure = Failure::new(
@@ -212,7 +313,7 @@ fn log_part(held: &Held, failure: &CallFailure) {
             if cause == DrawCause::OursToMend {
                 tracing::error!(%generation, %model, detail, "upstream refuses the platform: mend the key or its credit");
             } else {
-                let perhaps_billed = error.billed == Billed::Perhaps;
+                let perhaps_billed = error.billed != Billed::No;
                 tracing::warn!(%generation, %model, ?cause, detail, perhaps_billed, "an upstream call failed");
             }
         }

@@ -34,6 +34,21 @@ enum Needs {
 /// Every call and who may make it (`api.md`, Services).
 const TABLE: &[(&str, &str, Needs)] = &[
     ("ImageService", "GenerateImage", Needs::Role(Role::Runtime)),
+    (
+        "ImageService",
+        "StartGeneration",
+        Needs::Role(Role::Runtime),
+    ),
+    (
+        "ImageService",
+        "WatchGeneration",
+        Needs::Role(Role::Runtime),
+    ),
+    (
+        "ImageService",
+        "CancelGeneration",
+        Needs::Role(Role::Runtime),
+    ),
     ("ImageService", "GetGeneration", Needs::Role(Role::Runtime)),
     ("ImageService", "EstimateImage", Needs::Role(Role::Runtime)),
     (

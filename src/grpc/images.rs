@@ -7,12 +7,12 @@ use tonic::{Request, Response, Status};
 use super::access::Deadline;
 use super::body::Share;
 use super::{Service, caller, read, write};
-use crate::domain::failure::{Failure, Reason};
+use crate::domain::failure::Failure;
 use crate::domain::ids::{AgentId, GenerationId, OrganizationId, RequestId};
 use crate::domain::job::{ImageRequest, Job, ReferenceFacts, usable_model};
 use crate::domain::shape::{PixelSize, Resolution};
 use crate::domain::tool::{IMAGES_PER_CALL_MAX, Tool};
-use crate::generate::{Call, internal, unsettled};
+use crate::generate::{Call, unsettled};
 use crate::ports::Which;
 use crate::proto;
 use crate::proto::image_service_server::ImageService;
@@ -21,26 +21,45 @@ use crate::watch::Watch;
 use events::{Events, Viewer};
 
 mod events;
+mod jobs;
 mod references;
 mod request;
 
 #[tonic::async_trait]
 impl ImageService for Service {
     type GenerateImageStream = Events;
+    type WatchGenerationStream = Events;
 
     async fn generate_image(
         &self,
         request: Request<proto::GenerateImageRequest>,
     ) -> Result<Response<Events>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
-        match self.begin(request).await {
-            Ok(watch) => Ok(Response::new(events::events(Viewer {
-                watch,
-                deadline,
-                metrics: Arc::clone(&self.parts.metrics),
-            }))),
-            Err(failure) => self.answer("GenerateImage", Err(failure)),
-        }
+        let watch = self.begin(request).await;
+        self.stream("GenerateImage", watch, deadline)
+    }
+
+    async fn start_generation(
+        &self,
+        request: Request<proto::GenerateImageRequest>,
+    ) -> Result<Response<proto::Generation>, Status> {
+        self.answer("StartGeneration", self.start(request).await)
+    }
+
+    async fn watch_generation(
+        &self,
+        request: Request<proto::WatchGenerationRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let watch = self.watch(request).await;
+        self.stream("WatchGeneration", watch, deadline)
+    }
+
+    async fn cancel_generation(
+        &self,
+        request: Request<proto::CancelGenerationRequest>,
+    ) -> Result<Response<proto::Generation>, Status> {
+        self.answer("CancelGeneration", self.cancel(request).await)
     }
 
     async fn get_generation(
@@ -59,6 +78,24 @@ impl ImageService for Service {
 }
 
 impl Service {
+    /// The events of a call, or its failure.
+    fn stream(
+        &self,
+        rpc: &'static str,
+        watch: Result<Watch, Failure>,
+        deadline: Option<Deadline>,
+    ) -> Result<Response<Events>, Status> {
+        match watch {
+            Ok(watch) => Ok(Response::new(events::events(Viewer {
+                watch,
+                deadline,
+                metrics: Arc::clone(&self.parts.metrics),
+                rpc,
+            }))),
+            Err(failure) => self.answer(rpc, Err(failure)),
+        }
+    }
+
     async fn begin(&self, request: Request<proto::GenerateImageRequest>) -> Result<Watch, Failure> {
         let organization = read::payer(&caller(&request)?)?;
         let extensions = request.extensions();
@@ -85,32 +122,11 @@ impl Service {
         use proto::get_generation_request::Which as Wire;
         let organization = read::payer(&caller(&request)?)?;
         let which = match request.into_inner().which {
-            Some(Wire::GenerationId(id)) => {
-                let what = "is not an id that this gateway makes";
-                let id = GenerationId::parse(&id);
-                Which::Id(id.ok_or_else(|| Failure::invalid("generation_id", what))?)
-            }
-            Some(Wire::RequestId(id)) => {
-                Which::Request(read::name("request_id", &id, RequestId::parse)?)
-            }
-            None => {
-                return Err(Failure::invalid(
-                    "generation_id",
-                    "or request_id must be set",
-                ));
-            }
+            Some(Wire::GenerationId(id)) => by_id(&id)?,
+            Some(Wire::RequestId(id)) => by_request(&id)?,
+            None => return Err(nothing_named()),
         };
-        let found = self
-            .parts
-            .ledger
-            .generation(&organization, &which)
-            .await
-            .map_err(internal)?;
-        let found = found.ok_or_else(|| {
-            let what = "This organization has no such generation.";
-            Failure::new(Reason::GenerationNotFound, what)
-        })?;
-        Ok(write::generation(&found, false))
+        self.found(&organization, &which).await
     }
 
     async fn estimate(
@@ -185,6 +201,28 @@ impl Service {
             ..tool
         })
     }
+}
+
+/// A generation named by the gateway's id.
+fn by_id(id: &str) -> Result<Which, Failure> {
+    let what = "is not an id that this gateway makes";
+    let id = GenerationId::parse(id);
+    Ok(Which::Id(
+        id.ok_or_else(|| Failure::invalid("generation_id", what))?,
+    ))
+}
+
+/// A generation named by the caller's id.
+fn by_request(id: &str) -> Result<Which, Failure> {
+    Ok(Which::Request(read::name(
+        "request_id",
+        id,
+        RequestId::parse,
+    )?))
+}
+
+fn nothing_named() -> Failure {
+    Failure::invalid("generation_id", "or request_id must be set")
 }
 
 /// More references than any model takes are all the same error.

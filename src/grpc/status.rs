@@ -59,6 +59,7 @@ const fn code(reason: Reason) -> Code {
         Reason::GenerationInProgress | Reason::NoImageReturned | Reason::ImageInvalid => {
             Code::Aborted
         }
+        Reason::GenerationCancelled => Code::Cancelled,
         Reason::UpstreamRateLimited | Reason::UpstreamUnavailable => Code::Unavailable,
         Reason::UpstreamTimeout | Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::Internal => Code::Internal,

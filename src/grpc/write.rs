@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use crate::domain::books::{Account, EntryKind, Stage};
+use crate::domain::failure::Reason;
 use crate::domain::generation::{
     Adjustment, Bounds, Charge, CostSource, Generation, KeyMode, SourceImage, StoredImage,
 };
 use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::OrganizationId;
+use crate::domain::money::Credits;
 use crate::domain::pricing::{BillingType, Estimate, Tier};
 use crate::ports::{ApiKey, LedgerEntry, Organization, Role};
 use crate::proto;
@@ -56,15 +58,33 @@ pub(super) const fn stage(value: Stage) -> proto::Stage {
     }
 }
 
-/// What a program acts on, by where the money stands.
-const fn state(value: Stage) -> proto::GenerationState {
-    match value {
+/// What a program acts on, by where the money stands. Images that are stored are there, whether
+/// their cost is known or not; where none will come, nothing is decided until the hold is.
+fn state(value: &Generation) -> proto::GenerationState {
+    let reason = value.failure.as_ref().map(|failure| failure.reason);
+    match value.stage {
         Stage::Held => proto::GenerationState::Pending,
-        Stage::Dispatched | Stage::Streaming | Stage::Stored | Stage::InDoubt | Stage::Review => {
+        Stage::Dispatched | Stage::Streaming | Stage::InDoubt | Stage::Review => {
             proto::GenerationState::Running
         }
-        Stage::Settled => proto::GenerationState::Succeeded,
+        Stage::Stored | Stage::Settled => proto::GenerationState::Succeeded,
+        Stage::Voided if reason == Some(Reason::GenerationCancelled) => {
+            proto::GenerationState::Cancelled
+        }
         Stage::Voided => proto::GenerationState::Failed,
+    }
+}
+
+/// A stage in a few words.
+pub(super) const fn stage_in_words(value: Stage) -> &'static str {
+    match value {
+        Stage::Held => "credits are held",
+        Stage::Dispatched => "sent to the image provider",
+        Stage::Streaming => "the image provider answers",
+        Stage::Stored => "the images are stored",
+        Stage::Settled => "charged",
+        Stage::Voided => "ended without an image",
+        Stage::InDoubt | Stage::Review => "no image came; asking the provider what it billed",
     }
 }
 
@@ -117,6 +137,7 @@ const fn entry_kind(value: EntryKind) -> proto::LedgerEntryKind {
         EntryKind::Charge => proto::LedgerEntryKind::Charge,
         EntryKind::ChargeDebt => proto::LedgerEntryKind::ChargeDebt,
         EntryKind::DebtRepaid => proto::LedgerEntryKind::DebtRepaid,
+        EntryKind::Refund => proto::LedgerEntryKind::Refund,
     }
 }
 
@@ -183,15 +204,34 @@ fn charge(value: &Charge, generation: &Generation) -> proto::Charge {
             .map(|b| b.to_string())
             .unwrap_or_default(),
         explanation: value.explanation(),
+        pending: false,
+        refunded: match value.refunded {
+            Credits::ZERO => String::new(),
+            refunded => refunded.to_string(),
+        },
     }
+}
+
+/// The images are there, their cost is not: the hold is the most it can be.
+fn pending(generation: &Generation) -> Option<proto::Charge> {
+    let draft = &generation.draft;
+    let delivered = u32::try_from(generation.images.len()).unwrap_or(u32::MAX);
+    (generation.stage == Stage::Stored).then(|| proto::Charge {
+        credits: draft.hold.to_string(),
+        images: int(delivered.min(draft.requested)),
+        key_mode: key_mode(draft.key_mode).into(),
+        explanation: format!("at most {}, until the cost is known", draft.hold),
+        pending: true,
+        ..proto::Charge::default()
+    })
 }
 
 pub(super) fn generation(value: &Generation, replayed: bool) -> proto::Generation {
     let draft = &value.draft;
     let context = &draft.context;
-    let error = value
-        .failure
-        .as_ref()
+    let ended = value.failure.as_ref();
+    let error = ended
+        .filter(|_| value.stage == Stage::Voided)
         .map(|failure| proto::GenerationError {
             reason: failure.reason.to_string(),
             message: failure.message.clone(),
@@ -216,7 +256,7 @@ pub(super) fn generation(value: &Generation, replayed: bool) -> proto::Generatio
         prompt: draft.prompt.clone(),
         resolution: draft.resolution.to_string(),
         aspect_ratio: draft.aspect_ratio.to_string(),
-        state: state(value.stage).into(),
+        state: state(value).into(),
         stage: stage(value.stage).into(),
         images: value.images.iter().map(image_finished).collect(),
         requested: int(draft.requested),
@@ -224,12 +264,17 @@ pub(super) fn generation(value: &Generation, replayed: bool) -> proto::Generatio
         adjustments: value.adjustments.iter().map(adjustment).collect(),
         text: value.text.clone(),
         sources: draft.sources.iter().map(source).collect(),
-        charge: value.charge.as_ref().map(|paid| charge(paid, value)),
+        charge: value
+            .charge
+            .as_ref()
+            .map(|paid| charge(paid, value))
+            .or_else(|| pending(value)),
         error,
         create_time: Some(timestamp(draft.created)),
         finish_time: value.finished.map(timestamp),
         upstream_generation_ids: value.upstream_ids.clone(),
         replayed,
+        note: String::new(),
     }
 }
 

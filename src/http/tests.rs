@@ -8,10 +8,10 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::domain::books::Account;
-use crate::domain::generation::Generation;
+use crate::domain::generation::{CallRecord, Generation};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::ports::{
-    HoldOutcome, LedgerError, Opening, Purchase, Purchased, Settlement, Voiding, Which,
+    Delivery, HoldOutcome, LedgerError, Opening, Purchase, Purchased, Settlement, Voiding, Which,
 };
 
 /// Books whose database is in the given state. Nothing but counting is asked of them here, and
@@ -38,9 +38,22 @@ impl Ledger for Books {
     async fn stream(
         &self,
         _: GenerationId,
+        _: u32,
         _: Option<String>,
         _: Timestamp,
     ) -> Result<(), LedgerError> {
+        broken()
+    }
+    async fn note(&self, _: GenerationId, _: CallRecord) -> Result<(), LedgerError> {
+        broken()
+    }
+    async fn store(&self, _: GenerationId, _: Delivery) -> Result<Generation, LedgerError> {
+        broken()
+    }
+    async fn doubt(&self, _: GenerationId, _: Voiding) -> Result<Generation, LedgerError> {
+        broken()
+    }
+    async fn cancel(&self, _: GenerationId, _: Voiding) -> Result<Generation, LedgerError> {
         broken()
     }
     async fn settle(&self, _: GenerationId, _: Settlement) -> Result<Generation, LedgerError> {

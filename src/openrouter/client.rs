@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::RetryBudget;
@@ -16,8 +17,7 @@ use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
 use super::wire::Record;
 use super::{Config, install_crypto};
-use crate::domain::money::UsdCost;
-use crate::ports::{Billed, DrawCause, DrawError, Drawing, ImageProvider, Order};
+use crate::ports::{Bill, Billed, DrawCause, DrawError, Drawing, ImageProvider, Order};
 
 /// Tries after the first (`reliability.md` row 30).
 const MAX_RETRIES: u32 = 2;
@@ -44,6 +44,10 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Per connection: enough that slow readers do not starve the others.
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+
+/// Bytes of a key's fingerprint: enough to tell keys apart, and nothing to guess a key from, which
+/// is long and random.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// The header that names the call before its body.
 const GENERATION_ID: &str = "x-generation-id";
@@ -204,7 +208,7 @@ impl ImageProvider for Client {
         }
     }
 
-    async fn cost_of(&self, upstream_id: &str) -> Result<Option<UsdCost>, DrawError> {
+    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError> {
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         let request = self
             .keyed(self.http.get(self.url("generation")))
@@ -223,18 +227,32 @@ impl ImageProvider for Client {
             let refusal = self.refusal(response, None, deadline).await;
             // Not filed yet; a page would say that this is not OpenRouter.
             return if refusal.status == 404 && !matches!(refusal.body, RefusalBody::Html) {
-                Ok(None)
+                Ok(Bill::NotFiled)
             } else {
                 Err(refusal.to_error())
             };
         }
         let body = small_body(response, deadline).await;
         let record = body.and_then(|body| serde_json::from_slice::<Record>(&body).ok());
-        let cost = record.and_then(|record| record.cost());
-        match cost {
-            Some(cost) => Ok(Some(cost)),
+        let Some(record) = record else {
+            return Err(unsent(DrawCause::Unavailable, "the record cannot be read"));
+        };
+        if record.is_of_another(upstream_id) {
+            return Ok(Bill::OfAnother);
+        }
+        match record.cost() {
+            Some(cost) => Ok(Bill::Cost(cost)),
             None => Err(unsent(DrawCause::Unavailable, "the record names no cost")),
         }
+    }
+
+    fn key_fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.config.api_key.expose_secret().as_bytes());
+        digest
+            .iter()
+            .take(FINGERPRINT_BYTES)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -269,7 +287,7 @@ impl Failed {
             return Self::finally(unsent(DrawCause::OursToMend, &chain(error)));
         }
         Self::finally(DrawError {
-            billed: Billed::Perhaps,
+            billed: Billed::Unanswered,
             ..unsent(DrawCause::Unavailable, &chain(error))
         })
     }
@@ -277,7 +295,7 @@ impl Failed {
 
 fn too_late() -> DrawError {
     DrawError {
-        billed: Billed::Perhaps,
+        billed: Billed::Unanswered,
         ..unsent(DrawCause::Timeout, "no answer in time")
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Config;
 use super::decoder::{Decoder, Framing};
-use super::failures::{chain, failed};
+use super::failures::{chain, cut_off, failed};
 use crate::ports::{DrawCause, DrawError, DrawEvent, Drawing};
 
 /// An answer of status 2xx.
@@ -69,11 +69,11 @@ impl Answer {
         let bytes = match timeout_at(until, self.response.chunk()).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => {
-                let error = failed(DrawCause::Unavailable, &chain(error));
+                let error = cut_off(DrawCause::Unavailable, &chain(error));
                 return Err(Broken::Lost(error));
             }
             Err(_) => {
-                let error = failed(DrawCause::Timeout, "the answer did not come in time");
+                let error = cut_off(DrawCause::Timeout, "the answer did not come in time");
                 return Err(Broken::Lost(error));
             }
         };

@@ -29,6 +29,14 @@ pub(super) fn failed(cause: DrawCause, detail: &str) -> DrawError {
     }
 }
 
+/// A failure that left the answer without its end.
+pub(super) fn cut_off(cause: DrawCause, detail: &str) -> DrawError {
+    DrawError {
+        billed: Billed::Unanswered,
+        ..failed(cause, detail)
+    }
+}
+
 /// An error with its causes, in one line.
 pub(super) fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();

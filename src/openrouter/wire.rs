@@ -103,6 +103,8 @@ pub(super) struct Record {
 #[derive(Debug, Default, Deserialize)]
 struct RecordData {
     #[serde(default, deserialize_with = "lenient")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     total_cost: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "lenient")]
     is_byok: Option<bool>,
@@ -159,6 +161,12 @@ impl Usage {
 // === impl Record ===
 
 impl Record {
+    /// Whether it names another call than the one asked for.
+    pub(super) fn is_of_another(&self, upstream_id: &str) -> bool {
+        let named = self.data.as_ref().and_then(|data| data.id.as_deref());
+        named.is_some_and(|named| named != upstream_id)
+    }
+
     /// What the call cost, if the record says so believably.
     pub(super) fn cost(&self) -> Option<UsdCost> {
         let data = self.data.as_ref()?;

@@ -16,6 +16,26 @@ pub trait Gallery: fmt::Debug + Send + Sync {
     /// [`GalleryError`].
     async fn begin(&self, id: GenerationId, index: u32) -> Result<Box<dyn Canvas>, GalleryError>;
 
+    /// Whether there is room for new pictures: asked before anything is begun, so that a full disk
+    /// refuses work instead of losing it. What runs has room left below this.
+    ///
+    /// # Errors
+    /// [`GalleryError::Full`]; [`GalleryError::Broken`] if the disk does not say.
+    async fn room(&self) -> Result<(), GalleryError>;
+
+    /// The whole pictures of a generation that are kept, in order, whoever kept them: each is
+    /// looked at again, and one that is not whole is not among them.
+    ///
+    /// # Errors
+    /// [`GalleryError::Broken`].
+    async fn find(&self, id: GenerationId) -> Result<Vec<StoredImage>, GalleryError>;
+
+    /// Removes a kept picture. Again is no change.
+    ///
+    /// # Errors
+    /// [`GalleryError::Broken`].
+    async fn remove(&self, object_name: &str) -> Result<(), GalleryError>;
+
     /// Opens a kept picture.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use crate::domain::books::EntryKind;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
 use crate::domain::generation::Adjustment;
+use crate::domain::generation::CallRecord;
 use crate::domain::generation::Charge;
 use crate::domain::generation::Draft;
 use crate::domain::generation::Generation;
@@ -51,12 +52,27 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn stream(
         &self,
         id: GenerationId,
+        call: u32,
         upstream_id: Option<String>,
         now: Timestamp,
     ) -> Result<(), LedgerError>;
 
-    /// `dispatched | streaming → stored → settled` in one transaction: the pictures are named, the
-    /// hold is ended, the charge is booked.
+    /// Keeps what a call brought while others of its generation still run, so that nothing told is
+    /// lost with the process.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn note(&self, id: GenerationId, call: CallRecord) -> Result<(), LedgerError>;
+
+    /// `dispatched | streaming → stored`: the pictures are named and can be replayed; what they
+    /// cost is still asked for, and the hold stays.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn store(&self, id: GenerationId, delivery: Delivery) -> Result<Generation, LedgerError>;
+
+    /// `dispatched | streaming → stored → settled`, or `stored → settled`, in one transaction: the
+    /// pictures are named, the hold is ended, the charge is booked.
     ///
     /// # Errors
     /// As [`Ledger::dispatch`].
@@ -66,11 +82,26 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         settlement: Settlement,
     ) -> Result<Generation, LedgerError>;
 
-    /// `held | dispatched | streaming → voided`: the hold is released, nothing is charged.
+    /// `held | dispatched | streaming | in_doubt | review → voided`: the hold is released, nothing
+    /// is charged.
     ///
     /// # Errors
     /// As [`Ledger::dispatch`].
     async fn void(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError>;
+
+    /// `dispatched | streaming → in_doubt`: no picture will come, and nobody knows yet whether
+    /// upstream billed. The hold stays until that is told or its time is up.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn doubt(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError>;
+
+    /// `held → voided` if nothing has been dispatched yet; otherwise nothing changes. Returns the
+    /// generation as it stands then.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`].
+    async fn cancel(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError>;
 
     /// Books bought credits once per `reference`.
     ///
@@ -172,32 +203,41 @@ pub enum HoldOutcome {
     },
 }
 
-/// What to write when pictures are durable and their cost is known.
+/// What to write when pictures are durable.
 #[derive(Clone, Debug)]
-pub struct Settlement {
+pub struct Delivery {
     /// The pictures, in order.
     pub images: Vec<StoredImage>,
     /// What the model said beside them.
     pub text: String,
     /// All changes, measured ones included.
     pub adjustments: Vec<Adjustment>,
-    /// What to charge.
-    pub charge: Charge,
-    /// What upstream billed for calls that brought no picture; the platform's loss.
-    pub absorbed: Option<UsdCost>,
-    /// What upstream claimed, if that was not believed: an item for reconciliation.
-    pub disputed: Option<UsdCost>,
+    /// All calls, those without pictures included. Whatever is an open question
+    /// ([`CallRecord::is_open_question`]) is asked from now on; whatever was billed for nothing is
+    /// absorbed.
+    pub calls: Vec<CallRecord>,
     /// When.
     pub now: Timestamp,
 }
 
-/// What to write when a generation ends without pictures.
+/// What to write when the cost is known too.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The pictures and the calls; where they are stored already, only `calls` and `now` count.
+    pub delivery: Delivery,
+    /// What to charge.
+    pub charge: Charge,
+    /// What upstream claimed, if that was not believed: an item for reconciliation.
+    pub disputed: Option<UsdCost>,
+}
+
+/// What to write when no picture comes.
 #[derive(Clone, Debug)]
 pub struct Voiding {
     /// Why, as the caller sees it.
     pub failure: Failure,
-    /// What upstream is known to have billed for nothing; the platform's loss (`domain.md` C12).
-    pub absorbed: Option<UsdCost>,
+    /// All calls that were made, as in [`Delivery::calls`] (`domain.md` C12).
+    pub calls: Vec<CallRecord>,
     /// When.
     pub now: Timestamp,
 }

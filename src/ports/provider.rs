@@ -30,11 +30,26 @@ pub trait ImageProvider: fmt::Debug + Send + Sync {
     /// [`DrawError`]: what kind, and whether it may have been billed.
     async fn draw(&self, order: &Order) -> Result<Box<dyn Drawing>, DrawError>;
 
-    /// What a call cost, from the provider's records: `None` if not filed yet.
+    /// What the provider's records say a call cost.
     ///
     /// # Errors
-    /// [`DrawError`] if the provider does not say.
-    async fn cost_of(&self, upstream_id: &str) -> Result<Option<UsdCost>, DrawError>;
+    /// [`DrawError`] if the provider does not answer, or not in words that are understood.
+    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError>;
+
+    /// The fingerprint of the key that pays: the same for the same key, and of no use to anybody
+    /// else.
+    fn key_fingerprint(&self) -> String;
+}
+
+/// What the provider's records say about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bill {
+    /// Not filed yet.
+    NotFiled,
+    /// What it cost; nothing, if it was cancelled or failed.
+    Cost(UsdCost),
+    /// The record names another call.
+    OfAnother,
 }
 
 /// An answer as it arrives.
@@ -154,8 +169,11 @@ pub struct DrawError {
 pub enum Billed {
     /// Surely not: it never left, or was refused before any work.
     No,
-    /// Nobody can tell from here.
+    /// It was answered, and nobody can tell from the answer.
     Perhaps,
+    /// The answer never ended: whether the picture was made and billed, only the provider's
+    /// records can tell.
+    Unanswered,
 }
 
 /// The kinds of upstream failure (`domain.md`, Appendix 2; `api.md`, Errors).

@@ -17,9 +17,14 @@ use crate::domain::ids::GenerationId;
 use crate::ports::{Canvas, Gallery, GalleryError, ImageSource};
 
 mod inspect;
+mod kept;
 
 /// The folder below the data folder.
 const FOLDER: &str = "images";
+
+/// Free bytes of the disk below which nothing new is begun: what runs then still has room for its
+/// pictures, and the books for their ends.
+const RESERVE_BYTES: u64 = 256 << 20;
 
 /// Where pictures are while they are written.
 const SPOOL: &str = "spool";
@@ -124,14 +129,47 @@ impl Gallery for Files {
         .await
     }
 
-    async fn open(&self, object_name: &str) -> Result<Arc<dyn ImageSource>, GalleryError> {
-        // A name comes from our own books; that it stays inside is checked all the same.
-        let plain =
-            |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\\');
-        if !object_name.split('/').all(plain) {
-            return Err(GalleryError::Gone);
+    async fn room(&self) -> Result<(), GalleryError> {
+        if self.quota.used.load(Ordering::Relaxed) >= self.quota.limit {
+            return Err(GalleryError::Full);
         }
-        let path = self.root.join(object_name);
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            let disk = rustix::fs::statvfs(root.as_path()).map_err(io::Error::from)?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            if free < RESERVE_BYTES {
+                return Err(GalleryError::Full);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find(&self, id: GenerationId) -> Result<Vec<StoredImage>, GalleryError> {
+        let root = Arc::clone(&self.root);
+        blocking(move || kept::find(&root, id)).await
+    }
+
+    async fn remove(&self, object_name: &str) -> Result<(), GalleryError> {
+        let Some(path) = inside(&self.root, object_name) else {
+            return Ok(());
+        };
+        let quota = Arc::clone(&self.quota);
+        blocking(move || {
+            let size_bytes = match fs::metadata(&path) {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            fs::remove_file(&path)?;
+            quota.give_back(size_bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn open(&self, object_name: &str) -> Result<Arc<dyn ImageSource>, GalleryError> {
+        let path = inside(&self.root, object_name).ok_or(GalleryError::Gone)?;
         blocking(move || {
             let file = File::open(path).map_err(|error| match error.kind() {
                 // No name of ours has a file as a folder, is that long, or holds a NUL.
@@ -206,8 +244,7 @@ impl Place {
         let (media_type, pixels) = inspect::inspect(&self.file, size_bytes)?;
         self.file.sync_data()?;
         let id = self.id.to_string();
-        // The last characters are random: they spread pictures over 4,096 folders.
-        let fan = &id[id.len() - 3..];
+        let fan = kept::fan(&id);
         let object_name = format!("{fan}/{id}-{}.{}", self.index, media_type.extension());
         let folder = self.root.join(fan);
         if !folder.exists() {
@@ -255,8 +292,12 @@ impl Quota {
         Ok(())
     }
 
+    /// Without a limit nobody counted what was there at the start, so this never goes below none.
     fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        let _ = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -277,6 +318,17 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, GalleryError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| Err(GalleryError::Broken(io::Error::other(panic))))
+}
+
+/// Where a name leads; `None` if it leads out of the gallery. A name comes from our own books; that
+/// it stays inside is checked all the same.
+fn inside(root: &Path, object_name: &str) -> Option<PathBuf> {
+    let plain =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\\');
+    object_name
+        .split('/')
+        .all(plain)
+        .then(|| root.join(object_name))
 }
 
 /// A rename is durable once its folder is.

@@ -9,13 +9,17 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use writer::Writer;
 
 mod audit;
+mod calls;
+mod cases;
 mod entries;
 mod hold;
 mod ledger;
 mod migrate;
+mod pinned;
 mod rows;
 mod settings;
 mod steps;
+mod upkeep;
 mod writer;
 
 /// The database's name in the data folder.

@@ -67,8 +67,10 @@ pub(crate) struct House {
     pub(crate) admin: String,
     pub(crate) owner: String,
     pub(crate) dir: TempDir,
-    /// What the upstream may have billed without a charge, in USD.
+    /// What the upstream billed and the gateway could not know of, in USD.
     pub(crate) absorbed: Decimal,
+    /// Holds that stay open because nobody can be asked what was billed.
+    pub(crate) in_doubt: u64,
 }
 
 impl House {
@@ -98,6 +100,7 @@ impl House {
             owner: String::new(),
             dir,
             absorbed: Decimal::ZERO,
+            in_doubt: 0,
         };
         house.furnish("acme", setup.credits).await;
         house.tool(|_| {}).await;
@@ -265,29 +268,6 @@ impl House {
             ("10000.00", "0.00")
         );
     }
-
-    /// Ends the house: running generations finish, then the books are audited: they agree with
-    /// themselves, no hold is open, and what was charged is what the upstream billed.
-    pub(crate) async fn close(mut self) {
-        let app = self.app.take().expect("open");
-        let ledger = app.ledger();
-        app.drain(Duration::from_secs(20)).await;
-        let breaks = ledger.audit().await.expect("an audit");
-        assert!(breaks.is_empty(), "{breaks:#?}");
-        assert_eq!(
-            ledger.open_holds().await.expect("a count"),
-            0,
-            "a hold is open"
-        );
-        let charged = charged_usd(&self.database());
-        let billed = self.mock.total_billed();
-        assert_eq!(
-            charged + self.absorbed,
-            billed,
-            "charged + absorbed = billed, in USD"
-        );
-        self.mock.stop().await;
-    }
 }
 
 impl Drop for House {
@@ -320,15 +300,6 @@ async fn connect(app: &App) -> Channel {
         .connect()
         .await
         .unwrap()
-}
-
-fn charged_usd(database: &std::path::Path) -> Decimal {
-    let connection = rusqlite::Connection::open(database).expect("the database");
-    let sum = "SELECT coalesce(sum(cost_pd), 0) FROM generation_state WHERE state = 'settled'";
-    let pico: i64 = connection
-        .query_row(sum, [], |row| row.get(0))
-        .expect("a sum");
-    Decimal::from_i128_with_scale(pico.into(), 12)
 }
 
 pub(crate) fn bearer(key: &str) -> Bearer {

@@ -11,6 +11,7 @@
 mod access;
 mod adjust;
 mod charges;
+mod closing;
 mod generate;
 mod hangup;
 mod helpers;

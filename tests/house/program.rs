@@ -193,6 +193,7 @@ impl Served {
             owner: String::new(),
             dir: tempfile::tempdir().unwrap(),
             absorbed: Decimal::ZERO,
+            in_doubt: 0,
         };
         let mut served = Self::again(house, settings).await;
         served.furnish().await;

@@ -2,6 +2,7 @@ use super::*;
 use crate::domain::generation::{Context, Origin};
 use crate::domain::ids::AgentId;
 use crate::domain::ids::Slug;
+use crate::domain::shape::PixelSize;
 use jiff::Timestamp;
 
 fn request() -> ImageRequest {

@@ -27,6 +27,8 @@ pub(super) struct Viewer {
     pub(super) watch: Watch,
     pub(super) deadline: Option<Deadline>,
     pub(super) metrics: Arc<Metrics>,
+    /// The call's name in the contract.
+    pub(super) rpc: &'static str,
 }
 
 /// The stream that a caller reads.
@@ -50,9 +52,9 @@ impl Viewer {
             Some(Err(too_late()))
         })?;
         if let Err(Failure { reason, .. }) = &told {
-            self.metrics.call_finished("GenerateImage", Some(*reason));
+            self.metrics.call_finished(self.rpc, Some(*reason));
         } else if matches!(told, Ok(Event::Completed { .. })) {
-            self.metrics.call_finished("GenerateImage", None);
+            self.metrics.call_finished(self.rpc, None);
         }
         Some(told.map(event).map_err(|failure| status::of(&failure)))
     }
@@ -75,6 +77,7 @@ fn event(event: Event) -> GenerationEvent {
         Event::Progress { stage, elapsed } => Wire::Progress(proto::Progress {
             stage: write::stage(stage).into(),
             elapsed: prost_types::Duration::try_from(elapsed).ok(),
+            text: write::stage_in_words(stage).to_owned(),
         }),
         Event::ImageStarted { index, media_type } => Wire::ImageStarted(proto::ImageStarted {
             index: write::int(index),

@@ -4,7 +4,9 @@ use tokio::sync::Notify;
 
 use super::server::{Reply, Server};
 use super::*;
-use crate::ports::{Billed, DrawCause};
+use crate::domain::money::UsdCost;
+use crate::ports::Billed::{Perhaps, Unanswered};
+use crate::ports::{Bill, Billed, DrawCause};
 
 const PICTURE: &[u8] = br#"{"data":[{"b64_json":"RE9ORQ=="}],"usage":{"cost":0.04}}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -99,26 +101,20 @@ async fn a_connection_that_cannot_be_made_is_tried_again() {
 #[tokio::test]
 async fn what_may_have_been_billed_is_never_sent_again() {
     let failing = |status| Reply::new(status, &[], b"{}");
-    for (reply, cause) in [
-        (Reply::nothing(), DrawCause::Unavailable),
-        (failing(500), DrawCause::Unavailable),
-        (failing(502), DrawCause::Unavailable),
-        (failing(529), DrawCause::Unavailable),
-        (failing(504), DrawCause::Timeout),
-        (Reply::json(b""), DrawCause::Unavailable),
-        (
-            Reply::json(br#"{"error":{"code":429,"message":"late"}}"#),
-            DrawCause::RateLimited,
-        ),
+    let late = br#"{"error":{"code":429,"message":"late"}}"#;
+    for (reply, cause, billed) in [
+        (Reply::nothing(), DrawCause::Unavailable, Unanswered),
+        (failing(500), DrawCause::Unavailable, Perhaps),
+        (failing(502), DrawCause::Unavailable, Perhaps),
+        (failing(529), DrawCause::Unavailable, Perhaps),
+        (failing(504), DrawCause::Timeout, Perhaps),
+        (Reply::json(b""), DrawCause::Unavailable, Perhaps),
+        (Reply::json(late), DrawCause::RateLimited, Perhaps),
     ] {
         let server = Server::replying(vec![reply]).await;
         let outcome = outcome(&client(&server.url), &images_order()).await;
         let error = outcome.ending.expect_err("no picture");
-        assert_eq!(
-            (error.cause, error.billed),
-            (cause, Billed::Perhaps),
-            "{error}"
-        );
+        assert_eq!((error.cause, error.billed), (cause, billed), "{error}");
         assert_eq!(server.requests().len(), 1, "{error}");
     }
 }
@@ -210,17 +206,16 @@ async fn a_cost_that_is_not_said_is_an_error_and_one_not_filed_is_none() {
     let cost = async |reply| {
         let server = Server::replying(vec![reply]).await;
         client(&server.url)
-            .cost_of("gen-1 &x")
+            .bill_of("gen-1 &x")
             .await
             .map_err(|error| error.cause)
     };
     let own_key = br#"{"data":{"total_cost":0.002,"is_byok":true,"upstream_inference_cost":0.04}}"#;
-    let found = cost(reply(200, own_key))
-        .await
-        .expect("a record")
-        .expect("a cost");
-    assert_eq!(found.to_string(), "0.042");
-    assert_eq!(cost(reply(404, b"")).await, Ok(None));
+    let told = UsdCost::from_json("0.042").expect("a cost");
+    assert_eq!(cost(reply(200, own_key)).await, Ok(Bill::Cost(told)));
+    let of_another = br#"{"data":{"id":"gen-2","total_cost":0.002}}"#;
+    assert_eq!(cost(reply(200, of_another)).await, Ok(Bill::OfAnother));
+    assert_eq!(cost(reply(404, b"")).await, Ok(Bill::NotFiled));
     assert_eq!(
         cost(reply(404, b"<html>")).await,
         Err(DrawCause::Unavailable)

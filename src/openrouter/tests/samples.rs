@@ -9,7 +9,7 @@ use crate::ports::DrawCause::{
     ImageInvalid, InvalidRequest, ModelUnavailable, NoImage, OursToMend, PromptRejected,
     RateLimited, ReferenceTooLarge, Timeout, Unavailable,
 };
-use crate::ports::{Billed, DrawCause};
+use crate::ports::{Bill, Billed, DrawCause};
 
 /// What must come of a sample.
 #[derive(Debug)]
@@ -348,12 +348,13 @@ async fn check_cost(name: &str, cost: Option<&str>) {
     let sample = sample(name);
     let server = Server::replying(vec![reply(&sample)]).await;
     let (_, id) = sample.http.path.split_once("id=").expect("an id");
-    let found = client(&server.url).cost_of(id).await.expect(name);
-    assert_eq!(
-        found.map(|cost| cost.to_string()).as_deref(),
-        cost,
-        "{name}"
-    );
+    let found = client(&server.url).bill_of(id).await.expect(name);
+    let told = match found {
+        Bill::Cost(told) => Some(told.to_string()),
+        Bill::NotFiled => None,
+        Bill::OfAnother => panic!("{name}: a record of another call"),
+    };
+    assert_eq!(told.as_deref(), cost, "{name}");
     let line = format!("{} {} HTTP/1.1", sample.http.method, sample.http.path);
     assert_eq!(server.requests()[0].line, line);
 }

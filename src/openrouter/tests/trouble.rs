@@ -32,7 +32,7 @@ async fn an_answer_cut_anywhere_keeps_what_is_whole() {
         } else {
             let error = outcome.ending.expect_err("cut off");
             assert_eq!(error.cause, DrawCause::Unavailable, "at {at}: {error}");
-            assert_eq!(error.billed, Billed::Perhaps);
+            assert_eq!(error.billed, Billed::Unanswered);
             assert_eq!(error.upstream_id.as_deref(), Some("gen-1-cut"));
         }
         assert_eq!(server.requests().len(), 1, "at {at}");
@@ -114,7 +114,7 @@ async fn an_answer_that_pauses_too_long_once_begun_is_given_up() {
     let error = refused(config, &images_order()).await;
     assert_eq!(
         (error.cause, error.billed),
-        (DrawCause::Timeout, Billed::Perhaps)
+        (DrawCause::Timeout, Billed::Unanswered)
     );
 }
 
@@ -161,7 +161,7 @@ async fn the_total_ends_everything() {
         let error = refused(config, &images_order()).await;
         assert_eq!(
             (error.cause, error.billed),
-            (DrawCause::Timeout, Billed::Perhaps)
+            (DrawCause::Timeout, Billed::Unanswered)
         );
     }
 }

@@ -17,7 +17,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     (
         "I2: the credits owned are not the sum of the ledger",
         "SELECT b.organization FROM balance b WHERE b.posted_cc <> (
-           SELECT coalesce(sum(CASE kind WHEN 'purchase' THEN amount_cc WHEN 'charge' THEN -amount_cc
+           SELECT coalesce(sum(CASE kind WHEN 'purchase' THEN amount_cc WHEN 'refund' THEN amount_cc WHEN 'charge' THEN -amount_cc
                                          WHEN 'debt_repaid' THEN -amount_cc ELSE 0 END), 0)
              FROM ledger l WHERE l.organization = b.organization)",
     ),

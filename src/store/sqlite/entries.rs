@@ -12,6 +12,7 @@ use crate::domain::money::Credits;
 use crate::ports::{LedgerEntry, LedgerError, Purchase, Purchased};
 
 /// What rows are about.
+#[derive(Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) generation: Option<GenerationId>,
     pub(super) reference: Option<(EntryId, &'a Reference)>,
@@ -139,6 +140,13 @@ fn append(
         .filter(|_| posting.kind == EntryKind::Purchase);
     let id = named.map_or_else(Uuid::now_v7, |(id, _)| id.uuid());
     let reference = named.map(|(_, reference)| reference.as_str());
+    // Debt is the organization's, not one generation's.
+    let about = &About {
+        generation: about
+            .generation
+            .filter(|_| posting.kind != EntryKind::DebtRepaid),
+        ..*about
+    };
     let seq = head.seq + 1;
     let next = Head {
         seq,

@@ -135,8 +135,8 @@ fn write(
     connection
         .prepare_cached(
             "INSERT INTO generation (id, organization, request_id, attempt, fingerprint, agent, model, channel, origin,
-               user, key_mode, requested, created_us, deadline_us, details)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+               user, key_mode, requested, upstream_key, created_us, deadline_us, details)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             id,
@@ -151,6 +151,7 @@ fn write(
             draft.context.user_id,
             draft.key_mode.as_str(),
             draft.requested,
+            draft.upstream_key,
             micros(draft.created),
             micros(draft.deadline),
             rows::fixed(draft)?,

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 
 use super::{Sqlite, Trouble, audit, entries, hold, rows, steps};
 use crate::domain::books::{Account, Stage};
-use crate::domain::generation::Generation;
+use crate::domain::generation::{CallRecord, Generation};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::ports::{
-    HoldOutcome, Ledger, LedgerError, Opening, Purchase, Purchased, Settlement, Voiding, Which,
+    Delivery, HoldOutcome, Ledger, LedgerError, Opening, Purchase, Purchased, Settlement, Voiding,
+    Which,
 };
 
 #[async_trait]
@@ -26,10 +27,23 @@ impl Ledger for Sqlite {
     async fn stream(
         &self,
         id: GenerationId,
+        call: u32,
         upstream_id: Option<String>,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.write(move |connection| steps::stream(connection, id, upstream_id.as_deref(), now))
+        self.write(move |connection| {
+            steps::stream(connection, id, (call, upstream_id.as_deref()), now)
+        })
+        .await
+    }
+
+    async fn note(&self, id: GenerationId, call: CallRecord) -> Result<(), LedgerError> {
+        self.write(move |connection| steps::note(connection, id, &call))
+            .await
+    }
+
+    async fn store(&self, id: GenerationId, delivery: Delivery) -> Result<Generation, LedgerError> {
+        self.write(move |connection| steps::store(connection, id, &delivery))
             .await
     }
 
@@ -44,6 +58,16 @@ impl Ledger for Sqlite {
 
     async fn void(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError> {
         self.write(move |connection| steps::void(connection, id, &ending))
+            .await
+    }
+
+    async fn doubt(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError> {
+        self.write(move |connection| steps::doubt(connection, id, &ending))
+            .await
+    }
+
+    async fn cancel(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError> {
+        self.write(move |connection| steps::cancel(connection, id, &ending))
             .await
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Trouble;
+use super::pinned::Pinned;
 use crate::domain::books::{Account, Stage};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{
@@ -33,6 +34,7 @@ struct Fixed {
     expected_cc: i64,
     high_cc: i64,
     price_basis: String,
+    prices: Pinned,
 }
 
 /// What is known at the end and only shown.
@@ -114,6 +116,7 @@ pub(super) fn fixed(draft: &Draft) -> Result<String, Trouble> {
         expected_cc: draft.bounds.expected.hundredths(),
         high_cc: draft.bounds.high.hundredths(),
         price_basis: draft.price_basis.clone(),
+        prices: Pinned::of(draft),
     })
 }
 
@@ -165,10 +168,12 @@ fn adjustments(kept: Vec<Adjusted>) -> Vec<Adjustment> {
 const GENERATION: &str = "
   SELECT g.id, g.organization, g.request_id, g.attempt, g.fingerprint, g.agent, g.model, g.channel, g.origin,
          g.user, g.key_mode, g.requested, g.created_us, g.deadline_us, g.details, h.amount_cc, s.state,
-         s.charged_images, s.cost_pd, s.cost_source, s.charge_cc, s.balance_after_cc, s.reason, s.finished_us, s.details
+         s.charged_images, s.cost_pd, s.cost_source, s.charge_cc, s.balance_after_cc, s.reason, s.finished_us, s.details,
+         g.upstream_key, coalesce(c.refund_cc, 0)
     FROM generation g
     JOIN generation_state s ON s.generation = g.id
-    JOIN hold h ON h.generation = g.id ";
+    JOIN hold h ON h.generation = g.id
+    LEFT JOIN correction c ON c.generation = g.id ";
 
 /// The generation with this id, of whatever organization.
 pub(super) fn by_id(
@@ -240,6 +245,9 @@ fn draft(row: &Row<'_>, fixed: Fixed) -> Result<Draft, rusqlite::Error> {
         origin: word(row, 8, Origin::parse)?,
         metadata: fixed.metadata,
     };
+    let resolution = Resolution::parse(&fixed.resolution).ok_or_else(|| odd("resolution"))?;
+    let requested = row.get(11)?;
+    let prices = fixed.prices.read(resolution, requested)?;
     let source = |(id, index)| SourceImage {
         generation: GenerationId::from_uuid(id),
         index,
@@ -254,9 +262,9 @@ fn draft(row: &Row<'_>, fixed: Fixed) -> Result<Draft, rusqlite::Error> {
         model: word(row, 6, |text| Slug::parse(text).ok())?,
         model_name: fixed.model_name,
         prompt: fixed.prompt,
-        resolution: Resolution::parse(&fixed.resolution).ok_or_else(|| odd("resolution"))?,
+        resolution,
         aspect_ratio: AspectRatio::parse(&fixed.aspect_ratio).ok_or_else(|| odd("aspect_ratio"))?,
-        requested: row.get(11)?,
+        requested,
         adjustments: adjustments(fixed.adjustments),
         sources: fixed.sources.into_iter().map(source).collect(),
         key_mode: word(row, 10, KeyMode::parse)?,
@@ -267,6 +275,10 @@ fn draft(row: &Row<'_>, fixed: Fixed) -> Result<Draft, rusqlite::Error> {
         },
         hold: Credits::from_hundredths(row.get(15)?),
         price_basis: fixed.price_basis,
+        pricing: prices.pricing,
+        question: prices.question,
+        sent: prices.sent,
+        upstream_key: row.get(25)?,
         created: time(row.get(12)?),
         deadline: time(row.get(13)?),
     })
@@ -283,6 +295,7 @@ fn charge(row: &Row<'_>, key_mode: KeyMode) -> Result<Option<Charge>, rusqlite::
         key_mode,
         cost: UsdCost::from_pico(pico).ok_or_else(|| odd("cost_pd"))?,
         cost_source: word(row, 19, CostSource::parse)?,
+        refunded: Credits::from_hundredths(row.get(26)?),
     }))
 }
 
@@ -312,7 +325,10 @@ fn with_parts(
     let mut statement = connection.prepare_cached(sql)?;
     let images = statement.query_map([id.as_bytes().as_slice()], image)?;
     found.images = images.collect::<Result<_, _>>()?;
-    let sql = "SELECT upstream_id FROM upstream_call WHERE generation = ?1 ORDER BY seq";
+    let sql = "
+      SELECT upstream_id FROM (SELECT call, upstream_id FROM upstream_call WHERE generation = ?1
+        UNION SELECT call, upstream_id FROM call_receipt WHERE generation = ?1 AND upstream_id IS NOT NULL)
+       ORDER BY call";
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map([id.as_bytes().as_slice()], |row| row.get(0))?;
     found.upstream_ids = ids.collect::<Result<_, _>>()?;

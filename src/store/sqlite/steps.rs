@@ -4,16 +4,14 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::calls;
 use super::entries::{self, About};
 use super::rows::{self, account, by_id, micros};
-use crate::domain::books::Stage;
-use crate::domain::generation::{Generation, StoredImage};
+use crate::domain::books::{Account, Stage};
+use crate::domain::generation::{CallRecord, Generation, StoredImage};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::money::{Credits, UsdCost};
-use crate::ports::{LedgerError, Settlement, Voiding};
-
-/// Characters of an id of OpenRouter's (its schema allows 128).
-const UPSTREAM_ID_CHARS_MAX: usize = 128;
+use crate::ports::{Delivery, LedgerError, Settlement, Voiding};
 
 /// Where a generation stands, as far as a step needs it.
 struct Standing {
@@ -39,51 +37,122 @@ pub(super) fn advance(
 pub(super) fn stream(
     connection: &Connection,
     id: GenerationId,
-    upstream_id: Option<&str>,
+    (call, upstream_id): (u32, Option<&str>),
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let found = find(connection, id)?;
-    if found
-        .as_ref()
-        .is_none_or(|standing| standing.stage != Stage::Streaming)
-    {
+    let streams = |standing: &Standing| standing.stage == Stage::Streaming;
+    if !found.as_ref().is_some_and(streams) {
         advance(connection, id, Stage::Streaming, now)?;
     }
-    // An id that cannot be one must never stand in the way of a picture.
-    let believable = |id: &&str| {
-        // SQLite's length() ends at a NUL, so one in front would break the table's own check.
-        (1..=UPSTREAM_ID_CHARS_MAX).contains(&id.chars().count()) && !id.contains(char::is_control)
-    };
-    if let Some(upstream_id) = upstream_id.filter(believable) {
-        let sql = "
-          INSERT INTO upstream_call
-          SELECT ?1, (SELECT count(*) FROM upstream_call WHERE generation = ?1), ?2";
-        let mut statement = connection.prepare_cached(sql)?;
-        statement.execute(params![id.uuid().as_bytes().as_slice(), upstream_id])?;
-    }
-    Ok(())
+    calls::begun(connection, id, call, upstream_id)
 }
 
-/// `stored` and `settled` at once: the cost is known.
+/// Keeps what one call brought while others run.
+pub(super) fn note(
+    connection: &Connection,
+    id: GenerationId,
+    call: &CallRecord,
+) -> Result<(), LedgerError> {
+    // The same stages from which its pictures may be stored.
+    standing(connection, id, Stage::Stored)?;
+    calls::note(connection, id, call)
+}
+
+/// `stored` alone: the cost is still asked for.
+pub(super) fn store(
+    connection: &Connection,
+    id: GenerationId,
+    delivery: &Delivery,
+) -> Result<Generation, LedgerError> {
+    let before = standing(connection, id, Stage::Stored)?;
+    stored(connection, id, before, delivery)?;
+    read_back(connection, id)
+}
+
+/// `stored` and `settled` at once if the cost is known, or `settled` once it is.
 pub(super) fn settle(
     connection: &Connection,
     id: GenerationId,
     settlement: &Settlement,
 ) -> Result<Generation, LedgerError> {
-    let before = standing(connection, id, Stage::Stored)?;
-    let stored = Standing {
-        version: event(connection, id, &before, Stage::Stored, settlement.now)?,
+    let delivery = &settlement.delivery;
+    let found = find(connection, id)?;
+    let already = |standing: &Standing| standing.stage == Stage::Stored;
+    let stored = match found.filter(already) {
+        Some(standing) => {
+            calls::conclude(connection, id, &delivery.calls, delivery.now)?;
+            standing
+        }
+        None => {
+            let before = standing(connection, id, Stage::Stored)?;
+            stored(connection, id, before, delivery)?
+        }
+    };
+    let version = event(connection, id, &stored, Stage::Settled, delivery.now)?;
+    resolve(connection, id, &stored, "posted", (version, Stage::Settled))?;
+    let after = charge(connection, id, &stored, settlement)?;
+    let charge = &settlement.charge;
+    connection
+        .prepare_cached(
+            "UPDATE generation_state SET version = ?2, state = 'settled', charged_images = ?3, cost_pd = ?4,
+               cost_source = ?5, charge_cc = ?6, balance_after_cc = ?7, disputed_pd = ?8, finished_us = ?9
+             WHERE generation = ?1",
+        )?
+        .execute(params![
+            id.uuid().as_bytes().as_slice(),
+            version,
+            charge.images,
+            charge.cost.pico(),
+            charge.cost_source.as_str(),
+            charge.credits.hundredths(),
+            after.balance().hundredths(),
+            settlement.disputed.map(UsdCost::pico),
+            micros(delivery.now),
+        ])?;
+    read_back(connection, id)
+}
+
+/// Names the pictures, and whatever is known of the calls.
+fn stored(
+    connection: &Connection,
+    id: GenerationId,
+    before: Standing,
+    delivery: &Delivery,
+) -> Result<Standing, LedgerError> {
+    let version = event(connection, id, &before, Stage::Stored, delivery.now)?;
+    images(connection, id, &delivery.images)?;
+    calls::conclude(connection, id, &delivery.calls, delivery.now)?;
+    let delivered = i64::try_from(delivery.images.len()).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "UPDATE generation_state SET version = ?2, state = 'stored', delivered = ?3, reason = NULL, details = ?4
+             WHERE generation = ?1",
+        )?
+        .execute(params![
+            id.uuid().as_bytes().as_slice(),
+            version,
+            delivered,
+            rows::succeeded(&delivery.text, &delivery.adjustments)?,
+        ])?;
+    Ok(Standing {
+        version,
         stage: Stage::Stored,
         ..before
-    };
-    let version = event(connection, id, &stored, Stage::Settled, settlement.now)?;
-    images(connection, id, &settlement.images)?;
-    resolve(connection, id, &stored, "posted", (version, Stage::Settled))?;
-    let opening =
-        account(connection, &stored.organization)?.ok_or(LedgerError::OrganizationNotFound)?;
-    let charge = &settlement.charge;
+    })
+}
+
+/// Ends the hold with a charge.
+fn charge(
+    connection: &Connection,
+    id: GenerationId,
+    stored: &Standing,
+    settlement: &Settlement,
+) -> Result<Account, LedgerError> {
+    let organization = &stored.organization;
+    let opening = account(connection, organization)?.ok_or(LedgerError::OrganizationNotFound)?;
     let postings = opening
-        .settle(stored.hold, charge.credits)
+        .settle(stored.hold, settlement.charge.credits)
         .map_err(|_| LedgerError::OutOfRange)?;
     let released = opening
         .void(stored.hold)
@@ -92,37 +161,10 @@ pub(super) fn settle(
         generation: Some(id),
         reference: None,
         description: "",
-        now: settlement.now,
+        now: settlement.delivery.now,
     };
-    let after = entries::book(
-        connection,
-        &stored.organization,
-        (opening, released),
-        &postings,
-        &about,
-    )?;
-    let delivered = i64::try_from(settlement.images.len()).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "UPDATE generation_state SET version = ?2, state = 'settled', delivered = ?3, charged_images = ?4, cost_pd = ?5,
-               cost_source = ?6, charge_cc = ?7, balance_after_cc = ?8, disputed_pd = ?9, absorbed_pd = ?10, finished_us = ?11, details = ?12
-             WHERE generation = ?1",
-        )?
-        .execute(params![
-            id.uuid().as_bytes().as_slice(),
-            version,
-            delivered,
-            charge.images,
-            charge.cost.pico(),
-            charge.cost_source.as_str(),
-            charge.credits.hundredths(),
-            after.balance().hundredths(),
-            settlement.disputed.map(UsdCost::pico),
-            settlement.absorbed.map(UsdCost::pico),
-            micros(settlement.now),
-            rows::succeeded(&settlement.text, &settlement.adjustments)?,
-        ])?;
-    read_back(connection, id)
+    let opened = (opening, released);
+    entries::book(connection, organization, opened, &postings, &about)
 }
 
 /// The hold is released; nothing is charged.
@@ -133,6 +175,7 @@ pub(super) fn void(
 ) -> Result<Generation, LedgerError> {
     let before = standing(connection, id, Stage::Voided)?;
     let version = event(connection, id, &before, Stage::Voided, ending.now)?;
+    calls::conclude(connection, id, &ending.calls, ending.now)?;
     resolve(connection, id, &before, "voided", (version, Stage::Voided))?;
     let opening =
         account(connection, &before.organization)?.ok_or(LedgerError::OrganizationNotFound)?;
@@ -145,17 +188,51 @@ pub(super) fn void(
             before.organization.as_str(),
             after.held.hundredths()
         ])?;
+    without_pictures(connection, id, (version, Stage::Voided), ending)
+}
+
+/// Nothing came, and nobody knows yet whether it was billed. The hold stays.
+pub(super) fn doubt(
+    connection: &Connection,
+    id: GenerationId,
+    ending: &Voiding,
+) -> Result<Generation, LedgerError> {
+    let before = standing(connection, id, Stage::InDoubt)?;
+    let version = event(connection, id, &before, Stage::InDoubt, ending.now)?;
+    calls::conclude(connection, id, &ending.calls, ending.now)?;
+    without_pictures(connection, id, (version, Stage::InDoubt), ending)
+}
+
+/// The hold is released if nothing was dispatched; otherwise nothing changes.
+pub(super) fn cancel(
+    connection: &Connection,
+    id: GenerationId,
+    ending: &Voiding,
+) -> Result<Generation, LedgerError> {
+    match find(connection, id)? {
+        Some(standing) if standing.stage == Stage::Held => void(connection, id, ending),
+        _ => read_back(connection, id),
+    }
+}
+
+/// Points to a step after which there will be no picture, with the reason.
+fn without_pictures(
+    connection: &Connection,
+    id: GenerationId,
+    (version, stage): (i64, Stage),
+    ending: &Voiding,
+) -> Result<Generation, LedgerError> {
     connection
         .prepare_cached(
-            "UPDATE generation_state SET version = ?2, state = 'voided', reason = ?3, absorbed_pd = ?4, finished_us = ?5, details = ?6
+            "UPDATE generation_state SET version = ?2, state = ?3, reason = ?4, finished_us = ?5, details = ?6
              WHERE generation = ?1",
         )?
         .execute(params![
             id.uuid().as_bytes().as_slice(),
             version,
+            stage.as_str(),
             ending.failure.reason.as_str(),
-            ending.absorbed.map(UsdCost::pico),
-            micros(ending.now),
+            stage.is_final().then(|| micros(ending.now)),
             rows::failed(&ending.failure)?,
         ])?;
     read_back(connection, id)

@@ -10,16 +10,17 @@ use super::Sqlite;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{
-    Adjustment, Bounds, Channel, Charge, Context, CostSource, Draft, Generation, KeyMode,
-    MediaType, Origin, SourceImage, StoredImage,
+    Adjustment, Bounds, CallRecord, Channel, Charge, Context, CostSource, Draft, Generation,
+    KeyMode, MediaType, Origin, SourceImage, StoredImage,
 };
 use crate::domain::ids::{
     AgentId, EntryId, GenerationId, OrganizationId, Reference, RequestId, Slug,
 };
 use crate::domain::money::{Credits, UsdCost, platform_charge};
-use crate::domain::shape::{AspectRatio, PixelSize, Resolution};
+use crate::domain::pricing::Question;
+use crate::domain::shape::{AspectRatio, PixelSize, Quality, Resolution, SentShape};
 use crate::ports::{
-    HoldOutcome, Ledger, LedgerError, Limits, Opening, Organization, Purchase, Settings,
+    Delivery, HoldOutcome, Ledger, LedgerError, Limits, Opening, Organization, Purchase, Settings,
     Settlement, Voiding,
 };
 
@@ -156,6 +157,14 @@ fn draft(request_id: &str, hundredths: i64) -> Draft {
         },
         hold: credits,
         price_basis: "by feel".to_owned(),
+        pricing: None,
+        question: Question {
+            quality: Some(Quality::High),
+            prompt_bytes: 7,
+            ..Question::one(Resolution::R1K5)
+        },
+        sent: SentShape::default(),
+        upstream_key: "0123abcd".to_owned(),
         created,
         deadline: created + SignedDuration::from_secs(300),
     }
@@ -197,19 +206,39 @@ fn image(id: GenerationId, index: u32) -> StoredImage {
 fn settlement(id: GenerationId, usd: &str) -> Settlement {
     let cost = UsdCost::from_json(usd).expect("a cost");
     Settlement {
-        images: vec![image(id, 0)],
-        text: "Here it is".to_owned(),
-        adjustments: vec![adjustment("before"), adjustment("measured")],
+        delivery: Delivery {
+            images: vec![image(id, 0)],
+            text: "Here it is".to_owned(),
+            adjustments: vec![adjustment("before"), adjustment("measured")],
+            calls: vec![
+                CallRecord {
+                    images: vec![0],
+                    cost: Some((cost, CostSource::Lookup)),
+                    ..CallRecord::default()
+                },
+                billed_for_nothing(1, "0.01"),
+            ],
+            now: "2026-11-23T12:00:30.000001Z".parse().expect("a time"),
+        },
         charge: Charge {
             credits: platform_charge(cost, 1),
             images: 1,
             key_mode: KeyMode::Platform,
             cost,
             cost_source: CostSource::Lookup,
+            refunded: Credits::ZERO,
         },
-        absorbed: UsdCost::from_json("0.01"),
         disputed: None,
-        now: "2026-11-23T12:00:30.000001Z".parse().expect("a time"),
+    }
+}
+
+/// A call without a picture that was billed all the same.
+fn billed_for_nothing(call: u32, usd: &str) -> CallRecord {
+    let cost = UsdCost::from_json(usd).expect("a cost");
+    CallRecord {
+        call,
+        cost: Some((cost, CostSource::Usage)),
+        ..CallRecord::default()
     }
 }
 
@@ -219,7 +248,7 @@ fn voiding(reason: Reason) -> Voiding {
         .retry_after(std::time::Duration::from_millis(1500));
     Voiding {
         failure,
-        absorbed: UsdCost::from_json("0.5"),
+        calls: vec![billed_for_nothing(0, "0.5")],
         now: "2026-11-23T12:01:00Z".parse().expect("a time"),
     }
 }
@@ -230,7 +259,7 @@ async fn settled(books: &Books, id: GenerationId, usd: &str) -> Generation {
     books.sqlite.dispatch(id, now).await.expect("dispatched");
     books
         .sqlite
-        .stream(id, Some("gen-1".to_owned()), now)
+        .stream(id, 0, Some("gen-1".to_owned()), now)
         .await
         .expect("streaming");
     let settled = books

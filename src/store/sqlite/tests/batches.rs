@@ -38,10 +38,9 @@ async fn in_the_writer<T: Send + 'static>(
 
 /// A settlement that fails in the middle: its second picture has a place no generation has.
 fn one_picture_too_far(id: GenerationId) -> Settlement {
-    Settlement {
-        images: vec![image(id, 0), image(id, 10)],
-        ..settlement(id, "0.001")
-    }
+    let mut settlement = settlement(id, "0.001");
+    settlement.delivery.images.push(image(id, 10));
+    settlement
 }
 
 #[tokio::test]
@@ -122,10 +121,8 @@ async fn a_settlement_that_cannot_be_written_leaves_the_hold_and_its_stage() {
         },
     ];
     for images in settlements {
-        let broken = Settlement {
-            images: images(image(id, 0)),
-            ..settlement(id, "0.001")
-        };
+        let mut broken = settlement(id, "0.001");
+        broken.delivery.images = images(image(id, 0));
         let error = sqlite.settle(id, broken).await.expect_err("impossible");
         assert!(matches!(error, LedgerError::Broken(_)), "{error:?}");
         assert_eq!(books.balance().await, [10_000, 500, 0]);

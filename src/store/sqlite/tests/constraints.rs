@@ -159,9 +159,13 @@ async fn furnished() -> (Books, rusqlite::Connection) {
     let raw = names(&books, done, held);
     raw.execute_batch(
         "INSERT INTO organization VALUES ('bare', 'bare', 0);
-         INSERT INTO generation SELECT randomblob(16), organization, 'bare', 1, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1;",
+         INSERT INTO generation SELECT randomblob(16), organization, 'bare', 1, fingerprint, agent, model, channel, origin, user, key_mode, requested, upstream_key, created_us, deadline_us, details FROM generation LIMIT 1;",
     )
     .expect("an organization without books, a generation without a hold");
+    raw.execute_batch(
+        "INSERT INTO question SELECT settled, 5, 'gen-5', 3, NULL, 'told', 7 FROM name",
+    )
+    .expect("an answered question");
     (books, raw)
 }
 
@@ -240,6 +244,12 @@ async fn no_illegal_history_is_taken() {
         "DELETE FROM image",
         "UPDATE upstream_call SET upstream_id = 'x'",
         "DELETE FROM upstream_call",
+        "UPDATE call_receipt SET cost_pd = 1, cost_source = 'usage'",
+        "DELETE FROM call_receipt",
+        "DELETE FROM question",
+        "UPDATE question SET answer = 'given_up'",
+        "UPDATE absorption SET cost_pd = 1",
+        "DELETE FROM absorption",
         "UPDATE transition SET to_state = 'review' WHERE to_state = 'settled'",
         "INSERT INTO transition VALUES ('held', 'settled')",
         "DELETE FROM transition WHERE from_state = 'review'",
@@ -298,10 +308,10 @@ async fn no_impossible_value_is_taken() {
         "UPDATE balance SET seq = seq + 1".to_owned(),
         "UPDATE balance SET head = zeroblob(32)".to_owned(),
         "INSERT INTO balance VALUES ('nobody', 0, 0, 0, 0, zeroblob(32))".to_owned(),
-        "INSERT INTO generation SELECT randomblob(16), organization, request_id, attempt, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
-        "INSERT INTO generation SELECT randomblob(16), organization, request_id, 6, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
-        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 11, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
-        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 1, created_us, created_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, request_id, attempt, fingerprint, agent, model, channel, origin, user, key_mode, requested, upstream_key, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, request_id, 6, fingerprint, agent, model, channel, origin, user, key_mode, requested, upstream_key, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 11, upstream_key, created_us, deadline_us, details FROM generation LIMIT 1".to_owned(),
+        "INSERT INTO generation SELECT randomblob(16), organization, 'x', 1, fingerprint, agent, model, channel, origin, user, key_mode, 1, upstream_key, created_us, created_us, details FROM generation LIMIT 1".to_owned(),
         "INSERT INTO upstream_call SELECT held, 0, '' FROM name".to_owned(),
         "INSERT INTO tool SELECT 'nobody', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 1, 0, NULL, 0, '', 0, 0".to_owned(),
         "INSERT INTO tool SELECT 'acme', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 5, 0, NULL, 0, '', 0, 0".to_owned(),
@@ -315,7 +325,7 @@ async fn no_impossible_value_is_taken() {
 async fn a_second_live_attempt_under_a_request_is_refused() {
     let (_books, raw) = furnished().await;
     raw.execute_batch(
-        "INSERT INTO generation SELECT zeroblob(16), organization, request_id, 2, fingerprint, agent, model, channel, origin, user, key_mode, requested, created_us, deadline_us, details FROM generation WHERE request_id = 'held';
+        "INSERT INTO generation SELECT zeroblob(16), organization, request_id, 2, fingerprint, agent, model, channel, origin, user, key_mode, requested, upstream_key, created_us, deadline_us, details FROM generation WHERE request_id = 'held';
          INSERT INTO generation_event VALUES (zeroblob(16), 0, NULL, 'none', 'held', 0);",
     )
     .expect("an attempt by itself is fine");

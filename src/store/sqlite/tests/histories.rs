@@ -128,8 +128,12 @@ impl Model {
         let further = to == Stage::Streaming && known.stage == to;
         let legal = further || known.stage.may_become(to);
         let outcome = if to == Stage::Streaming {
-            let name = format!("call-{}", known.upstream_ids.len());
-            let outcome = books.sqlite.stream(id, Some(name.clone()), now).await;
+            let number = u32::try_from(known.upstream_ids.len()).expect("few");
+            let name = format!("call-{number}");
+            let outcome = books
+                .sqlite
+                .stream(id, number, Some(name.clone()), now)
+                .await;
             if legal {
                 known.upstream_ids.push(name);
             }
@@ -159,12 +163,12 @@ impl Model {
         let postings = account.settle(known.draft.hold, ending.charge.credits);
         let after = last(&postings.expect("fits"));
         known.stage = Stage::Settled;
-        known.images = ending.images;
-        known.text = ending.text;
-        known.adjustments = ending.adjustments;
+        known.images = ending.delivery.images;
+        known.text = ending.delivery.text;
+        known.adjustments = ending.delivery.adjustments;
         known.charge = Some(ending.charge);
         known.balance_after = Some(after.balance());
-        known.finished = Some(ending.now);
+        known.finished = Some(ending.delivery.now);
         assert_eq!(outcome.expect("settled"), *known);
         self.account = after;
     }

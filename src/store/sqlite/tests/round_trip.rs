@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::domain::catalog::Catalog;
 use crate::domain::money::own_key_charge;
+use crate::domain::pricing::Pricing;
 use crate::ports::Which;
 
 /// Any characters at all, NUL and those outside of the first plane included.
@@ -66,8 +68,19 @@ fn a_draft() -> impl Strategy<Value = Draft> {
     let money = (credits(), credits(), credits(), credits());
     let times = (at(), 1..1_000_000_000i64);
     let sources = vec((any::<[u8; 16]>(), 0..10u32), 0..3);
-    (texts, shape, money, times, (sources, any::<[u8; 32]>())).prop_map(
-        |(texts, shape, money, (created, patience), (sources, fingerprint))| Draft {
+    let fixed = (sources, any::<[u8; 32]>(), prices(), sent());
+    (texts, shape, money, times, fixed).prop_map(
+        |(texts, shape, money, (created, patience), (sources, fingerprint, pricing, sent))| Draft {
+            pricing,
+            sent,
+            question: Question {
+                quality: Some(Quality::Low),
+                count: shape.2,
+                references: 3,
+                reference_megapixels: 4,
+                prompt_bytes: 5,
+                ..Question::one(shape.0)
+            },
             fingerprint,
             model_name: texts.0,
             prompt: texts.1,
@@ -96,6 +109,32 @@ fn a_draft() -> impl Strategy<Value = Draft> {
             ..draft("random", 1)
         },
     )
+}
+
+/// Prices of every kind there is.
+fn prices() -> impl Strategy<Value = Option<Pricing>> {
+    let catalog = Catalog::built_in();
+    let models = catalog.models().iter();
+    let known: Vec<_> = models.map(|model| model.pricing.clone()).collect();
+    select(known)
+}
+
+fn sent() -> impl Strategy<Value = SentShape> {
+    select(vec![
+        SentShape::default(),
+        SentShape {
+            aspect_ratio: AspectRatio::parse("16:9"),
+            resolution: Some(Resolution::R2K),
+            size: None,
+        },
+        SentShape {
+            size: Some(PixelSize {
+                width: 2048,
+                height: 1024,
+            }),
+            ..SentShape::default()
+        },
+    ])
 }
 
 fn images() -> impl Strategy<Value = Vec<StoredImage>> {
@@ -136,15 +175,26 @@ fn a_settlement() -> impl Strategy<Value = Settlement> {
                 key_mode: KeyMode::Platform,
                 cost,
                 cost_source: source,
+                refunded: Credits::ZERO,
             },
-            images,
-            text,
-            adjustments,
-            absorbed,
+            delivery: Delivery {
+                images,
+                text,
+                adjustments,
+                calls: vec![unpaid(absorbed)],
+                now,
+            },
             disputed,
-            now,
         },
     )
+}
+
+/// A call without a picture that cost this much, or nobody knows what.
+fn unpaid(absorbed: Option<UsdCost>) -> CallRecord {
+    CallRecord {
+        cost: absorbed.map(|cost| (cost, CostSource::Usage)),
+        ..CallRecord::default()
+    }
 }
 
 fn a_voiding() -> impl Strategy<Value = Voiding> {
@@ -164,7 +214,7 @@ fn a_voiding() -> impl Strategy<Value = Voiding> {
             failure.retry_after = wait.map(std::time::Duration::from_millis);
             Voiding {
                 failure,
-                absorbed,
+                calls: vec![unpaid(absorbed)],
                 now,
             }
         },
@@ -190,11 +240,19 @@ pub(super) fn running(draft: Draft) -> Generation {
 
 /// What the columns that no generation shows hold: absorbed, then disputed.
 fn kept_aside(books: &Books) -> [Option<i64>; 2] {
-    let sql = "SELECT absorbed_pd, disputed_pd FROM generation_state";
+    let sql = "
+      SELECT (SELECT sum(cost_pd) FROM absorption WHERE why = 'no_image'), disputed_pd FROM generation_state";
     let row = books
         .raw()
         .query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?]));
     row.expect("one generation")
+}
+
+/// What these calls cost, if anything.
+fn billed(calls: &[CallRecord]) -> Option<i64> {
+    let told = calls.iter().filter_map(|call| call.cost);
+    let pico: i64 = told.map(|(cost, _)| cost.pico()).sum();
+    (pico > 0).then_some(pico)
 }
 
 /// Found as expected by id and by request, and again after the database is opened anew.
@@ -226,18 +284,21 @@ async fn settles(draft: Draft, mut settlement: Settlement) {
     reads_back(&books, &expected).await;
     let sqlite = &books.sqlite;
     sqlite
-        .dispatch(id, settlement.now)
+        .dispatch(id, settlement.delivery.now)
         .await
         .expect("dispatched");
     let left = 2_000_000 - settlement.charge.credits.hundredths();
     expected.stage = Stage::Settled;
-    expected.images.clone_from(&settlement.images);
-    expected.text.clone_from(&settlement.text);
-    expected.adjustments.clone_from(&settlement.adjustments);
+    expected.images.clone_from(&settlement.delivery.images);
+    expected.text.clone_from(&settlement.delivery.text);
+    expected
+        .adjustments
+        .clone_from(&settlement.delivery.adjustments);
     expected.charge = Some(settlement.charge.clone());
     expected.balance_after = Some(Credits::from_hundredths(left));
-    expected.finished = Some(settlement.now);
-    let aside = [settlement.absorbed, settlement.disputed].map(|cost| cost.map(UsdCost::pico));
+    expected.finished = Some(settlement.delivery.now);
+    let absorbed = billed(&settlement.delivery.calls);
+    let aside = [absorbed, settlement.disputed.map(UsdCost::pico)];
     let settled = sqlite.settle(id, settlement).await.expect("settled");
     assert_eq!(settled, expected);
     reads_back(&books, &expected).await;
@@ -252,7 +313,7 @@ async fn voids(draft: Draft, ending: Voiding) {
     expected.stage = Stage::Voided;
     expected.failure = Some(ending.failure.clone());
     expected.finished = Some(ending.now);
-    let absorbed = ending.absorbed.map(UsdCost::pico);
+    let absorbed = billed(&ending.calls);
     let voided = books.sqlite.void(id, ending).await.expect("voided");
     assert_eq!(voided, expected);
     reads_back(&books, &expected).await;

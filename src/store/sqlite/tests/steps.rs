@@ -11,11 +11,11 @@ async fn a_settled_generation_reads_back_as_it_was_written() {
     let written = settled(&books, id, "0.014").await;
     assert_eq!(written.draft, draft);
     let expected = settlement(id, "0.014");
-    assert_eq!(written.images, expected.images);
-    assert_eq!(written.text, expected.text);
-    assert_eq!(written.adjustments, expected.adjustments);
+    assert_eq!(written.images, expected.delivery.images);
+    assert_eq!(written.text, expected.delivery.text);
+    assert_eq!(written.adjustments, expected.delivery.adjustments);
     assert_eq!(written.charge, Some(expected.charge));
-    assert_eq!(written.finished, Some(expected.now));
+    assert_eq!(written.finished, Some(expected.delivery.now));
     assert_eq!(written.balance_after.map(Credits::hundredths), Some(7100));
     assert_eq!(written.upstream_ids, ["gen-1"]);
     let acme = organization("acme");
@@ -71,22 +71,22 @@ async fn no_step_can_be_taken_twice_skipped_or_taken_back() {
     ));
     assert!(refused(
         sqlite
-            .stream(id, None, now)
+            .stream(id, 0, None, now)
             .await
             .expect_err("not dispatched")
     ));
     sqlite.dispatch(id, now).await.expect("dispatched");
     assert!(refused(sqlite.dispatch(id, now).await.expect_err("twice")));
     sqlite
-        .stream(id, Some("gen-1".to_owned()), now)
+        .stream(id, 0, Some("gen-1".to_owned()), now)
         .await
         .expect("streaming");
     sqlite
-        .stream(id, Some("gen-2".to_owned()), now)
+        .stream(id, 1, Some("gen-2".to_owned()), now)
         .await
         .expect("a second answer");
     sqlite
-        .stream(id, None, now)
+        .stream(id, 0, None, now)
         .await
         .expect("a third without a name");
     let settled = sqlite
@@ -108,7 +108,7 @@ async fn no_step_can_be_taken_twice_skipped_or_taken_back() {
     ));
     assert!(refused(
         sqlite
-            .stream(id, Some("late".to_owned()), now)
+            .stream(id, 0, Some("late".to_owned()), now)
             .await
             .expect_err("settled")
     ));
@@ -180,14 +180,14 @@ async fn an_odd_upstream_id_never_stands_in_the_way_of_a_picture() {
     for odd in odd {
         books
             .sqlite
-            .stream(id, Some(odd), now)
+            .stream(id, 0, Some(odd), now)
             .await
             .expect("passed over");
     }
     let longest = "☃".repeat(128);
     books
         .sqlite
-        .stream(id, Some(longest.clone()), now)
+        .stream(id, 0, Some(longest.clone()), now)
         .await
         .expect("kept");
     let settled = books
@@ -205,13 +205,16 @@ async fn answers_of_one_generation_that_race_are_all_noted() {
     let id = books.held(&draft("a", 900)).await;
     let now = Timestamp::UNIX_EPOCH;
     books.sqlite.dispatch(id, now).await.expect("dispatched");
-    let answers = (0..8).map(|n| books.sqlite.stream(id, Some(format!("gen-{n}")), now));
+    let answers = (0..8).map(|n| books.sqlite.stream(id, n, Some(format!("gen-{n}")), now));
     for noted in futures_util::future::join_all(answers).await {
         noted.expect("noted");
     }
     let voided = books.sqlite.void(id, voiding(Reason::Internal)).await;
     assert_eq!(voided.expect("voided").upstream_ids.len(), 8);
-    let late = books.sqlite.stream(id, Some("late".to_owned()), now).await;
+    let late = books
+        .sqlite
+        .stream(id, 0, Some("late".to_owned()), now)
+        .await;
     assert!(matches!(
         late,
         Err(LedgerError::IllegalStep {

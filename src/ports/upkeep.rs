@@ -1,0 +1,114 @@
+//! The books as the recovery sees them: what is open, what must be asked, what may go.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::fmt;
+
+use super::LedgerError;
+use crate::domain::generation::Generation;
+use crate::domain::ids::GenerationId;
+use crate::domain::money::UsdCost;
+use crate::domain::recovery::CallFacts;
+
+/// What must be looked after though no caller asks. The promises are those of
+/// [`Ledger`](super::Ledger).
+#[async_trait]
+pub trait Upkeep: fmt::Debug + Send + Sync {
+    /// Generations that have not ended, in the order of their ids, after `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn open(
+        &self,
+        after: Option<GenerationId>,
+        limit: u32,
+    ) -> Result<Vec<GenerationId>, LedgerError>;
+
+    /// One generation with all that is known of its calls, of whatever organization.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn case(&self, id: GenerationId) -> Result<Option<Case>, LedgerError>;
+
+    /// Questions to upstream whose time has come, the most urgent first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn questions(&self, now: Timestamp, limit: u32) -> Result<Vec<Asking>, LedgerError>;
+
+    /// Notes what upstream answered, and in the same transaction what follows for a generation
+    /// that has ended: a refund, or a loss of the platform's. An answer to a question that is
+    /// closed changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn answer(
+        &self,
+        asking: &Asking,
+        answer: Answer,
+        now: Timestamp,
+    ) -> Result<(), LedgerError>;
+
+    /// Generations that ended before `before` and whose pictures are still kept, oldest first; at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn expired(&self, before: Timestamp, limit: u32) -> Result<Vec<Expired>, LedgerError>;
+
+    /// Notes that the pictures of a generation are no longer kept. Again is no change.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn expire(&self, id: GenerationId, now: Timestamp) -> Result<(), LedgerError>;
+
+    /// `in_doubt → review`: what upstream says contradicts itself.
+    ///
+    /// # Errors
+    /// As [`Ledger::dispatch`](super::Ledger::dispatch).
+    async fn review(&self, id: GenerationId, now: Timestamp) -> Result<(), LedgerError>;
+}
+
+/// A generation with everything that decides what becomes of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The generation.
+    pub generation: Generation,
+    /// Since when it stands where it stands.
+    pub since: Timestamp,
+    /// Its calls.
+    pub calls: Vec<CallFacts>,
+}
+
+/// A question to upstream about one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// The generation.
+    pub generation: GenerationId,
+    /// Which of its calls.
+    pub call: u32,
+    /// Upstream's name of it.
+    pub upstream_id: String,
+    /// How often it was asked before.
+    pub asked: u32,
+}
+
+/// What upstream answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It cost this much.
+    Told(UsdCost),
+    /// Nothing is filed yet, or nobody answered.
+    Nothing,
+    /// The record is of another call.
+    Contradiction,
+}
+
+/// A generation whose pictures may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// The generation.
+    pub id: GenerationId,
+    /// The names of its pictures in the gallery.
+    pub object_names: Vec<String>,
+}

@@ -1,0 +1,350 @@
+//! Upstream calls: what was noted of each, the questions that are open about them, and what follows
+//! from an answer for a generation that has ended (`domain.md` C12, C15).
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::entries::{self, About};
+use super::rows::{self, account, by_id, json, micros};
+use crate::domain::books::Stage;
+use crate::domain::delivery::{absorbed, correction, verdict};
+use crate::domain::generation::{CallRecord, CostSource, Generation};
+use crate::domain::ids::GenerationId;
+use crate::domain::money::{Credits, UsdCost};
+use crate::domain::recovery::{self, CallFacts, Question};
+use crate::ports::{Answer, Asking, LedgerError};
+
+/// Characters of an id of OpenRouter's (its schema allows 128).
+const UPSTREAM_ID_CHARS_MAX: usize = 128;
+
+/// Notes the name of a call whose answer has begun.
+pub(super) fn begun(
+    connection: &Connection,
+    id: GenerationId,
+    call: u32,
+    upstream_id: Option<&str>,
+) -> Result<(), LedgerError> {
+    let Some(upstream_id) = upstream_id.filter(|id| believable(id)) else {
+        return Ok(());
+    };
+    let sql = "INSERT INTO upstream_call VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![id.uuid().as_bytes().as_slice(), call, upstream_id])?;
+    Ok(())
+}
+
+/// Notes what a call brought. The first note of a call stands.
+pub(super) fn note(
+    connection: &Connection,
+    id: GenerationId,
+    call: &CallRecord,
+) -> Result<(), LedgerError> {
+    let sql = "
+      INSERT INTO call_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+    let upstream_id = call.upstream_id.as_deref().filter(|id| believable(id));
+    connection.prepare_cached(sql)?.execute(params![
+        id.uuid().as_bytes().as_slice(),
+        call.call,
+        upstream_id,
+        json(&call.images)?,
+        call.cost.map(|(cost, _)| cost.pico()),
+        call.cost.map(|(_, source)| source.as_str()),
+        call.prompt_tokens
+            .and_then(|tokens| i64::try_from(tokens).ok()),
+        call.completion_tokens
+            .and_then(|tokens| i64::try_from(tokens).ok()),
+        call.text,
+        call.unbilled,
+    ])?;
+    Ok(())
+}
+
+/// Notes all calls of a generation that ends or is stored: their receipts, what nobody will pay
+/// for, and what must still be asked.
+pub(super) fn conclude(
+    connection: &Connection,
+    id: GenerationId,
+    calls: &[CallRecord],
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    for call in calls {
+        note(connection, id, call)?;
+        if let Some(cost) = absorbed(call) {
+            absorb(connection, (id, call.call), cost, "no_image", now)?;
+        }
+        if call.is_open_question() {
+            ask(connection, id, call, now)?;
+        }
+    }
+    Ok(())
+}
+
+fn ask(
+    connection: &Connection,
+    id: GenerationId,
+    call: &CallRecord,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let Some(upstream_id) = call.upstream_id.as_deref().filter(|id| believable(id)) else {
+        return Ok(());
+    };
+    let sql = "
+      INSERT INTO question (generation, call, upstream_id, asked, next_us) VALUES (?1, ?2, ?3, 0, ?4)
+      ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![
+        id.uuid().as_bytes().as_slice(),
+        call.call,
+        upstream_id,
+        next_time(0, now),
+    ])?;
+    Ok(())
+}
+
+fn next_time(asked: u32, now: Timestamp) -> Option<i64> {
+    let wait = recovery::wait_before_asking(asked)?;
+    now.checked_add(wait).ok().map(micros)
+}
+
+fn absorb(
+    connection: &Connection,
+    (id, call): (GenerationId, u32),
+    cost: UsdCost,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO absorption VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![
+        id.uuid().as_bytes().as_slice(),
+        call,
+        cost.pico(),
+        why,
+        micros(now),
+    ])?;
+    Ok(())
+}
+
+/// All that is known of the calls of a generation.
+pub(super) fn facts(
+    connection: &Connection,
+    id: GenerationId,
+) -> Result<Vec<CallFacts>, rusqlite::Error> {
+    let sql = "
+      SELECT c.call, coalesce(r.upstream_id, q.upstream_id, u.upstream_id), r.images, r.cost_pd, r.cost_source,
+             r.prompt_tokens, r.completion_tokens, r.text, r.unbilled, q.call IS NOT NULL, q.answer, q.cost_pd
+        FROM (SELECT call FROM upstream_call WHERE generation = ?1
+              UNION SELECT call FROM call_receipt WHERE generation = ?1
+              UNION SELECT call FROM question WHERE generation = ?1) c
+        LEFT JOIN upstream_call u ON u.generation = ?1 AND u.call = c.call
+        LEFT JOIN call_receipt r ON r.generation = ?1 AND r.call = c.call
+        LEFT JOIN question q ON q.generation = ?1 AND q.call = c.call
+       ORDER BY c.call";
+    let mut statement = connection.prepare_cached(sql)?;
+    let calls = statement.query_map([id.uuid().as_bytes().as_slice()], fact)?;
+    calls.collect()
+}
+
+fn fact(row: &Row<'_>) -> Result<CallFacts, rusqlite::Error> {
+    let images: Option<String> = row.get(2)?;
+    let images = images.map(|text| serde_json::from_str(&text)).transpose();
+    let answer: Option<String> = row.get(10)?;
+    let question = match (row.get(9)?, answer.as_deref()) {
+        (false, _) => Question::None,
+        (true, None) => Question::Open,
+        (true, Some("told")) => Question::Answered,
+        (true, Some("contradicted")) => Question::Contradicted,
+        (true, Some("given_up")) => Question::GivenUp,
+        (true, Some(word)) => return Err(rows::odd(word)),
+    };
+    Ok(CallFacts {
+        record: CallRecord {
+            call: row.get(0)?,
+            upstream_id: row.get(1)?,
+            images: images
+                .map_err(|_| rows::odd("call_receipt.images"))?
+                .unwrap_or_default(),
+            cost: cost(row)?,
+            prompt_tokens: count(row, 5)?,
+            completion_tokens: count(row, 6)?,
+            text: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+            unbilled: row.get::<_, Option<bool>>(8)?.unwrap_or(false),
+        },
+        question,
+    })
+}
+
+/// What the answer itself told, else what we were told when we asked.
+fn cost(row: &Row<'_>) -> Result<Option<(UsdCost, CostSource)>, rusqlite::Error> {
+    let read = |pico: i64| UsdCost::from_pico(pico).ok_or_else(|| rows::odd("cost_pd"));
+    if let Some(pico) = row.get::<_, Option<i64>>(3)? {
+        return Ok(Some((read(pico)?, rows::word(row, 4, CostSource::parse)?)));
+    }
+    let asked: Option<i64> = row.get(11)?;
+    asked
+        .map(|pico| Ok((read(pico)?, CostSource::Lookup)))
+        .transpose()
+}
+
+fn count(row: &Row<'_>, column: usize) -> Result<Option<u64>, rusqlite::Error> {
+    let count: Option<i64> = row.get(column)?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()))
+}
+
+/// Questions whose time has come.
+pub(super) fn due(
+    connection: &Connection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Asking>, LedgerError> {
+    let sql = "
+      SELECT generation, call, upstream_id, asked FROM question WHERE next_us <= ?1 ORDER BY next_us LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let due = statement.query_map(params![micros(now), limit], |row| {
+        Ok(Asking {
+            generation: GenerationId::from_uuid(rows::uuid(row, 0)?),
+            call: row.get(1)?,
+            upstream_id: row.get(2)?,
+            asked: row.get(3)?,
+        })
+    })?;
+    Ok(due.collect::<Result<_, _>>()?)
+}
+
+/// Notes an answer, and what follows from it.
+pub(super) fn answer(
+    connection: &Connection,
+    asking: &Asking,
+    answer: Answer,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let asked = asking.asked + 1;
+    let next = next_time(asked, now);
+    let (word, cost, next) = match answer {
+        Answer::Told(cost) => (Some("told"), Some(cost.pico()), None),
+        Answer::Contradiction => (Some("contradicted"), None, None),
+        Answer::Nothing if next.is_none() => (Some("given_up"), None, None),
+        Answer::Nothing => (None, None, next),
+    };
+    let sql = "
+      UPDATE question SET asked = ?4, next_us = ?5, answer = ?6, cost_pd = ?7
+       WHERE generation = ?1 AND call = ?2 AND asked = ?3 AND next_us IS NOT NULL";
+    let noted = connection.prepare_cached(sql)?.execute(params![
+        asking.generation.uuid().as_bytes().as_slice(),
+        asking.call,
+        asking.asked,
+        asked,
+        next,
+        word,
+        cost,
+    ])?;
+    if noted == 1 && word.is_some() {
+        follow(connection, asking.generation, now)?;
+    }
+    Ok(())
+}
+
+/// What follows from an answer for a generation that has ended. One that is still open is for the
+/// recovery to decide.
+fn follow(connection: &Connection, id: GenerationId, now: Timestamp) -> Result<(), LedgerError> {
+    let Some(generation) = by_id(connection, id)? else {
+        return Ok(());
+    };
+    if !generation.stage.is_final() {
+        return Ok(());
+    }
+    let calls = facts(connection, id)?;
+    for call in &calls {
+        if let Some(cost) = absorbed(&call.record) {
+            absorb(connection, (id, call.record.call), cost, "no_image", now)?;
+        }
+    }
+    let closed = calls.iter().all(|call| call.question != Question::Open);
+    if generation.stage == Stage::Settled && closed {
+        correct(connection, &generation, calls, now)?;
+    }
+    Ok(())
+}
+
+/// Every cost is told now: was the charge too high, or too low? Asked once, when the last question
+/// about a charge is closed.
+fn correct(
+    connection: &Connection,
+    generation: &Generation,
+    calls: Vec<CallFacts>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let (id, draft) = (generation.draft.id, &generation.draft);
+    let Some(charge) = &generation.charge else {
+        return Ok(());
+    };
+    if is_closed(connection, id)? {
+        return Ok(());
+    }
+    let brought = calls
+        .iter()
+        .find(|call| call.question != Question::None && !call.record.images.is_empty());
+    let Some(asked) = brought.map(|call| call.record.call) else {
+        return Ok(());
+    };
+    let calls: Vec<CallRecord> = calls.into_iter().map(|call| call.record).collect();
+    let told = correction(charge, &verdict(draft, &generation.images, &calls));
+    if told.absorbed > UsdCost::ZERO {
+        absorb(connection, (id, asked), told.absorbed, "above_charge", now)?;
+    }
+    if told.cost == charge.cost {
+        return Ok(());
+    }
+    let sql = "INSERT INTO correction VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![
+        id.uuid().as_bytes().as_slice(),
+        told.cost.pico(),
+        told.refund.hundredths(),
+        micros(now),
+    ])?;
+    if told.refund > Credits::ZERO {
+        refund(connection, generation, told.refund, now)?;
+    }
+    Ok(())
+}
+
+/// Whether a charge was corrected already, or was not believed: then it stays as it is.
+fn is_closed(connection: &Connection, id: GenerationId) -> Result<bool, LedgerError> {
+    let sql = "
+      SELECT 1 FROM generation_state s WHERE s.generation = ?1 AND (s.disputed_pd IS NOT NULL
+          OR EXISTS (SELECT 1 FROM correction c WHERE c.generation = s.generation))";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([id.uuid().as_bytes().as_slice()], |_| Ok(()));
+    Ok(found.optional()?.is_some())
+}
+
+fn refund(
+    connection: &Connection,
+    generation: &Generation,
+    amount: Credits,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let organization = &generation.draft.organization;
+    let opening = account(connection, organization)?.ok_or(LedgerError::OrganizationNotFound)?;
+    let postings = opening
+        .refund(amount)
+        .map_err(|_| LedgerError::OutOfRange)?;
+    let about = About {
+        generation: Some(generation.draft.id),
+        reference: None,
+        description: "the cost was told later, and is lower",
+        now,
+    };
+    entries::book(
+        connection,
+        organization,
+        (opening, opening),
+        &postings,
+        &about,
+    )?;
+    Ok(())
+}
+
+/// An id that cannot be one must never stand in the way of a picture.
+fn believable(id: &str) -> bool {
+    // SQLite's length() ends at a NUL, so one in front would break the table's own check.
+    (1..=UPSTREAM_ID_CHARS_MAX).contains(&id.chars().count()) && !id.contains(char::is_control)
+}
