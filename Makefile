@@ -5,7 +5,7 @@ CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: help test lint fmt doc deny ci bench demo
+.PHONY: help test lint fmt doc deny ci bench torture demo
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ ci: fmt lint doc test deny ## All of the above, as .ci/run does it.
 
 bench: ## Measure the gateway against the mock (about three minutes).
 	$(CARGO) bench --locked --bench gateway
+
+MINUTES ?= 30
+torture: ## Kill the program for MINUTES (default 30), and print what was survived.
+	$(CARGO) test --locked --test torture -- --minutes $(MINUTES)
 
 demo: ## Make a picture.
 	$(CARGO) run --release --locked -- demo --once "a red fox in the snow"

@@ -95,14 +95,14 @@ impl Recovery {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let (mut sweep_at, mut expire_at) = (Instant::now(), Instant::now());
             loop {
-                ticks.tick().await;
-                self.ask().await;
+                step("tick", ticks.tick()).await;
+                step("ask_due", self.ask()).await;
                 if Instant::now() >= sweep_at {
-                    self.sweep().await;
+                    step("sweep_open", self.sweep()).await;
                     sweep_at = Instant::now() + SWEEP_EVERY;
                 }
                 if Instant::now() >= expire_at {
-                    self.expire().await;
+                    step("expire_due", self.expire()).await;
                     expire_at = Instant::now() + EXPIRE_EVERY;
                 }
             }
@@ -222,7 +222,7 @@ impl Recovery {
             .upkeep
             .answer(&asking, answer, crate::clock::now());
         match step("note_answered", noted).await {
-            Ok(()) if answer != Answer::Nothing => Box::pin(self.look(id)).await,
+            Ok(()) if answer != Answer::Nothing => Box::pin(step("look", self.look(id))).await,
             Ok(()) => {}
             Err(error) => unfinished("answer", &error.into()),
         }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{Generation, MediaType, StoredImage};
+use crate::domain::ids::GenerationId;
 use crate::domain::money::Credits;
 use crate::live::{Accepted, End, Live, Progress};
 use crate::ports::{Gallery, GalleryError, ImageSource, Ledger};
@@ -190,7 +191,9 @@ impl Running {
                     });
                 }
                 Next::Read(index, source, offset, length) => {
-                    let data = source.read(offset, length).await.map_err(unreadable)?;
+                    let id = self.live.accepted().id;
+                    let data = source.read(offset, length).await;
+                    let data = data.map_err(|error| unreadable(error, id))?;
                     if !data.is_empty() {
                         return Ok(self.chunk(index, data));
                     }
@@ -302,12 +305,13 @@ fn beyond(index: u32, size_bytes: u64) -> Failure {
     Failure::invalid("resume.offset", what).with("size_bytes", size_bytes)
 }
 
-fn unreadable(error: GalleryError) -> Failure {
+fn unreadable(error: GalleryError, id: GenerationId) -> Failure {
     match error {
         GalleryError::Gone => Failure::new(
             Reason::ResultExpired,
             "The images of this generation are no longer kept; its charge still stands.",
-        ),
+        )
+        .with("generation_id", id),
         GalleryError::NotAnImage(_) | GalleryError::Full | GalleryError::Broken(_) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

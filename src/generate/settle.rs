@@ -84,7 +84,8 @@ impl Generator {
         {
             return cancelled(held.draft.id);
         }
-        self.void(held, internal(error), Vec::new()).await
+        let voided = self.void(held, internal(error), Vec::new());
+        step("void_unsent", voided).await
     }
 
     /// Books what came: charged at once, or stored while OpenRouter is still asked for the cost.
@@ -98,7 +99,7 @@ impl Generator {
         } else {
             End::Settle
         };
-        self.book(held, settlement, end).await
+        step("book", self.book(held, settlement, end)).await
     }
 
     fn settlement(&self, held: &Held, delivery: Delivery, verdict: Verdict) -> Box<Settlement> {

@@ -47,9 +47,10 @@ impl Done {
             });
         };
         let image = image.clone();
+        let id = self.generation.draft.id;
         let Some((source, offset)) = &mut self.open else {
             let source = self.gallery.open(&image.object_name).await;
-            let source = source.map_err(unreadable)?;
+            let source = source.map_err(|error| unreadable(error, id))?;
             let had = offset(&self.resume, image.index);
             if had.is_some_and(|had| had > image.size_bytes) {
                 return Err(beyond(image.index, image.size_bytes));
@@ -71,9 +72,9 @@ impl Done {
         let data = source
             .read(*offset, CHUNK_BYTES)
             .await
-            .map_err(unreadable)?;
+            .map_err(|error| unreadable(error, id))?;
         if data.is_empty() {
-            return Err(unreadable(GalleryError::Gone));
+            return Err(unreadable(GalleryError::Gone, id));
         }
         *offset += u64::try_from(data.len()).unwrap_or(0);
         Ok(Event::ImageChunk {

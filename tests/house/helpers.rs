@@ -43,6 +43,7 @@ pub(crate) struct Setup {
     pub(crate) max_concurrent: usize,
     pub(crate) mock: mock::Options,
     pub(crate) image_quota: Option<u64>,
+    pub(crate) image_retention: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -54,6 +55,7 @@ impl Default for Setup {
             max_concurrent: 256,
             mock: mock::Options::default(),
             image_quota: None,
+            image_retention: None,
         }
     }
 }
@@ -109,13 +111,34 @@ impl House {
 
     /// Stops the gateway and starts it again on the same data, with another catalog.
     pub(crate) async fn restart(&mut self, catalog: Catalog) {
-        self.app
-            .take()
-            .expect("open")
-            .drain(Duration::from_secs(20))
-            .await;
-        let config = settings(&self.mock, &self.dir, &Setup::default());
-        let app = App::start(config, catalog).await.expect("starts");
+        let setup = Setup {
+            catalog,
+            ..Setup::default()
+        };
+        self.restart_with(&setup).await;
+    }
+
+    /// Stops the gateway and starts it again on the same data, with other settings.
+    pub(crate) async fn restart_with(&mut self, setup: &Setup) {
+        let app = self.app.take().expect("open");
+        app.drain(Duration::from_secs(20)).await;
+        self.start_with(setup).await;
+    }
+
+    /// Starts the gateway of a house that has none, on the data it has.
+    pub(crate) async fn start_again(&mut self, catalog: Catalog) {
+        let setup = Setup {
+            catalog,
+            ..Setup::default()
+        };
+        self.start_with(&setup).await;
+    }
+
+    async fn start_with(&mut self, setup: &Setup) {
+        let config = settings(&self.mock, &self.dir, setup);
+        let app = App::start(config, setup.catalog.clone())
+            .await
+            .expect("starts");
         self.channel = connect(&app).await;
         self.app = Some(app);
     }
@@ -288,6 +311,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         upstream_timeout: Some(setup.upstream_timeout.to_owned()),
         max_concurrent_generations: Some(setup.max_concurrent.to_string()),
         image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),
+        image_retention: setup.image_retention.map(str::to_owned),
         ..Given::default()
     };
     Config::parse(given).expect("settings")

@@ -24,6 +24,7 @@ use crate::ports::{
     Settlement, Voiding,
 };
 
+mod answers;
 mod audit;
 mod batches;
 mod constraints;

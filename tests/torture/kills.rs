@@ -1,0 +1,125 @@
+//! Killing: once at every named place, and at random moments under load.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::dice::Dice;
+use crate::gateway::{Fate, Gateway};
+use crate::lane::Lane;
+use crate::places;
+use crate::scenes::{ALL, Scene};
+
+/// Callers at the same time when a random moment comes.
+const CALLERS: usize = 4;
+
+/// The longest that a process lives before it is killed at a random moment.
+const LIFE_MS: u64 = 2000;
+
+/// A kill at a named place.
+#[derive(Debug)]
+pub(crate) struct Kill {
+    pub(crate) place: String,
+    pub(crate) scene: &'static Scene,
+}
+
+/// All places with the scene that reaches each.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) kills: Vec<Kill>,
+    /// Places of the code that no scene reaches.
+    pub(crate) unreached: BTreeSet<String>,
+}
+
+/// Plays every scene once without a kill, and notes which places it passes.
+pub(crate) async fn plan() -> Plan {
+    let scenes = join_all(
+        ALL.iter()
+            .map(|scene| async move { (scene, trace(scene).await) }),
+    )
+    .await;
+    let in_the_code = places::in_the_code();
+    let mut first: BTreeMap<String, &'static Scene> = BTreeMap::new();
+    for (scene, passed) in scenes {
+        for place in passed
+            .into_iter()
+            .filter(|place| in_the_code.contains(place))
+        {
+            first.entry(place).or_insert(scene);
+        }
+    }
+    let reached: BTreeSet<String> = first.keys().cloned().collect();
+    let kills = first
+        .into_iter()
+        .map(|(place, scene)| Kill { place, scene });
+    Plan {
+        kills: kills.collect(),
+        unreached: in_the_code.difference(&reached).cloned().collect(),
+    }
+}
+
+async fn trace(scene: &'static Scene) -> BTreeSet<String> {
+    let mut lane = Lane::open(0).await;
+    let file = lane.house.dir.path().join("places");
+    let fate = Fate {
+        trace: Some(file.to_string_lossy().into_owned()),
+        ..Fate::default()
+    };
+    if let Some(gateway) = lane.begin(scene, &fate).await {
+        lane.play(scene).await;
+        tokio::time::sleep(scene.sabotaged()).await;
+        lane.mend();
+        tokio::time::sleep(scene.mended()).await;
+        gateway.kill().await;
+    }
+    let passed = std::fs::read_to_string(file).unwrap_or_default();
+    lane.abandon().await;
+    passed.lines().map(str::to_owned).collect()
+}
+
+/// Lets the program die at a place, while its scene is played.
+pub(crate) async fn at_a_place(lane: &mut Lane, kill: &Kill) {
+    let fate = Fate {
+        dies_at: Some(kill.place.clone()),
+        ..Fate::default()
+    };
+    let gateway = lane.begin(kill.scene, &fate).await;
+    let mut died = gateway.is_none();
+    if let Some(mut gateway) = gateway {
+        lane.play(kill.scene).await;
+        // Some places are passed long after the answer, and some when the books work again.
+        died = gateway.died(kill.scene.sabotaged()).await;
+        lane.mend();
+        died = died || gateway.died(kill.scene.mended()).await;
+        gateway.kill().await;
+    }
+    lane.mend();
+    lane.counted.at_places += 1;
+    if !died {
+        let lived = format!("{} in {}", kill.place, kill.scene.name);
+        lane.counted.lived.push(lived);
+    }
+}
+
+/// Kills the program at some moment while several callers use it.
+pub(crate) async fn at_random(lane: &mut Lane, dice: &mut Dice) {
+    let Some(gateway) = Gateway::start(&mut lane.house, &Fate::default()).await else {
+        return;
+    };
+    let quick = |scene: &&Scene| {
+        scene.sabotage.is_none() && scene.first_dies_at.is_none() && scene.seconds < 5
+    };
+    let quick: Vec<&Scene> = ALL.iter().filter(quick).collect();
+    let pick =
+        |dice: &mut Dice| quick[usize::try_from(dice.below(quick.len() as u64)).unwrap_or(0)];
+    let scenes: Vec<&Scene> = (0..CALLERS).map(|_| pick(dice)).collect();
+    let life = Duration::from_millis(dice.below(LIFE_MS));
+    let killing = async {
+        tokio::time::sleep(life).await;
+        gateway.kill().await;
+    };
+    let playing = lane.play_all(&scenes, dice);
+    tokio::join!(killing, playing);
+    lane.counted.at_random += 1;
+}

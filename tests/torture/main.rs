@@ -1,0 +1,162 @@
+//! Kills the real program, over and over, and looks whether anybody lost anything.
+//!
+//! `cargo test` runs a short dose: once at every named place, and at random moments. `make torture`
+//! runs it for as long as is asked and prints what was survived.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that meets the unexpected has failed, and what it survived is for people"
+)]
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use dice::Dice;
+use lane::Lane;
+use reckoning::Reckoning;
+
+#[path = "../house/closing.rs"]
+#[expect(dead_code, reason = "shared with the tests of the house")]
+mod closing;
+mod dice;
+mod gateway;
+#[path = "../house/helpers.rs"]
+#[expect(dead_code, reason = "shared with the tests of the house")]
+mod helpers;
+mod kills;
+mod lane;
+mod places;
+mod reckoning;
+mod scenes;
+#[path = "../house/story.rs"]
+#[expect(dead_code, reason = "shared with the tests of the house")]
+mod story;
+
+/// Data folders that are tortured side by side.
+const LANES: u64 = 3;
+
+/// Random kills of the short dose, beside one at every named place.
+const RANDOM_KILLS: u64 = 90;
+
+/// Random kills of a lane before its books are looked at, in the long dose.
+const KILLS_A_ROUND: u64 = 400;
+
+/// Kills the program and looks whether anybody lost anything.
+#[derive(Debug, Parser)]
+#[command(name = "cargo test --test torture --")]
+struct Args {
+    /// Goes on for this many minutes instead of the short dose
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+    /// The seed of an earlier run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// What the test runner is asked for: anything but `torture` is not here
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+    /// The test runner's own options, which mean nothing here
+    #[arg(long, hide = true, num_args = 0..=1)]
+    test_threads: Option<String>,
+    #[arg(long, hide = true)]
+    nocapture: bool,
+    #[arg(long, hide = true)]
+    quiet: bool,
+    #[arg(long, hide = true)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let elsewhere = args
+        .filter
+        .as_deref()
+        .is_some_and(|filter| !"torture".contains(filter));
+    if elsewhere || args.list {
+        return ExitCode::SUCCESS;
+    }
+    let seed = args.seed.unwrap_or_else(|| {
+        Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id())
+    });
+    println!("seed {seed}");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let survived = runtime.block_on(torture(&args, seed));
+    println!("{survived}");
+    if survived.lost.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The whole dose, in lanes side by side.
+async fn torture(args: &Args, seed: u64) -> Reckoning {
+    let begun = Instant::now();
+    let until = args
+        .minutes
+        .map(|minutes| begun + Duration::from_secs(minutes * 60));
+    let bar = progress(until);
+    let plan = Arc::new(kills::plan().await);
+    let lanes = (0..LANES).map(|number| {
+        let (plan, bar) = (Arc::clone(&plan), bar.clone());
+        let dice = Dice::new(seed.wrapping_add(number));
+        async move { one_lane(number, dice, &plan, until, &bar).await }
+    });
+    let mut total = Reckoning::default();
+    for lane in futures_util::future::join_all(lanes).await {
+        total.add(lane);
+    }
+    bar.finish_and_clear();
+    total.add_places(&plan);
+    total.took = begun.elapsed();
+    total
+}
+
+async fn one_lane(
+    number: u64,
+    mut dice: Dice,
+    plan: &kills::Plan,
+    until: Option<Instant>,
+    bar: &ProgressBar,
+) -> Reckoning {
+    let mut total = Reckoning::default();
+    loop {
+        let mut lane = Lane::open(number).await;
+        let mine = plan.kills.iter().enumerate();
+        for (_, kill) in mine.filter(|(place, _)| *place as u64 % LANES == number) {
+            kills::at_a_place(&mut lane, kill).await;
+            bar.inc(1);
+        }
+        let random = if until.is_some() {
+            KILLS_A_ROUND
+        } else {
+            RANDOM_KILLS / LANES
+        };
+        for _ in 0..random {
+            kills::at_random(&mut lane, &mut dice).await;
+            bar.inc(1);
+            if until.is_some_and(|until| Instant::now() > until) {
+                break;
+            }
+        }
+        total.add(lane.close().await);
+        if until.is_none_or(|until| Instant::now() > until) || !total.lost.is_empty() {
+            return total;
+        }
+    }
+}
+
+fn progress(until: Option<Instant>) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {pos} kills, {elapsed_precise}{msg}");
+    let bar = ProgressBar::new_spinner().with_style(style.expect("a template"));
+    if let Some(until) = until {
+        let left = until.saturating_duration_since(Instant::now());
+        bar.set_message(format!(" of {} minutes", left.as_secs().div_ceil(60)));
+    }
+    bar
+}
