@@ -14,8 +14,11 @@ use crate::scenes::{ALL, Scene};
 /// Callers at the same time when a random moment comes.
 const CALLERS: usize = 4;
 
-/// The longest that a process lives before it is killed at a random moment.
+/// The longest that a process lives before it is killed at a random moment …
 const LIFE_MS: u64 = 2000;
+
+/// … and most of them die younger, while everything is still under way.
+const YOUNG_MS: u64 = 250;
 
 /// A kill at a named place.
 #[derive(Debug)]
@@ -114,7 +117,12 @@ pub(crate) async fn at_random(lane: &mut Lane, dice: &mut Dice) {
     let pick =
         |dice: &mut Dice| quick[usize::try_from(dice.below(quick.len() as u64)).unwrap_or(0)];
     let scenes: Vec<&Scene> = (0..CALLERS).map(|_| pick(dice)).collect();
-    let life = Duration::from_millis(dice.below(LIFE_MS));
+    let oldest = if dice.below(4) == 0 {
+        LIFE_MS
+    } else {
+        YOUNG_MS
+    };
+    let life = Duration::from_millis(dice.below(oldest));
     let killing = async {
         tokio::time::sleep(life).await;
         gateway.kill().await;

@@ -45,7 +45,7 @@ const LANES: u64 = 3;
 const RANDOM_KILLS: u64 = 90;
 
 /// Random kills of a lane before its books are looked at, in the long dose.
-const KILLS_A_ROUND: u64 = 400;
+const KILLS_A_ROUND: u64 = 1500;
 
 /// Kills the program and looks whether anybody lost anything.
 #[derive(Debug, Parser)]
@@ -80,9 +80,9 @@ fn main() -> ExitCode {
     if elsewhere || args.list {
         return ExitCode::SUCCESS;
     }
-    let seed = args.seed.unwrap_or_else(|| {
-        Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id())
-    });
+    let seed = args
+        .seed
+        .unwrap_or_else(|| (u64::from(std::process::id()) << 20) ^ clock());
     println!("seed {seed}");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let survived = runtime.block_on(torture(&args, seed));
@@ -92,6 +92,11 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Microseconds of the present second: a seed is to be another every time.
+fn clock() -> u64 {
+    u64::try_from(image_gateway::clock::now().subsec_microsecond()).unwrap_or(0)
 }
 
 /// The whole dose, in lanes side by side.
