@@ -292,6 +292,7 @@ fn parts(
     });
     grpc::Parts {
         generator,
+        records: cellar.books.clone(),
         ledger,
         settings,
         gallery,

@@ -13,7 +13,7 @@ use crate::domain::failure::Failure;
 use crate::generate::Generator;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
-use crate::ports::{Gallery, Ledger, Settings};
+use crate::ports::{Gallery, Ledger, Records, Settings};
 use crate::proto;
 use crate::proto::billing_service_server::BillingServiceServer;
 use crate::proto::image_service_server::ImageServiceServer;
@@ -24,9 +24,11 @@ use crate::proto::tool_service_server::ToolServiceServer;
 mod access;
 mod billing;
 mod body;
+mod consumption;
 mod images;
 mod models;
 mod organizations;
+mod page;
 mod read;
 mod status;
 mod tools;
@@ -44,6 +46,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Organizations, keys, tools.
     pub settings: Arc<dyn Settings>,
+    /// What was, in pages and sums.
+    pub records: Arc<dyn Records>,
     /// Earlier pictures, for references.
     pub gallery: Arc<dyn Gallery>,
     /// The price list.

@@ -5,6 +5,7 @@
 //! |--|--|
 //! | [`Ledger`] | the books: holds, charges and the stages between |
 //! | [`Upkeep`] | the same books, as the recovery sees them |
+//! | [`Records`] | what was, in pages and sums |
 //! | [`Settings`] | organizations, their keys and their tools |
 //! | [`Gallery`], [`Canvas`], [`ImageSource`] | where pictures are kept, written and read |
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
@@ -12,6 +13,7 @@
 mod gallery;
 mod ledger;
 mod provider;
+mod records;
 mod settings;
 mod upkeep;
 
@@ -23,6 +25,10 @@ pub use ledger::{
 pub use provider::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, Order, Receipt,
     ReferenceImage,
+};
+pub use records::{
+    EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records, Usage, UsageBy, UsageQuery,
+    UsageRow,
 };
 pub use settings::{ApiKey, Organization, Role, Settings, SettingsError};
 pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};

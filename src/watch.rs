@@ -305,7 +305,8 @@ fn beyond(index: u32, size_bytes: u64) -> Failure {
     Failure::invalid("resume.offset", what).with("size_bytes", size_bytes)
 }
 
-fn unreadable(error: GalleryError, id: GenerationId) -> Failure {
+/// What a picture that cannot be read is to its caller.
+pub fn unreadable(error: GalleryError, id: GenerationId) -> Failure {
     match error {
         GalleryError::Gone => Failure::new(
             Reason::ResultExpired,

@@ -94,6 +94,8 @@ CREATE TABLE generation (
   UNIQUE (id, organization, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX generation_by_agent ON generation (organization, agent, created_us);
+-- Ids sort by time: the newest of an organization come first without sorting.
+CREATE INDEX generation_by_time ON generation (organization, id);
 
 CREATE TABLE transition (
   from_state TEXT NOT NULL,

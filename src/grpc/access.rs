@@ -50,6 +50,12 @@ const TABLE: &[(&str, &str, Needs)] = &[
         Needs::Role(Role::Runtime),
     ),
     ("ImageService", "GetGeneration", Needs::Role(Role::Runtime)),
+    (
+        "ImageService",
+        "ListGenerations",
+        Needs::Role(Role::Runtime),
+    ),
+    ("ImageService", "ReadImage", Needs::Role(Role::Runtime)),
     ("ImageService", "EstimateImage", Needs::Role(Role::Runtime)),
     (
         "ToolService",
@@ -79,6 +85,16 @@ const TABLE: &[(&str, &str, Needs)] = &[
     (
         "BillingService",
         "GetBalance",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "BillingService",
+        "ListLedgerEntries",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "BillingService",
+        "QueryUsage",
         Needs::RoleOrOperator(Role::Admin),
     ),
     ("BillingService", "AddCredits", Needs::Operator),

@@ -19,6 +19,20 @@ impl BillingService for Service {
         self.answer("GetBalance", self.balance(request).await)
     }
 
+    async fn list_ledger_entries(
+        &self,
+        request: Request<proto::ListLedgerEntriesRequest>,
+    ) -> Result<Response<proto::ListLedgerEntriesResponse>, Status> {
+        self.answer("ListLedgerEntries", self.entries(request).await)
+    }
+
+    async fn query_usage(
+        &self,
+        request: Request<proto::QueryUsageRequest>,
+    ) -> Result<Response<proto::QueryUsageResponse>, Status> {
+        self.answer("QueryUsage", self.consumed(request).await)
+    }
+
     async fn add_credits(
         &self,
         request: Request<proto::AddCreditsRequest>,
@@ -76,7 +90,7 @@ impl Service {
 }
 
 /// What a refusing ledger is to a caller who named an organization.
-fn ledger_failure(error: LedgerError) -> Failure {
+pub(super) fn ledger_failure(error: LedgerError) -> Failure {
     match error {
         LedgerError::OrganizationNotFound => organization_not_found(),
         LedgerError::OutOfRange => {

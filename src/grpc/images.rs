@@ -19,9 +19,11 @@ use crate::proto::image_service_server::ImageService;
 use crate::watch::Watch;
 
 use events::{Events, Viewer};
+use reading::Pieces;
 
 mod events;
 mod jobs;
+mod reading;
 mod references;
 mod request;
 
@@ -29,6 +31,7 @@ mod request;
 impl ImageService for Service {
     type GenerateImageStream = Events;
     type WatchGenerationStream = Events;
+    type ReadImageStream = Pieces;
 
     async fn generate_image(
         &self,
@@ -67,6 +70,20 @@ impl ImageService for Service {
         request: Request<proto::GetGenerationRequest>,
     ) -> Result<Response<proto::Generation>, Status> {
         self.answer("GetGeneration", self.generation(request).await)
+    }
+
+    async fn list_generations(
+        &self,
+        request: Request<proto::ListGenerationsRequest>,
+    ) -> Result<Response<proto::ListGenerationsResponse>, Status> {
+        self.answer("ListGenerations", self.generations(request).await)
+    }
+
+    async fn read_image(
+        &self,
+        request: Request<proto::ReadImageRequest>,
+    ) -> Result<Response<Pieces>, Status> {
+        self.answer("ReadImage", self.read_image(request).await)
     }
 
     async fn estimate_image(

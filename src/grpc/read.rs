@@ -1,10 +1,13 @@
 //! From the wire to the domain: each field is read once, and a bad one is named.
 
+use jiff::Timestamp;
+
 use crate::domain::failure::Failure;
 use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::{AgentId, NameError, OrganizationId, RequestId, Slug};
 use crate::domain::money::Credits;
 use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
+use crate::ports::Period;
 use crate::proto;
 
 use super::access::Caller;
@@ -127,6 +130,29 @@ pub(super) fn background(text: &str) -> Result<Option<Background>, Failure> {
 /// A number that must not be negative.
 pub(super) fn amount(field: &str, value: i32) -> Result<u32, Failure> {
     u32::try_from(value).map_err(|_| Failure::invalid(field, "must not be negative"))
+}
+
+/// A number of bytes that must not be negative.
+pub(super) fn size(field: &str, value: i64) -> Result<u64, Failure> {
+    u64::try_from(value).map_err(|_| Failure::invalid(field, "must not be negative"))
+}
+
+/// A period from `start_time` to before `end_time`; either may be open.
+pub(super) fn period(
+    start: Option<&prost_types::Timestamp>,
+    end: Option<&prost_types::Timestamp>,
+) -> Result<Period, Failure> {
+    let from = start.map(|at| instant("start_time", at)).transpose()?;
+    let before = end.map(|at| instant("end_time", at)).transpose()?;
+    if from.zip(before).is_some_and(|(from, before)| from > before) {
+        return Err(Failure::invalid("end_time", "is before start_time"));
+    }
+    Ok(Period { from, before })
+}
+
+fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
+    let instant = Timestamp::new(at.seconds, at.nanos);
+    instant.map_err(|_| Failure::invalid(field, "is no time between the years 1 and 9999"))
 }
 
 /// A known value of an enum; an unknown number is an error, not a guess.

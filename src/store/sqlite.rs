@@ -16,10 +16,12 @@ mod hold;
 mod ledger;
 mod migrate;
 mod pinned;
+mod records;
 mod rows;
 mod settings;
 mod steps;
 mod upkeep;
+mod usage;
 mod writer;
 
 /// The database's name in the data folder.

@@ -21,6 +21,8 @@ mod malformed;
 mod orphans;
 mod places;
 mod program;
+mod reading;
+mod records;
 mod references;
 mod reflection;
 mod refusals;

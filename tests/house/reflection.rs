@@ -209,6 +209,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
     let house = House::open().await;
     let mut keys = BTreeMap::from([("OPERATOR_KEY".to_owned(), OPERATOR_KEY.to_owned())]);
     let mut shown = Vec::new();
+    let mut generation = String::new();
     for Call {
         keeps,
         key,
@@ -216,6 +217,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
         rpc,
     } in calls()
     {
+        let json = json.replace("GENERATION-ID", &generation);
         let (service, name) = rpc.trim().split_once('/').expect("service/rpc");
         let pool = descriptors(&house, "v1", service).await;
         let method = method(&pool, service, name);
@@ -229,6 +231,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
         }
         if name == "GenerateImage" {
             assert_eq!(last["completed"]["charge"]["credits"], "29.00", "{last}");
+            generation = last["completed"]["id"].as_str().expect("an id").to_owned();
         }
         shown.push(rpc.trim().to_owned());
     }

@@ -1,10 +1,11 @@
 //! Rows of the ledger: a chain of hashes over a chain of balances.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::records::Conditions;
 use super::rows::{self, account, micros, time};
 use crate::domain::books::{Account, EntryKind, Posting};
 use crate::domain::ids::{EntryId, GenerationId, OrganizationId, Reference};
@@ -218,15 +219,33 @@ pub(super) fn hash(before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
     digest.finalize().into()
 }
 
+/// The columns that [`entry`] reads, in its order.
+const ENTRY: &str = "
+  SELECT id, seq, kind, amount_cc, posted_after_cc, debt_after_cc, generation, reference, description, at_us
+    FROM ledger";
+
+/// A page of the ledger, newest first.
+pub(super) fn page(
+    connection: &Connection,
+    page: &Conditions,
+    limit: u32,
+) -> Result<Vec<LedgerEntry>, rusqlite::Error> {
+    let sql = format!(
+        "{ENTRY} WHERE {} ORDER BY seq DESC LIMIT {limit}",
+        page.sql()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let entries = statement.query_map(params_from_iter(page.values()), entry)?;
+    entries.collect()
+}
+
 fn by_reference(
     connection: &Connection,
     organization: &OrganizationId,
     reference: &Reference,
 ) -> Result<Option<LedgerEntry>, LedgerError> {
-    let sql = "
-      SELECT id, seq, kind, amount_cc, posted_after_cc, debt_after_cc, generation, reference, description, at_us
-        FROM ledger WHERE organization = ?1 AND reference = ?2 AND kind = 'purchase'";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!("{ENTRY} WHERE organization = ?1 AND reference = ?2 AND kind = 'purchase'");
+    let mut statement = connection.prepare_cached(&sql)?;
     let row = statement.query_row([organization.as_str(), reference.as_str()], entry);
     Ok(row.optional()?)
 }

@@ -1,0 +1,151 @@
+//! What was, in pages and sums. Nothing here changes anything.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use std::fmt;
+
+use super::{LedgerEntry, LedgerError};
+use crate::domain::books::{EntryKind, Stage};
+use crate::domain::generation::{Channel, Generation};
+use crate::domain::ids::{AgentId, GenerationId, OrganizationId, Slug};
+use crate::domain::money::Credits;
+
+/// The most groups that are told one by one.
+pub const GROUPS_MAX: usize = 1_000;
+
+/// What was, in pages and sums. Times are half open: from the first, before the second.
+#[async_trait]
+pub trait Records: fmt::Debug + Send + Sync {
+    /// Generations, newest first, after the one that was last seen; at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn generations(
+        &self,
+        organization: &OrganizationId,
+        filter: GenerationFilter,
+        after: Option<GenerationId>,
+        limit: u32,
+    ) -> Result<Vec<Generation>, LedgerError>;
+
+    /// Rows of the ledger, newest first, before the sequence that was last seen; at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
+    async fn entries(
+        &self,
+        organization: &OrganizationId,
+        filter: EntryFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, LedgerError>;
+
+    /// What was consumed. Credits are those of the ledger rows of the period, to the hundredth.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
+    async fn usage(
+        &self,
+        organization: &OrganizationId,
+        query: UsageQuery,
+    ) -> Result<Usage, LedgerError>;
+}
+
+/// A period; an end that is not set is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// The first instant.
+    pub from: Option<Timestamp>,
+    /// The first instant after it.
+    pub before: Option<Timestamp>,
+}
+
+/// Which generations; what is `None` or empty does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GenerationFilter {
+    /// Whose tool.
+    pub agent: Option<AgentId>,
+    /// The model.
+    pub model: Option<Slug>,
+    /// The channel.
+    pub channel: Option<Channel>,
+    /// Any of these stages.
+    pub stages: Vec<Stage>,
+    /// Whether they were cancelled, among those that were voided.
+    pub cancelled: Option<bool>,
+    /// When they were accepted.
+    pub accepted: Period,
+}
+
+/// Which rows of the ledger; what is `None` does not narrow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EntryFilter {
+    /// What happened.
+    pub kind: Option<EntryKind>,
+    /// The generation that was charged.
+    pub generation: Option<GenerationId>,
+    /// When they were booked.
+    pub booked: Period,
+}
+
+/// What consumption is summed by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageBy {
+    /// Days in UTC.
+    #[default]
+    Day,
+    /// Agents.
+    Agent,
+    /// Models.
+    Model,
+    /// Channels.
+    Channel,
+    /// End users.
+    User,
+}
+
+/// Whose consumption of when, and how it is summed; what is `None` does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// When it was charged, refunded or failed.
+    pub period: Period,
+    /// What to sum by.
+    pub by: UsageBy,
+    /// Whose tool.
+    pub agent: Option<AgentId>,
+    /// The model.
+    pub model: Option<Slug>,
+    /// The channel.
+    pub channel: Option<Channel>,
+    /// The end user.
+    pub user: Option<String>,
+}
+
+/// What was consumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// At most [`GROUPS_MAX`]: days oldest first, all others by credits.
+    pub rows: Vec<UsageRow>,
+    /// What is not in `rows`.
+    pub other: Option<UsageRow>,
+    /// All of it.
+    pub total: UsageRow,
+}
+
+/// One sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageRow {
+    /// Which group.
+    pub key: String,
+    /// Generations that were charged.
+    pub generations: u64,
+    /// Images that were delivered.
+    pub images: u64,
+    /// Credits taken, minus those that came back.
+    pub credits: Credits,
+    /// What upstream cost, in USD.
+    pub usd_cost: Decimal,
+    /// Generations that ended without an image; not among `generations`.
+    pub failed: u64,
+}

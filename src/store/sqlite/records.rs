@@ -1,0 +1,182 @@
+//! Pages of generations and of the ledger. Pages go by what was last seen, not by how many were
+//! skipped: whatever is added meanwhile moves nothing.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, params_from_iter};
+
+use super::{Sqlite, entries, rows, usage};
+use crate::domain::failure::Reason;
+use crate::domain::generation::Generation;
+use crate::domain::ids::{GenerationId, OrganizationId};
+use crate::ports::{
+    EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period, Records, Usage, UsageQuery,
+};
+
+#[async_trait]
+impl Records for Sqlite {
+    async fn generations(
+        &self,
+        organization: &OrganizationId,
+        filter: GenerationFilter,
+        after: Option<GenerationId>,
+        limit: u32,
+    ) -> Result<Vec<Generation>, LedgerError> {
+        let organization = organization.clone();
+        self.read(move |connection| {
+            let page = Conditions::of_generations(&organization, &filter, after);
+            generations(connection, &page, limit)
+        })
+        .await
+    }
+
+    async fn entries(
+        &self,
+        organization: &OrganizationId,
+        filter: EntryFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<LedgerEntry>, LedgerError> {
+        let organization = organization.clone();
+        self.read(move |connection| {
+            exists(connection, &organization)?;
+            let page = Conditions::of_entries(&organization, &filter, before);
+            Ok(entries::page(connection, &page, limit)?)
+        })
+        .await
+    }
+
+    async fn usage(
+        &self,
+        organization: &OrganizationId,
+        query: UsageQuery,
+    ) -> Result<Usage, LedgerError> {
+        let organization = organization.clone();
+        self.read(move |connection| {
+            exists(connection, &organization)?;
+            Ok(usage::usage(connection, &organization, &query)?)
+        })
+        .await
+    }
+}
+
+/// Conditions that must all hold, with what they compare to.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+// === impl Conditions ===
+
+impl Conditions {
+    /// Adds `column comparison value`. Both names are the program's own, never a caller's.
+    pub(super) fn add(&mut self, comparison: &str, value: impl ToSql + 'static) {
+        self.values.push(Box::new(value));
+        self.sql
+            .push(format!("{comparison} ?{}", self.values.len()));
+    }
+
+    pub(super) fn add_period(&mut self, column: &str, period: Period) {
+        if let Some(from) = period.from {
+            self.add(&format!("{column} >="), micros(from));
+        }
+        if let Some(before) = period.before {
+            self.add(&format!("{column} <"), micros(before));
+        }
+    }
+
+    pub(super) fn sql(&self) -> String {
+        self.sql.join(" AND ")
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
+        self.values.iter().map(AsRef::as_ref)
+    }
+
+    fn of_generations(
+        organization: &OrganizationId,
+        filter: &GenerationFilter,
+        after: Option<GenerationId>,
+    ) -> Self {
+        let mut all = Self::default();
+        all.add("g.organization =", organization.to_string());
+        if let Some(id) = after {
+            all.add("g.id <", id.uuid().into_bytes());
+        }
+        if let Some(agent) = &filter.agent {
+            all.add("g.agent =", agent.to_string());
+        }
+        if let Some(model) = &filter.model {
+            all.add("g.model =", model.to_string());
+        }
+        if let Some(channel) = filter.channel {
+            all.add("g.channel =", channel.as_str());
+        }
+        if !filter.stages.is_empty() {
+            let stages: Vec<_> = filter.stages.iter().map(|stage| stage.as_str()).collect();
+            // Words of a closed set, so that nothing needs to be escaped.
+            all.sql
+                .push(format!("s.state IN ('{}')", stages.join("', '")));
+        }
+        match filter.cancelled {
+            Some(true) => all.add("s.reason =", Reason::GenerationCancelled.as_str()),
+            Some(false) => all.add("s.reason <>", Reason::GenerationCancelled.as_str()),
+            None => {}
+        }
+        all.add_period("g.created_us", filter.accepted);
+        all
+    }
+
+    fn of_entries(
+        organization: &OrganizationId,
+        filter: &EntryFilter,
+        before: Option<u64>,
+    ) -> Self {
+        let mut all = Self::default();
+        all.add("organization =", organization.to_string());
+        // The opening row has nothing to tell.
+        all.add("seq >", 0);
+        if let Some(seq) = before {
+            all.add("seq <", i64::try_from(seq).unwrap_or(i64::MAX));
+        }
+        if let Some(kind) = filter.kind {
+            all.add("kind =", kind.as_str());
+        }
+        if let Some(id) = filter.generation {
+            all.add("generation =", id.uuid().into_bytes());
+        }
+        all.add_period("at_us", filter.booked);
+        all
+    }
+}
+
+fn generations(
+    connection: &Connection,
+    page: &Conditions,
+    limit: u32,
+) -> Result<Vec<Generation>, LedgerError> {
+    let sql = format!(
+        "SELECT g.id FROM generation g JOIN generation_state s ON s.generation = g.id
+          WHERE {} ORDER BY g.id DESC LIMIT {limit}",
+        page.sql()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let ids = statement.query_map(params_from_iter(page.values()), |row| rows::uuid(row, 0))?;
+    let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(rows::by_id(connection, GenerationId::from_uuid(id))?);
+    }
+    Ok(found)
+}
+
+fn exists(connection: &Connection, organization: &OrganizationId) -> Result<(), LedgerError> {
+    let found = rows::account(connection, organization)?;
+    found.map(drop).ok_or(LedgerError::OrganizationNotFound)
+}
+
+fn micros(at: Timestamp) -> i64 {
+    rows::micros(at)
+}
