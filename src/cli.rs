@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod client;
 mod demo;
 mod failed;
 mod mock_openrouter;
 mod serve;
 mod shutdown;
 mod terminal;
+mod usage;
 
 use failed::Failed;
 
@@ -39,6 +41,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Make one picture through a gateway of its own, show what it cost, and keep serving
     Demo(Box<demo::Args>),
+    /// Show what an organization has consumed, from a running gateway
+    Usage(Box<usage::Args>),
     /// Serve a stand-in for OpenRouter that draws and prices, but costs nothing
     MockOpenrouter(mock_openrouter::Args),
 }
@@ -70,6 +74,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
+            Self::Usage(args) => usage::run(*args).await,
             Self::MockOpenrouter(args) => mock_openrouter::run(args).await,
         }
     }

@@ -15,6 +15,7 @@ mod reader;
 mod values;
 
 pub use given::Given;
+pub(crate) use given::secret;
 pub use master_key::{MasterKey, MasterKeyError};
 use reader::Reader;
 pub(crate) use values::duration;

@@ -35,7 +35,7 @@ impl Failed {
     }
 
     /// The command was asked for something that cannot be.
-    fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self {
             status: 2,
             ..Self::new(message)

@@ -32,6 +32,14 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
     result(text)
 }
 
+/// Prints a result that has its own line ends.
+pub(super) fn raw(text: impl Display) -> Result<(), Failed> {
+    let mut stdout = anstream::stdout().lock();
+    write!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failed::new("cannot write to stdout").because(error))
+}
+
 /// Prints something beside the result. A closed stderr is no reason to stop.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");

@@ -113,6 +113,6 @@ pub struct Given {
 }
 
 /// Wraps a secret the moment it is read, so that no later message can show it.
-fn secret(text: &str) -> Result<SecretString, Infallible> {
+pub(crate) fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(text))
 }

@@ -26,6 +26,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod signals;
+mod usage;
 
 /// The key the gateway shows to the mock; no other text contains it.
 const OPENROUTER_KEY: &str = "sk-or-v1-7c1e-of-the-platform";

@@ -1,16 +1,12 @@
 //! The demo as a caller of the gateway: nothing here that any other gRPC client could not do.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use secrecy::{ExposeSecret, SecretString};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use secrecy::SecretString;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
+use super::super::client::{self, Connection};
 use super::super::failed::Failed;
 use super::picture::Picture;
 use crate::domain::money::Credits;
@@ -29,33 +25,11 @@ const MODEL: &str = "black-forest-labs/flux.2-klein-4b";
 const LOW: Credits = Credits::from_whole(1_000);
 /// Credits of a top-up: five US dollars' worth.
 const TOP_UP: Credits = Credits::from_whole(10_000);
-/// A gateway on this machine that has not answered by then will not.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A connection that carries a key.
-type Connection = InterceptedService<Channel, Bearer>;
 
 /// A caller with a key.
 #[derive(Debug)]
 pub(super) struct Caller {
     connection: Connection,
-}
-
-/// Adds the key to every call.
-#[derive(Clone, Debug)]
-pub(super) struct Bearer {
-    /// Marked sensitive, so that neither a log nor a header table keeps it.
-    header: MetadataValue<Ascii>,
-}
-
-/// The address by which this machine reaches a listener, which may listen on all addresses.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// The body of the demo's call.
@@ -72,20 +46,8 @@ pub(super) fn order(prompt: &str) -> proto::GenerateImageRequest {
 impl Caller {
     /// Connects to the gateway with this key.
     pub(super) async fn connect(address: SocketAddr, key: &SecretString) -> Result<Self, Failed> {
-        let unreachable = |error| Failed::new("cannot reach the gateway").because(error);
-        let channel = Endpoint::from_shared(format!("http://{}", reachable(address)))
-            .map_err(unreachable)?
-            .connect_timeout(CONNECT_PATIENCE)
-            .connect()
-            .await
-            .map_err(unreachable)?;
-        let header = format!("Bearer {}", key.expose_secret());
-        let mut header = MetadataValue::try_from(header)
-            .map_err(|error| Failed::new("the key fits into no header").because(error))?;
-        header.set_sensitive(true);
-        Ok(Self {
-            connection: InterceptedService::new(channel, Bearer { header }),
-        })
+        let connection = client::connect(&address.to_string(), key).await?;
+        Ok(Self { connection })
     }
 
     /// As the operator: an organization with credits, and a key for it, which is returned.
@@ -172,16 +134,6 @@ impl Caller {
     }
 }
 
-// === impl Bearer ===
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let header = self.header.clone();
-        request.metadata_mut().insert("authorization", header);
-        Ok(request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,16 +146,5 @@ mod tests {
         let model = catalog.find(&Slug::parse(MODEL).unwrap()).unwrap();
         let estimate = model.estimate().unwrap();
         assert!(estimate.bounds.high < LOW, "{estimate:?}");
-    }
-
-    #[test]
-    fn a_listener_on_all_addresses_is_reached_over_loopback() {
-        for (listening, reached) in [
-            ("0.0.0.0:50051", "127.0.0.1:50051"),
-            ("[::]:50051", "[::1]:50051"),
-            ("192.0.2.7:1", "192.0.2.7:1"),
-        ] {
-            assert_eq!(reachable(listening.parse().unwrap()).to_string(), reached);
-        }
     }
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use super::super::client::reachable;
 use super::super::terminal;
-use super::caller::{order, reachable};
+use super::caller::order;
 use super::picture::Picture;
 use crate::proto;
 

@@ -1,0 +1,193 @@
+//! Commands that are clients of a running gateway: where it is, with which key, and what it answers
+//! as JSON.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use secrecy::{ExposeSecret, SecretString};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::failed::Failed;
+use super::terminal;
+use crate::config;
+use crate::proto;
+
+/// A gateway that has not answered by then will not.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The package of the contract.
+const PACKAGE: &str = "squados.images.v1";
+
+/// A connection that carries a key.
+pub(super) type Connection = InterceptedService<Channel, Bearer>;
+
+/// Which gateway, with which key.
+#[derive(clap::Args, Debug)]
+#[group(id = "gateway")]
+#[command(next_help_heading = "Gateway")]
+pub(super) struct Args {
+    /// Where the gateway serves gRPC: host:port, or a URL
+    #[arg(long, env = "LISTEN_ADDR", value_name = "ADDRESS", default_value = config::LISTEN_ADDR)]
+    pub(super) address: String,
+    /// The key of the organization
+    #[arg(
+        long = "gateway-key",
+        env = "GATEWAY_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        value_parser = config::secret,
+        conflicts_with = "key_file"
+    )]
+    key: Option<SecretString>,
+    /// A file that holds the key; other users cannot see it in the list of processes
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Adds the key to every call.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer {
+    /// Marked sensitive, so that neither a log nor a header table keeps it.
+    header: MetadataValue<Ascii>,
+}
+
+// === impl Args ===
+
+impl Args {
+    /// Connects.
+    pub(super) async fn connect(&self) -> Result<Connection, Failed> {
+        connect(&self.address, &self.key()?).await
+    }
+
+    fn key(&self) -> Result<SecretString, Failed> {
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        let Some(file) = &self.key_file else {
+            return Err(Failed::usage("no key was given")
+                .hint("set GATEWAY_KEY, or name a file that holds it with --key-file"));
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Failed::new(format!("cannot read the key in {}", file.display())).because(error)
+        })?;
+        Ok(SecretString::from(text.trim()))
+    }
+}
+
+/// Connects to a gateway with a key.
+pub(super) async fn connect(address: &str, key: &SecretString) -> Result<Connection, Failed> {
+    let bearer = Bearer::new(key)?;
+    let unreachable = |error| {
+        Failed::new(format!("cannot reach a gateway at {address}"))
+            .because(error)
+            .hint("is it running there? `--address` or LISTEN_ADDR says where to look")
+    };
+    let channel = Endpoint::from_shared(url(address))
+        .map_err(unreachable)?
+        .connect_timeout(CONNECT_PATIENCE)
+        .connect()
+        .await
+        .map_err(unreachable)?;
+    Ok(InterceptedService::new(channel, bearer))
+}
+
+// === impl Bearer ===
+
+impl Bearer {
+    fn new(key: &SecretString) -> Result<Self, Failed> {
+        let header = format!("Bearer {}", key.expose_secret());
+        let mut header = MetadataValue::try_from(header)
+            .map_err(|error| Failed::new("the key fits into no header").because(error))?;
+        header.set_sensitive(true);
+        Ok(Self { header })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let header = self.header.clone();
+        request.metadata_mut().insert("authorization", header);
+        Ok(request)
+    }
+}
+
+/// The address by which this machine reaches a listener, which may listen on all addresses.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn url(address: &str) -> String {
+    match address.parse() {
+        Ok(address) => format!("http://{}", reachable(address)),
+        Err(_) if address.contains("://") => address.to_owned(),
+        Err(_) => format!("http://{address}"),
+    }
+}
+
+/// An answer as one JSON document, in the protobuf JSON mapping.
+pub(super) fn json(message: &impl Message, name: &str) -> Result<serde_json::Value, Failed> {
+    let unknown = |error| Failed::new("cannot write the answer as JSON").because(error);
+    let pool = DescriptorPool::decode(proto::DESCRIPTORS)
+        .map_err(|error| Failed::new("the contract cannot be read").because(error))?;
+    let descriptor = pool
+        .get_message_by_name(&format!("{PACKAGE}.{name}"))
+        .ok_or_else(|| Failed::new(format!("the contract has no message {name}")))?;
+    let bytes = message.encode_to_vec();
+    let message = DynamicMessage::decode(descriptor, bytes.as_slice())
+        .map_err(|error| Failed::new("cannot write the answer as JSON").because(error))?;
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let written = message.serialize_with_options(serde_json::value::Serializer, &options);
+    written.map_err(unknown)
+}
+
+/// Prints an answer as one JSON document.
+pub(super) fn print_json(message: &impl Message, name: &str) -> Result<(), Failed> {
+    terminal::json(&json(message, name)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_becomes_a_url_that_reaches_it() {
+        for (address, expected) in [
+            ("0.0.0.0:50051", "http://127.0.0.1:50051"),
+            ("[::]:7", "http://[::1]:7"),
+            ("gateway:50051", "http://gateway:50051"),
+            ("https://gateway", "https://gateway"),
+        ] {
+            assert_eq!(url(address), expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_written_in_the_protobuf_json_mapping() {
+        let row = proto::UsageRow {
+            key: "2026-11-23".to_owned(),
+            images: 3,
+            ..Default::default()
+        };
+        let json = json(&row, "UsageRow").expect("JSON");
+        assert_eq!(json["images"], "3");
+        assert_eq!(json["usdCost"], "");
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        let bearer = Bearer::new(&SecretString::from("sq_live_secret")).expect("a header");
+        assert!(!format!("{bearer:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,162 @@
+//! `image-gateway usage`: what an organization has consumed, as a table with bars, as CSV or as JSON.
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::client;
+use super::failed::Failed;
+use super::terminal;
+use crate::proto;
+use crate::proto::billing_service_client::BillingServiceClient;
+
+mod paper;
+
+/// What `usage` can be told.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Needs a key of the role ADMIN. Days are in UTC. Credits are those of the ledger, to the hundredth.
+
+Example:
+  GATEWAY_KEY=sq_live_… image-gateway usage --by agent --from 2026-11-01 --to 2026-11-30")]
+pub(super) struct Args {
+    #[command(flatten)]
+    gateway: client::Args,
+    /// What to sum by
+    #[arg(long, value_enum, default_value_t = By::Day)]
+    by: By,
+    /// From this day on (2026-11-01), or from this instant on (2026-11-01T12:00:00Z)
+    #[arg(long, value_name = "DATE", value_parser = beginning)]
+    from: Option<Timestamp>,
+    /// To the end of this day, or to this instant
+    #[arg(long, value_name = "DATE", value_parser = end)]
+    to: Option<Timestamp>,
+    /// Of this agent alone
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// By this model alone
+    #[arg(long, value_name = "SLUG")]
+    model: Option<String>,
+    /// From this channel alone, such as whatsapp
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// Of this end user alone
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print the rows as CSV (RFC 4180), safe to open in a spreadsheet
+    #[arg(long)]
+    csv: bool,
+}
+
+/// What consumption is summed by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum By {
+    /// Days in UTC
+    Day,
+    /// Agents
+    Agent,
+    /// Models
+    Model,
+    /// Channels
+    Channel,
+    /// End users
+    User,
+}
+
+/// Asks, and prints.
+pub(super) async fn run(args: Args) -> Result<(), Failed> {
+    let mut client = BillingServiceClient::new(args.gateway.connect().await?);
+    let answer = client.query_usage(args.query()).await;
+    let answer = answer.map_err(|status| Failed::refused("cannot tell the usage", &status))?;
+    let answer = answer.into_inner();
+    if args.json {
+        client::print_json(&answer, "QueryUsageResponse")
+    } else if args.csv {
+        terminal::raw(paper::csv(&answer, args.by.name()))
+    } else {
+        terminal::result(paper::table(&answer, args.by.name()))
+    }
+}
+
+// === impl Args ===
+
+impl Args {
+    fn query(&self) -> proto::QueryUsageRequest {
+        let group = match self.by {
+            By::Day => proto::UsageGroup::Day,
+            By::Agent => proto::UsageGroup::Agent,
+            By::Model => proto::UsageGroup::Model,
+            By::Channel => proto::UsageGroup::Channel,
+            By::User => proto::UsageGroup::User,
+        };
+        proto::QueryUsageRequest {
+            organization_id: String::new(),
+            start_time: self.from.map(wire),
+            end_time: self.to.map(wire),
+            group_by: group.into(),
+            agent_id: self.agent.clone().unwrap_or_default(),
+            model: self.model.clone().unwrap_or_default(),
+            channel: self.channel.clone().unwrap_or_default(),
+            user_id: self.user.clone().unwrap_or_default(),
+        }
+    }
+}
+
+// === impl By ===
+
+impl By {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "Day",
+            Self::Agent => "Agent",
+            Self::Model => "Model",
+            Self::Channel => "Channel",
+            Self::User => "User",
+        }
+    }
+}
+
+fn wire(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    }
+}
+
+fn beginning(text: &str) -> Result<Timestamp, String> {
+    instant(text, Some)
+}
+
+fn end(text: &str) -> Result<Timestamp, String> {
+    instant(text, |date| date.tomorrow().ok())
+}
+
+/// An instant as it is, or the midnight that `midnight` finds for a day.
+fn instant(text: &str, midnight: impl Fn(Date) -> Option<Date>) -> Result<Timestamp, String> {
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    let day: Option<Date> = text.parse().ok().and_then(midnight);
+    let midnight = day.and_then(|day| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok());
+    midnight.ok_or_else(|| "must be a day such as 2026-11-01 or an instant".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_meant_whole() {
+        let from = beginning("2026-11-01").expect("a day");
+        let to = end("2026-11-01").expect("a day");
+        assert_eq!(from.to_string(), "2026-11-01T00:00:00Z");
+        assert_eq!(to.to_string(), "2026-11-02T00:00:00Z");
+        let instant = end("2026-11-01T12:00:00Z").expect("an instant");
+        assert_eq!(instant.to_string(), "2026-11-01T12:00:00Z");
+        assert!(beginning("yesterday").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! `usage` as its users meet it.
+
+use super::{Served, finish, program};
+use crate::helpers::request;
+
+#[tokio::test]
+async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
+    let served = Served::start(&[]).await;
+    for id in ["a", "b"] {
+        served.house.generate(request(id)).await.expect("a picture");
+    }
+    let address = served.grpc.to_string();
+    let usage = |arguments: &[&str]| {
+        let mut all = vec!["usage", "--address", address.as_str()];
+        all.extend(arguments);
+        let mut command = program(&all);
+        command.env("GATEWAY_KEY", &served.house.admin);
+        command
+    };
+    let table = finish(&mut usage(&["--by", "agent"])).await;
+    assert_eq!((table.status, table.stderr.as_str()), (Some(0), ""));
+    table.assert_plain();
+    let lines: Vec<&str> = table.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].starts_with("Agent "), "{lines:#?}");
+    assert!(lines[1].starts_with("painter ") && lines[1].ends_with('█'));
+    assert!(lines[2].contains("58.00"), "{lines:#?}");
+
+    let csv = finish(&mut usage(&["--by", "model", "--csv"])).await;
+    assert_eq!(
+        csv.stdout,
+        "model,generations,images,credits,usd_cost,failed\r\n\
+         black-forest-labs/flux.2-klein-4b,2,2,58.00,0.028,0\r\n"
+    );
+
+    let json = finish(&mut usage(&["--json", "--from", "2020-01-01"])).await;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(json["total"]["credits"], "58.00");
+    assert_eq!(json["total"]["images"], "2");
+
+    let past = finish(&mut usage(&["--to", "2020-01-01"])).await;
+    assert!(past.stdout.contains("nothing was consumed"), "{past:#?}");
+
+    // A key in a file, for those who share a machine.
+    let file = served.house.dir.path().join("key");
+    std::fs::write(&file, format!("{}\n", served.house.admin)).expect("a file");
+    let file = file.to_string_lossy();
+    let by_file = ["usage", "--address", &address, "--key-file", &file];
+    assert_eq!(finish(&mut program(&by_file)).await.status, Some(0));
+    served.close().await;
+}
+
+#[tokio::test]
+async fn usage_says_what_stands_in_its_way() {
+    let served = Served::start(&[]).await;
+    let address = served.grpc.to_string();
+    let ask = ["usage", "--address", address.as_str()];
+    let without = finish(&mut program(&ask)).await;
+    without.assert_failed(2);
+    assert!(without.stderr.contains("GATEWAY_KEY"), "{without:#?}");
+
+    let mut low = program(&ask);
+    low.env("GATEWAY_KEY", &served.house.runtime);
+    let low = finish(&mut low).await;
+    low.assert_failed(1);
+    assert!(low.stderr.contains("PERMISSION_DENIED"), "{low:#?}");
+
+    let mut wrong = program(&ask);
+    wrong.env("GATEWAY_KEY", "sq_live_no_such_key");
+    let wrong = finish(&mut wrong).await;
+    wrong.assert_failed(1);
+    assert!(wrong.stderr.contains("UNAUTHENTICATED"), "{wrong:#?}");
+    assert!(!wrong.stderr.contains("no_such_key"), "{wrong:#?}");
+
+    let mut nowhere = program(&["usage", "--address", "127.0.0.1:1"]);
+    nowhere.env("GATEWAY_KEY", "any");
+    let nowhere = finish(&mut nowhere).await;
+    nowhere.assert_failed(1);
+    assert!(
+        nowhere.stderr.contains("is it running there?"),
+        "{nowhere:#?}"
+    );
+
+    let mut day = program(&["usage", "--from", "yesterday"]);
+    assert_eq!(finish(&mut day).await.status, Some(2));
+    served.close().await;
+}
