@@ -12,8 +12,10 @@ use proxy::{Proxy, body_of, find};
 
 mod bombs;
 mod connection;
+mod cost;
 mod cuts;
 mod proxy;
+mod refused;
 
 /// What one picture of the usual request costs upstream, in USD.
 const PRICE: &str = "0.014";
@@ -138,6 +140,15 @@ async fn close(mut house: House, pictures: u32) {
     is_charged(&house, pictures).await;
     write_off(&mut house, pictures);
     house.close().await;
+}
+
+/// A page of the side door, by its status and its text.
+async fn page(house: &House, path: &str) -> (u16, String) {
+    let address = house.app.as_ref().expect("open").http_address();
+    let answer = reqwest::get(format!("http://{address}{path}")).await;
+    let answer = answer.expect("an answer");
+    let status = answer.status().as_u16();
+    (status, answer.text().await.expect("a text"))
 }
 
 /// What upstream has billed for calls that brought no picture is not in the books until somebody
