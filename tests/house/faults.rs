@@ -11,6 +11,8 @@ use crate::helpers::{House, Setup, reason, request};
 use proxy::{Proxy, body_of, find};
 
 mod bombs;
+mod callers;
+mod cellar;
 mod connection;
 mod cost;
 mod cuts;
