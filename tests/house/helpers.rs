@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) mock: mock::Options,
     pub(crate) image_quota: Option<u64>,
     pub(crate) image_retention: Option<&'static str>,
+    /// What the gateway takes for the upstream; `None` is the mock itself.
+    pub(crate) base_url: Option<String>,
 }
 
 impl Default for Setup {
@@ -56,6 +58,7 @@ impl Default for Setup {
             mock: mock::Options::default(),
             image_quota: None,
             image_retention: None,
+            base_url: None,
         }
     }
 }
@@ -305,7 +308,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         listen_addr: Some("127.0.0.1:0".to_owned()),
         http_addr: Some("127.0.0.1:0".to_owned()),
         data_dir: Some(dir.path().to_string_lossy().into_owned()),
-        openrouter_base_url: Some(mock.base_url()),
+        openrouter_base_url: Some(setup.base_url.clone().unwrap_or_else(|| mock.base_url())),
         openrouter_api_key: Some(SecretString::from("sk-or-v1-mock")),
         operator_key: Some(SecretString::from(OPERATOR_KEY)),
         upstream_timeout: Some(setup.upstream_timeout.to_owned()),

@@ -12,6 +12,7 @@ mod access;
 mod adjust;
 mod charges;
 mod closing;
+mod faults;
 mod generate;
 mod hangup;
 mod helpers;

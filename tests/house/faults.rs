@@ -1,0 +1,270 @@
+//! Faults between the gateway and whatever it stands on: the wire, the upstream's words, the
+//! database, the disk. Every row of the matrix of failures that is tested with a faulty proxy or a
+//! faulty upstream (`reliability.md` 2.5, marked X), and some beside them, with their tests, here
+//! or elsewhere in this house, or why there is none:
+//!
+//! | Row | Tests |
+//! | --- | ----- |
+//! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read` |
+//! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
+//! | 13 | none: the books are in the same process, where no word of a commit is lost on the way |
+//! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
+//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
+//! | 16 | none: a limit of pages belongs to one connection, and the writer's is out of reach; the tests of the store fill it |
+//! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
+//! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
+//! | 25 | `every_recorded_error_is_told_in_our_words` |
+//! | 26 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
+//! | 27 | none: there are no keys of organizations yet |
+//! | 28 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller` |
+//! | 29 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
+//! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released` |
+//! | 31 | `a_rejected_prompt_says_its_stage_and_stays_rejected` |
+//! | 33 | `an_answer_that_never_begins_leaves_the_hold_in_doubt`, `an_answer_that_breaks_in_its_head_leaves_the_hold_in_doubt` |
+//! | 36 | `a_missing_usage_never_loses_a_picture`, `an_id_that_is_repeated_does_not_stand_in_the_way_of_a_picture`, `an_id_that_is_repeated_is_not_believed_when_the_cost_is_asked_for` |
+//! | 38 | `an_error_in_an_answer_of_status_200_is_told_by_its_code_and_costs_nothing` |
+//! | 39 | `an_answer_that_is_no_picture_is_refused`, `a_refusal_that_upstream_bills_is_the_platforms_loss` |
+//! | 40 | `an_answer_cut_before_its_picture_is_whole_costs_nothing`, `a_whole_picture_is_kept_wherever_the_rest_of_its_answer_is_cut`, `sixty_cuts_spread_over_an_answer_never_charge_twice_and_never_for_nothing`, `sixty_bends_spread_over_an_answer_never_charge_twice_and_never_for_nothing`, `a_stream_without_its_last_line_is_whole` |
+//! | 41 | `an_answer_that_takes_its_time_is_delivered_and_one_that_takes_too_long_is_not_charged` |
+//! | 42 | `an_answer_without_bounds_is_refused_at_its_cap_and_leaves_nothing_on_the_disk`, `an_answer_with_a_long_text_beside_its_picture_is_refused`, `a_packed_answer_is_never_unpacked` |
+//! | 45 | `a_cost_is_read_from_its_digits_or_asked_for_and_never_guessed`, `usage_that_comes_twice_in_a_stream_is_charged_once`, `the_cost_is_taken_from_its_text_to_the_last_digit`, `a_cost_that_makes_no_sense_is_looked_up` |
+//! | 46 | `an_overrun_becomes_debt_that_stops_new_holds_until_it_is_repaid` |
+//! | 48 | `a_caller_that_hangs_up_is_charged_and_finds_its_picture_again`, `callers_that_hang_up_at_any_moment_leave_no_hold_behind`, `a_deadline_that_passes_does_not_stop_a_dispatched_generation` |
+//! | 49 | `a_running_generation_finishes_after_sigterm_and_new_calls_are_refused`, `a_drain_lets_running_generations_finish_and_takes_no_new_ones` |
+//! | 52 | `a_full_store_refuses_the_picture_and_releases_the_hold`, `a_disk_that_fails_costs_nothing_and_nothing_is_handed_out_as_finished` |
+//! | 53 | none: pictures are files beside the database, there is no other store |
+//! | 54 | `a_picture_whose_file_is_lost_has_expired_and_its_charge_stands`, `a_picture_whose_file_has_rotted_has_expired_and_its_charge_stands` |
+//! | 55 | `a_missing_usage_never_loses_a_picture`, `a_picture_whose_cost_is_told_late_comes_at_once_and_is_charged_when_it_is_told` |
+//! | 57 | `the_cost_is_taken_from_its_text_to_the_last_digit`, `under_a_provider_key_of_the_platform_the_provider_is_paid_too` |
+//! | 58 | none: a cost that was told is not asked for a second time yet |
+//! | 62 | `a_database_that_fails_for_a_moment_at_the_end_loses_neither_picture_nor_charge`, `a_picture_is_delivered_though_the_database_fails_and_charged_when_it_works_again`, `an_answer_that_cannot_be_noted_is_delivered_and_charged_all_the_same` |
+//! | 64 | none: no call suspends an organization yet |
+//! | 68 | `a_caller_that_does_not_read_delays_nobody_and_finds_everything_later` |
+//! | 69 | none: nobody is called back |
+//! | 70 | none: there is one process and one database |
+//! | 74 | none: there is no restore yet |
+//! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
+//! | 78 | none: places are counted for all organizations together yet |
+//! | 79 | `an_upstream_that_is_down_for_everybody_is_not_asked_much_more_and_is_asked_again_after` |
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use image_gateway::proto;
+use rust_decimal::Decimal;
+use tonic::{Code, Status};
+
+use crate::helpers::{House, Setup, reason, request};
+use crate::tidy;
+use proxy::{Proxy, body_of, find};
+
+mod bombs;
+mod callers;
+mod cellar;
+mod connection;
+mod cost;
+mod cuts;
+mod proxy;
+mod refused;
+
+/// The rows marked X.
+const ROWS: [u32; 37] = [
+    4, 7, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 36, 38, 39, 40, 41, 42, 48, 49,
+    52, 53, 54, 55, 57, 58, 62, 69, 70, 74, 77, 78, 79,
+];
+
+/// What one picture of the usual request costs upstream, in USD.
+const PRICE: &str = "0.014";
+
+/// How long the recovery may take to find the end of a generation.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the parts of the usual answer begin, in bytes of the whole message.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    /// The first byte behind the head.
+    body: usize,
+    /// The first character of the picture.
+    picture: usize,
+    /// The quotation mark behind the picture.
+    quote: usize,
+    /// The word `usage`.
+    usage: usize,
+    /// How many bytes there are.
+    end: usize,
+}
+
+impl Places {
+    /// So many places from the body to the end of the picture, and so many in the little that
+    /// follows it.
+    fn spread(self, picture: usize, rest: usize) -> impl Iterator<Item = usize> {
+        let evenly = |from: usize, to: usize, count: usize| {
+            (0..count).map(move |place| from + (to - from) * place / (count - 1))
+        };
+        evenly(self.body, self.quote, picture).chain(evenly(self.quote - 1, self.end, rest))
+    }
+
+    /// The characters of the picture.
+    fn picture_of(self, answer: &[u8]) -> String {
+        let text = answer[self.picture..self.quote].to_vec();
+        String::from_utf8(text).expect("base64")
+    }
+}
+
+/// A house whose gateway reaches the mock through a proxy.
+async fn behind_a_proxy(setup: Setup) -> (House, Proxy) {
+    let proxy = Proxy::open().await;
+    let base_url = Some(proxy.base_url());
+    let house = House::with(Setup { base_url, ..setup }).await;
+    proxy.lead_to(house.mock.address());
+    (house, proxy)
+}
+
+/// Makes one picture without any fault, to see what its answer looks like.
+async fn rehearse(house: &House, proxy: &Proxy) -> Places {
+    house
+        .generate(request("rehearsal"))
+        .await
+        .expect("no fault");
+    let answer = proxy.last_answer();
+    let after = |start: usize, word: &[u8]| {
+        start + find(&answer[start..], word).expect("a part") + word.len()
+    };
+    let body = body_of(&answer);
+    let picture = after(body, br#""b64_json":""#);
+    let quote = after(picture, b"\"") - 1;
+    Places {
+        body,
+        picture,
+        quote,
+        usage: after(quote, br#","usage""#) - br#""usage""#.len(),
+        end: answer.len(),
+    }
+}
+
+/// A call that fails so.
+async fn fails(house: &House, id: &str, code: Code, expected: &str) -> Status {
+    let status = house.generate(request(id)).await.expect_err(id);
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (code, expected),
+        "{id}: {status:?}"
+    );
+    status
+}
+
+/// The generation, once its money is decided.
+async fn ended(house: &House, id: &str) -> proto::Generation {
+    let looking = async {
+        loop {
+            let generation = house.generation(id).await;
+            if matches!(
+                generation.stage(),
+                proto::Stage::Settled | proto::Stage::Voided
+            ) {
+                return generation;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("{id} does not end"))
+}
+
+/// The generation ended without a charge, for this reason.
+async fn is_voided(house: &House, id: &str, expected: &str) {
+    let generation = ended(house, id).await;
+    assert_eq!(generation.stage(), proto::Stage::Voided, "{id}");
+    assert_eq!(generation.charge, None, "{id}");
+    let error = generation.error.expect("an error");
+    assert_eq!(error.reason, expected, "{id}");
+}
+
+/// So many pictures of the usual kind are charged, and nothing is held.
+async fn is_charged(house: &House, pictures: u32) {
+    let balance = house.balance().await;
+    let left = format!("{}.00", 10_000 - 29 * pictures);
+    assert_eq!(
+        (balance.credits, balance.held),
+        (left, "0.00".to_owned()),
+        "after {pictures} pictures"
+    );
+}
+
+/// Ends the house after so many pictures of the usual kind were charged.
+async fn close(mut house: House, pictures: u32) {
+    is_charged(&house, pictures).await;
+    write_off(&mut house, pictures);
+    house.close().await;
+}
+
+/// A page of the side door, by its status and its text.
+async fn page(house: &House, path: &str) -> (u16, String) {
+    let address = house.app.as_ref().expect("open").http_address();
+    let answer = reqwest::get(format!("http://{address}{path}")).await;
+    let answer = answer.expect("an answer");
+    let status = answer.status().as_u16();
+    (status, answer.text().await.expect("a text"))
+}
+
+/// What upstream has billed for calls that brought no picture is not in the books until somebody
+/// asks for it.
+fn write_off(house: &mut House, pictures: u32) {
+    let database = rusqlite::Connection::open(house.database()).expect("the database");
+    if !database.table_exists(None, "absorption").expect("a schema") {
+        let price: Decimal = PRICE.parse().expect("a price");
+        house.absorbed = house.mock.total_billed() - price * Decimal::from(pictures);
+    }
+}
+
+/// The table above: for each row the tests it names, or none with a reason.
+fn table() -> BTreeMap<u32, Vec<&'static str>> {
+    let lines = include_str!("faults.rs").lines();
+    let rows = lines.filter_map(|line| line.strip_prefix("//! | ")?.split_once(" | "));
+    let mut table = BTreeMap::new();
+    for (row, tests) in rows {
+        let Ok(row) = row.parse() else { continue };
+        let tests = tests.trim_end_matches(" |");
+        let is_empty = tests
+            .strip_prefix("none: ")
+            .is_some_and(|why| !why.is_empty());
+        let names = if is_empty {
+            Vec::new()
+        } else {
+            let unquoted = |name: &'static str| name.strip_prefix('`')?.strip_suffix('`');
+            let names = tests.split(", ").map(unquoted);
+            names.collect::<Option<_>>().expect("names of tests")
+        };
+        assert_eq!(table.insert(row, names), None, "row {row} twice");
+    }
+    table
+}
+
+#[test]
+fn every_row_of_the_matrix_names_tests_that_are_there() {
+    let folder = tidy::root().join("tests/house");
+    let texts: Vec<String> = tidy::rust_files(&folder)
+        .iter()
+        .map(|path| tidy::read(path))
+        .collect();
+    let table = table();
+    for row in ROWS {
+        assert!(table.contains_key(&row), "row {row} is not in the table");
+    }
+    for (row, names) in table {
+        for name in names {
+            let is_there = texts.iter().any(|text| is_test(text, name));
+            assert!(is_there, "row {row}: no test is named {name}");
+        }
+    }
+}
+
+/// Whether a file has a test of this name. Only attributes stand between it and what makes it one.
+fn is_test(text: &str, name: &str) -> bool {
+    let Some((before, _)) = text.split_once(&format!("fn {name}() {{")) else {
+        return false;
+    };
+    let attributes = before.lines().rev().skip(1);
+    let mut attributes = attributes.take_while(|line| line.starts_with("#["));
+    attributes.any(|line| line == "#[test]" || line == "#[tokio::test]")
+}
