@@ -40,7 +40,7 @@ bench: ## Measure the gateway against the mock (about three minutes).
 
 MINUTES ?= 30
 torture: ## Kill the program for MINUTES (default 30), and print what was survived.
-	$(CARGO) test --locked --profile torture --test torture -- --minutes $(MINUTES)
+	$(CARGO) test --locked --profile torture --features torture --test torture -- --minutes $(MINUTES)
 
 demo: ## Make a picture.
 	$(CARGO) run --release --locked -- demo --once "a red fox in the snow"

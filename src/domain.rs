@@ -5,6 +5,8 @@ pub mod catalog;
 pub mod delivery;
 pub mod failure;
 pub mod generation;
+#[cfg(any(test, feature = "torture"))]
+pub mod histories;
 pub mod ids;
 pub mod job;
 pub mod media;

@@ -35,6 +35,7 @@ use settle::Booked;
 mod attach;
 mod calendar;
 mod draw;
+mod easel;
 mod refusals;
 mod settle;
 

@@ -168,6 +168,9 @@ CREATE TABLE upstream_call (
   PRIMARY KEY (generation, call)
 ) STRICT, WITHOUT ROWID;
 
+-- A name is one call's alone.
+CREATE UNIQUE INDEX upstream_call_once ON upstream_call (upstream_id);
+
 -- Noted when a call is over: what it brought and cost, as far as it was told. The audit computes
 -- what was charged from these rows again.
 CREATE TABLE call_receipt (

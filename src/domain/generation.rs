@@ -276,7 +276,8 @@ pub struct Generation {
     pub finished: Option<Timestamp>,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "torture"))]
+#[expect(clippy::expect_used, reason = "its names are written here")]
 impl Draft {
     /// A draft of one picture, for tests that care about a few of its fields.
     pub(crate) fn sample() -> Self {

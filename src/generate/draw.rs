@@ -4,20 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::easel::Easel;
 use super::{Generator, Held};
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{CallRecord, CostSource, StoredImage};
-use crate::domain::media::{self, SNIFF_BYTES};
 use crate::domain::money::UsdCost;
 use crate::ports::{
-    Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, LedgerError,
-    Order, Receipt,
+    Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, LedgerError, Order,
+    Receipt,
 };
 
 /// How long a missing cost is looked up before it is computed (`api.md`, Charge).
@@ -30,9 +29,6 @@ const LOOKUP_WAITS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
-
-/// The most pictures that are kept of one generation: four asked for, and some nobody asked for.
-const IMAGES_MAX: usize = 10;
 
 /// Why one call brought no more pictures.
 #[derive(Debug)]
@@ -99,7 +95,8 @@ impl Generator {
         // the books fail now, the picture is still delivered (`reliability.md` row 62).
         let note = self.note_answer(held, &outcome.record);
         let receive = step("receive", self.receive(held, drawing, &mut outcome.images));
-        let ((), received) = tokio::join!(note, receive);
+        let (own_name, received) = tokio::join!(note, receive);
+        let not_its_own = outcome.record.upstream_id.take_if(|_| !own_name);
         outcome.answered = Some(Instant::now());
         outcome.record.images = outcome.images.iter().map(|image| image.index).collect();
         match received {
@@ -112,6 +109,10 @@ impl Generator {
                 outcome.refused(error);
             }
             Err(failure) => outcome.failure = Some(failure),
+        }
+        // The end of the answer may say the same once more.
+        if not_its_own.is_some() && outcome.record.upstream_id == not_its_own {
+            outcome.record.upstream_id = None;
         }
         if outcome.record.is_open_question() && !outcome.images.is_empty() {
             outcome.record.cost = step("look_up", self.look_up(&outcome.record)).await;
@@ -142,15 +143,18 @@ impl Generator {
         }
     }
 
-    async fn note_answer(&self, held: &Held, call: &CallRecord) {
+    /// Notes that an answer has begun; false if its name is another call's.
+    async fn note_answer(&self, held: &Held, call: &CallRecord) -> bool {
         let (id, now) = (held.draft.id, crate::clock::now());
         let upstream_id = call.upstream_id.clone();
         let noted = self.parts.ledger.stream(id, call.call, upstream_id, now);
-        if let Err(error) = step("note_answer", noted).await {
-            unnoted(held, &error);
-        }
+        let noted = step("note_answer", noted).await;
         held.live
             .update(|progress| progress.stage = Stage::Streaming);
+        noted.unwrap_or_else(|error| {
+            unnoted(held, &error);
+            true
+        })
     }
 
     /// Reads one answer to its end. Pictures are durable as soon as each is whole, before anything
@@ -184,23 +188,6 @@ impl Generator {
                 DrawEvent::Finished(receipt) => return Ok(receipt),
             }
         }
-    }
-
-    /// A place for one more picture; none if there are more than anybody could want.
-    async fn set_up(&self, held: &Held) -> Result<Option<Easel>, GalleryError> {
-        let Some(place) = held.live.reserve_image(IMAGES_MAX) else {
-            return Ok(None);
-        };
-        let index = u32::try_from(place).unwrap_or(u32::MAX);
-        let canvas = step("begin", self.parts.gallery.begin(held.draft.id, index)).await?;
-        held.live
-            .update_image(place, |image| image.source = Some(canvas.source()));
-        Ok(Some(Easel {
-            canvas,
-            place,
-            head: Vec::new(),
-            known: false,
-        }))
     }
 
     async fn look_up(&self, call: &CallRecord) -> Option<(UsdCost, CostSource)> {
@@ -258,53 +245,6 @@ impl CallOutcome {
         );
         unanswered && self.record.cost.is_none()
     }
-}
-
-/// A picture that is being drawn.
-struct Easel {
-    canvas: Box<dyn Canvas>,
-    /// Its place among the pictures that are shown.
-    place: usize,
-    /// Its first bytes, until its format is known.
-    head: Vec<u8>,
-    known: bool,
-}
-
-impl Easel {
-    /// Adds bytes to the file, then shows them.
-    async fn paint(&mut self, held: &Held, bytes: Bytes) -> Result<(), CallFailure> {
-        if !self.known {
-            let missing = SNIFF_BYTES - self.head.len().min(SNIFF_BYTES);
-            self.head.extend(bytes.iter().take(missing));
-        }
-        let offset = self.canvas.size_bytes();
-        let written = step("write", self.canvas.write(bytes.clone())).await;
-        written.map_err(CallFailure::Keep)?;
-        let size_bytes = self.canvas.size_bytes();
-        let media_type = (!self.known && self.head.len() >= SNIFF_BYTES)
-            .then(|| media::sniff(&self.head).ok_or_else(unknown_format))
-            .transpose()?;
-        self.known |= media_type.is_some();
-        held.live.update_image(self.place, |image| {
-            image.media_type = image.media_type.or(media_type);
-            image.newest = (offset, bytes);
-            image.size_bytes = size_bytes;
-        });
-        Ok(())
-    }
-
-    /// Makes the picture durable, then shows it as finished.
-    async fn finish(self, held: &Held) -> Result<StoredImage, CallFailure> {
-        let stored = step("keep_file", self.canvas.keep()).await;
-        let stored = stored.map_err(CallFailure::Keep)?;
-        held.live
-            .update_image(self.place, |image| image.stored = Some(stored.clone()));
-        Ok(stored)
-    }
-}
-
-fn unknown_format() -> CallFailure {
-    CallFailure::Keep(GalleryError::NotAnImage("not a PNG, JPEG or WebP"))
 }
 
 impl CallFailure {

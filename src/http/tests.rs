@@ -41,7 +41,7 @@ impl Ledger for Books {
         _: u32,
         _: Option<String>,
         _: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         broken()
     }
     async fn note(&self, _: GenerationId, _: CallRecord) -> Result<(), LedgerError> {

@@ -45,7 +45,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn dispatch(&self, id: GenerationId, now: Timestamp) -> Result<(), LedgerError>;
 
     /// `dispatched → streaming` at the first answer, and one more upstream id at every further
-    /// one (`None` if the answer carried none).
+    /// one (`None` if the answer carried none). Returns whether the call has a name of its own: an
+    /// id that another call had before names nobody (`reliability.md` row 36).
     ///
     /// # Errors
     /// As [`Ledger::dispatch`].
@@ -55,7 +56,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         call: u32,
         upstream_id: Option<String>,
         now: Timestamp,
-    ) -> Result<(), LedgerError>;
+    ) -> Result<bool, LedgerError>;
 
     /// Keeps what a call brought while others of its generation still run, so that nothing told is
     /// lost with the process.

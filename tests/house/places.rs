@@ -7,6 +7,7 @@ use std::path::Path;
 /// are.
 const FILES: &[(&str, Option<&[&str]>)] = &[
     ("src/generate/draw.rs", None),
+    ("src/generate/easel.rs", None),
     ("src/generate/settle.rs", None),
     ("src/recover.rs", None),
     ("src/generate.rs", Some(&["async fn run("])),

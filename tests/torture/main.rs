@@ -94,6 +94,33 @@ fn main() -> ExitCode {
     }
 }
 
+/// Histories of the rules alone, in the long dose.
+#[cfg(feature = "torture")]
+const HISTORIES: u64 = 100_000_000;
+
+/// Plays random histories of the rules on all cores; the first that breaks a rule ends everything.
+#[cfg(feature = "torture")]
+fn histories(seed: u64) -> u64 {
+    use image_gateway::domain::histories::run;
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
+    let share = HISTORIES.div_ceil(threads);
+    let seen = std::thread::scope(|scope| {
+        let play = |n| move || run(seed.wrapping_add(n * share), share);
+        let runs: Vec<_> = (0..threads).map(|n| scope.spawn(play(n))).collect();
+        let runs = runs.into_iter().map(|run| run.join().expect("no panic"));
+        runs.map(|run| run.unwrap_or_else(|broken| panic!("{broken}")).histories)
+            .sum()
+    });
+    println!("{seen} random histories break no rule");
+    seen
+}
+
+/// The rules alone are tortured only where the feature is on.
+#[cfg(not(feature = "torture"))]
+const fn histories(_seed: u64) -> u64 {
+    0
+}
+
 /// Microseconds of the present second: a seed is to be another every time.
 fn clock() -> u64 {
     u64::try_from(image_gateway::clock::now().subsec_microsecond()).unwrap_or(0)
@@ -102,6 +129,7 @@ fn clock() -> u64 {
 /// The whole dose, in lanes side by side.
 async fn torture(args: &Args, seed: u64) -> Reckoning {
     let begun = Instant::now();
+    let histories = args.minutes.map_or(0, |_| histories(seed));
     let until = args
         .minutes
         .map(|minutes| begun + Duration::from_secs(minutes * 60));
@@ -118,6 +146,7 @@ async fn torture(args: &Args, seed: u64) -> Reckoning {
     }
     bar.finish_and_clear();
     total.add_places(&plan);
+    total.histories = histories;
     total.took = begun.elapsed();
     total
 }

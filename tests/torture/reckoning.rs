@@ -30,6 +30,7 @@ struct Costs {
 /// What was done and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Reckoning {
+    pub(crate) histories: u64,
     pub(crate) at_places: u64,
     pub(crate) at_random: u64,
     pub(crate) places: usize,
@@ -286,6 +287,7 @@ impl Reckoning {
 impl fmt::Display for Reckoning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = [
+            ("random histories of the rules", self.histories.to_string()),
             ("named places", self.places.to_string()),
             ("kills at a named place", self.at_places.to_string()),
             ("kills at a random moment", self.at_random.to_string()),

@@ -17,20 +17,20 @@ use crate::ports::{Answer, Asking, LedgerError};
 /// Characters of an id of OpenRouter's (its schema allows 128).
 const UPSTREAM_ID_CHARS_MAX: usize = 128;
 
-/// Notes the name of a call whose answer has begun.
+/// Notes the name of a call whose answer has begun; false if it has none of its own.
 pub(super) fn begun(
     connection: &Connection,
     id: GenerationId,
     call: u32,
     upstream_id: Option<&str>,
-) -> Result<(), LedgerError> {
-    let Some(upstream_id) = upstream_id.filter(|id| believable(id)) else {
-        return Ok(());
+) -> Result<bool, LedgerError> {
+    let Some(upstream_id) = named(connection, id, upstream_id)? else {
+        return Ok(false);
     };
     let sql = "INSERT INTO upstream_call VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute(params![id.uuid().as_bytes().as_slice(), call, upstream_id])?;
-    Ok(())
+    Ok(true)
 }
 
 /// Notes what a call brought. The first note of a call stands.
@@ -41,7 +41,7 @@ pub(super) fn note(
 ) -> Result<(), LedgerError> {
     let sql = "
       INSERT INTO call_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
-    let upstream_id = call.upstream_id.as_deref().filter(|id| believable(id));
+    let upstream_id = named(connection, id, call.upstream_id.as_deref())?;
     connection.prepare_cached(sql)?.execute(params![
         id.uuid().as_bytes().as_slice(),
         call.call,
@@ -85,7 +85,7 @@ fn ask(
     call: &CallRecord,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let Some(upstream_id) = call.upstream_id.as_deref().filter(|id| believable(id)) else {
+    let Some(upstream_id) = named(connection, id, call.upstream_id.as_deref())? else {
         return Ok(());
     };
     let sql = "
@@ -341,6 +341,25 @@ fn refund(
         &about,
     )?;
     Ok(())
+}
+
+/// The id, if it can be one and no other generation's call had it before.
+fn named<'a>(
+    connection: &Connection,
+    id: GenerationId,
+    upstream_id: Option<&'a str>,
+) -> Result<Option<&'a str>, LedgerError> {
+    let Some(upstream_id) = upstream_id.filter(|id| believable(id)) else {
+        return Ok(None);
+    };
+    let sql = "SELECT generation FROM upstream_call WHERE upstream_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let taken = statement.query_row([upstream_id], |row| rows::uuid(row, 0));
+    let by_another = taken.optional()?.is_some_and(|other| other != id.uuid());
+    if by_another {
+        tracing::error!(generation = %id, "upstream has given an id twice; it is not believed");
+    }
+    Ok(Some(upstream_id).filter(|_| !by_another))
 }
 
 /// An id that cannot be one must never stand in the way of a picture.

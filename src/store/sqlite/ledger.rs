@@ -30,7 +30,7 @@ impl Ledger for Sqlite {
         call: u32,
         upstream_id: Option<String>,
         now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         self.write(move |connection| {
             steps::stream(connection, id, (call, upstream_id.as_deref()), now)
         })

@@ -39,7 +39,7 @@ pub(super) fn stream(
     id: GenerationId,
     (call, upstream_id): (u32, Option<&str>),
     now: Timestamp,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let found = find(connection, id)?;
     let streams = |standing: &Standing| standing.stage == Stage::Streaming;
     if !found.as_ref().is_some_and(streams) {

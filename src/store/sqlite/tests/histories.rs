@@ -129,11 +129,12 @@ impl Model {
         let legal = further || known.stage.may_become(to);
         let outcome = if to == Stage::Streaming {
             let number = u32::try_from(known.upstream_ids.len()).expect("few");
-            let name = format!("call-{number}");
+            let name = format!("{id}-{number}");
             let outcome = books
                 .sqlite
                 .stream(id, number, Some(name.clone()), now)
-                .await;
+                .await
+                .map(drop);
             if legal {
                 known.upstream_ids.push(name);
             }
