@@ -63,15 +63,6 @@ async fn an_answer_without_bounds_is_refused_at_its_cap_and_leaves_nothing_on_th
             endless("application/json", "", &" ".repeat(1 << 20), AT_ONCE),
         ),
         (
-            "comments",
-            endless(
-                "text/event-stream",
-                "",
-                &": wait\n\n".repeat(1 << 17),
-                AT_ONCE,
-            ),
-        ),
-        (
             "a picture",
             endless(
                 "application/json",

@@ -3,7 +3,6 @@
 use image_gateway::mock;
 use image_gateway::proto;
 
-use super::ended;
 use crate::helpers::{House, Setup, Story, request};
 
 #[tokio::test]
@@ -20,7 +19,7 @@ async fn a_caller_that_does_not_read_delays_nobody_and_finds_everything_later() 
     let mut images = house.images(&house.runtime);
     let events = images.generate_image(request("slow")).await.expect("taken");
     // More than the windows of its stream and its connection take is waiting for it now.
-    let generation = ended(&house, "slow").await;
+    let generation = house.ended("slow").await;
     assert_eq!(generation.stage(), proto::Stage::Settled);
     let other = house.generate(request("fast")).await.expect("a picture");
     let story = Story::read(events.into_inner()).await.expect("a picture");

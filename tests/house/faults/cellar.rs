@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use rust_decimal::Decimal;
 use tonic::Code;
 
-use super::{close, ended, fails, is_charged, is_voided, page};
+use super::{close, fails, is_charged, is_voided, page};
 use crate::helpers::{House, KLEIN, Setup, Story, detail, reason, request};
 
 /// A second hand on the database, which waits for nobody.
@@ -222,7 +222,6 @@ async fn a_database_that_fails_for_a_moment_at_the_end_loses_neither_picture_nor
 }
 
 #[tokio::test]
-#[ignore = "needs the recovery room"]
 async fn a_picture_is_delivered_though_the_database_fails_and_charged_when_it_works_again() {
     let house = House::open().await;
     let events = fails_at_the_end(&house).await;
@@ -235,9 +234,9 @@ async fn a_picture_is_delivered_though_the_database_fails_and_charged_when_it_wo
         "the most that it may cost"
     );
     run(&house, "DROP TRIGGER down");
-    assert_eq!(ended(&house, "r").await.stage(), proto::Stage::Settled);
+    assert_eq!(house.ended("r").await.stage(), proto::Stage::Settled);
     let again = house.generate(request("r")).await.expect("replayed");
-    assert_eq!(again.images, story.images);
+    assert!(again.images == story.images, "another picture");
     close(house, 1).await;
 }
 

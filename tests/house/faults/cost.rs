@@ -1,13 +1,12 @@
 //! What upstream says about the cost, in every odd way there is.
 
-use image_gateway::mock::{GenerationLookup, Script, UsageScript};
-use image_gateway::proto;
+use image_gateway::mock::{Script, UsageScript};
 use image_gateway::proto::CostSource;
 use rust_decimal::Decimal;
 use serde_json::json;
 
 use super::proxy::{Fault, find};
-use super::{behind_a_proxy, close, ended, is_charged, rehearse};
+use super::{behind_a_proxy, close, rehearse};
 use crate::helpers::{House, Setup, Story, request};
 
 /// What upstream has billed, less what its answers said.
@@ -27,6 +26,7 @@ async fn a_cost_is_read_from_its_digits_or_asked_for_and_never_guessed() {
     let forty_digits = "0.01400000000000000000000000000000000000001";
     let forty_nines = "9".repeat(40);
     let cost = |text: &str| (r#""cost":0.014,"#, format!(r#""cost":{text},"#));
+    let mut asked = Vec::new();
     let usage = |text: &str| (r#""usage":{"#, format!(r#""usage":{text}"#));
     for (name, (from, to), credits, source) in [
         ("none", (r#""cost":0.014,"#, String::new()), "29.00", Lookup),
@@ -54,7 +54,14 @@ async fn a_cost_is_read_from_its_digits_or_asked_for_and_never_guessed() {
         ),
     ] {
         proxy.next(Fault::Says(vec![(from.to_owned(), to)]));
-        let story = house.generate(request(name)).await.expect(name);
+        let mut images = house.images(&house.runtime);
+        let events = images.generate_image(request(name)).await.expect(name);
+        // Costs are asked for side by side, but each answer is another.
+        asked.push((name, credits, source, events.into_inner()));
+        proxy.wait_for_paid_calls(1 + asked.len()).await;
+    }
+    for (name, credits, source, events) in asked {
+        let story = Story::read(events).await.expect(name);
         let charge = story.charge();
         assert_eq!(
             (charge.credits.as_str(), charge.cost_source()),
@@ -177,40 +184,4 @@ fn repeats_the_id(answer: &[u8]) -> Fault {
     let id = std::str::from_utf8(&answer[start..end]).expect("text");
     let lines = format!("{name}{id}\r\nx-own-id: ");
     Fault::Says(vec![(name.to_owned(), lines)])
-}
-
-#[tokio::test]
-#[ignore = "needs the recovery room"]
-async fn a_picture_whose_cost_is_told_late_comes_at_once_and_is_charged_when_it_is_told() {
-    let house = House::open().await;
-    // Four questions are asked while the caller waits, more afterwards.
-    house.mock.script(Script {
-        generation_lookup: Some(GenerationLookup::MissingFirst(5)),
-        ..Script::without_usage()
-    });
-    let story = house.generate(request("late")).await.expect("a picture");
-    assert_eq!(story.completed.stage(), proto::Stage::Stored);
-    let charge = story.charge();
-    assert_eq!(
-        (charge.credits.as_str(), charge.usd_cost.as_str()),
-        ("29.00", ""),
-        "the most that it may cost"
-    );
-    let balance = house.balance().await;
-    assert_eq!(
-        (balance.credits.as_str(), balance.held.as_str()),
-        ("10000.00", "29.00")
-    );
-    let settled = ended(&house, "late").await;
-    let charge = settled.charge.clone().expect("a charge");
-    assert_eq!(settled.stage(), proto::Stage::Settled);
-    assert_eq!(
-        (charge.credits.as_str(), charge.cost_source()),
-        ("29.00", CostSource::Lookup)
-    );
-    is_charged(&house, 1).await;
-    let again = house.generate(request("late")).await.expect("replayed");
-    assert_eq!(again.images, story.images);
-    assert_eq!(again.completed.charge, settled.charge);
-    house.close().await;
 }

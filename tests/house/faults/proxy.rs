@@ -5,12 +5,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -73,7 +73,7 @@ struct Desk {
     upstream: OnceLock<SocketAddr>,
     faults: Mutex<VecDeque<Fault>>,
     answers: Mutex<Vec<Vec<u8>>>,
-    paid: AtomicUsize,
+    paid: watch::Sender<usize>,
     stop: CancellationToken,
 }
 
@@ -123,7 +123,13 @@ impl Proxy {
 
     /// How many paid calls have come, answered or not.
     pub(crate) fn paid_calls(&self) -> usize {
-        self.desk.paid.load(Ordering::SeqCst)
+        *self.desk.paid.borrow()
+    }
+
+    /// Resolves when so many paid calls have come since the start, each with its fault.
+    pub(crate) async fn wait_for_paid_calls(&self, count: usize) {
+        let mut paid = self.desk.paid.subscribe();
+        paid.wait_for(|now| *now >= count).await.expect("counting");
     }
 
     /// The last whole answer of the upstream to a paid call, before any harm came to it.
@@ -141,7 +147,7 @@ impl Desk {
             .takes(|fault| matches!(fault, Fault::ResetAtOnce))
             .is_some()
         {
-            self.paid.fetch_add(1, Ordering::SeqCst);
+            self.paid.send_modify(|count| *count += 1);
             return client.set_zero_linger();
         }
         let request = read_head(&mut client).await?;
@@ -150,8 +156,9 @@ impl Desk {
             let answer = self.ask(&mut client, &request).await?;
             return client.write_all(&answer).await;
         }
-        self.paid.fetch_add(1, Ordering::SeqCst);
-        match self.takes(|_| true) {
+        let fault = self.takes(|_| true);
+        self.paid.send_modify(|count| *count += 1);
+        match fault {
             Some(Fault::ResetRequest(at)) => {
                 skip(&mut client, at.saturating_sub(request.len())).await?;
                 client.set_zero_linger()

@@ -45,14 +45,22 @@ fn wait_told(status: &Status) -> Option<Duration> {
 #[tokio::test]
 async fn a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold() {
     let house = House::open().await;
-    for (drawn, (name, status, _)) in (0..).zip(BUSY) {
-        house.mock.script(busy(status, 1));
+    let mut waiting = Vec::new();
+    for (name, status, _) in BUSY {
+        house.mock.script(busy(status, 1).for_prompt(name));
+        let asked = proto::GenerateImageRequest {
+            prompt: name.to_owned(),
+            ..request(name)
+        };
         let begun = Instant::now();
         let mut images = house.images(&house.runtime);
-        let events = images.generate_image(request(name)).await.expect("taken");
-        house.mock.wait_for_requests(2 * drawn + 1).await;
-        assert_eq!(house.balance().await.held, "29.00", "{name}");
-        Story::read(events.into_inner()).await.expect("a picture");
+        let events = images.generate_image(asked).await.expect("taken");
+        waiting.push((name, begun, events.into_inner()));
+    }
+    house.mock.wait_for_requests(BUSY.len()).await;
+    assert_eq!(house.balance().await.held, "87.00", "three holds");
+    for (name, begun, events) in waiting {
+        Story::read(events).await.expect("a picture");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{name}");
     }
     assert_eq!(house.mock.requests().len(), 2 * BUSY.len());
