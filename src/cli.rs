@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod client;
 mod demo;
 mod failed;
 mod mock_openrouter;
+mod reconcile;
 mod serve;
 mod shutdown;
 mod terminal;
@@ -41,6 +43,10 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Make one picture through a gateway of its own, show what it cost, and keep serving
     Demo(Box<demo::Args>),
+    /// Check that the books agree with themselves, or compute one charge again
+    Audit(Box<audit::Args>),
+    /// Hold the books against what OpenRouter says it has billed
+    Reconcile(Box<reconcile::Args>),
     /// Show what an organization has consumed, from a running gateway
     Usage(Box<usage::Args>),
     /// Serve a stand-in for OpenRouter that draws and prices, but costs nothing
@@ -74,6 +80,8 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
+            Self::Audit(args) => audit::run(&args),
+            Self::Reconcile(args) => reconcile::run(*args).await,
             Self::Usage(args) => usage::run(*args).await,
             Self::MockOpenrouter(args) => mock_openrouter::run(args).await,
         }

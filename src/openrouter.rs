@@ -27,6 +27,7 @@ mod summary;
 mod wire;
 
 pub use client::Client;
+pub use wire::KeyUsage;
 
 /// Where OpenRouter is, how to pay it, and how long and how much it may answer.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
 
 mod gallery;
+mod inspection;
 mod ledger;
 mod provider;
 mod records;
@@ -18,6 +19,7 @@ mod settings;
 mod upkeep;
 
 pub use gallery::{Canvas, Gallery, GalleryError, ImageSource};
+pub use inspection::{Day, Extent, Finding, Item, KnownCall, Paper};
 pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,

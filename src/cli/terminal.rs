@@ -14,6 +14,8 @@ use super::failed::Failed;
 const LABEL: Style = Style::new().bold();
 /// The word `error`.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// What is as it must be.
+const GOOD: Style = AnsiColor::Green.on_default();
 /// The word `hint`.
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
@@ -59,6 +61,16 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     // Nobody can be told that nothing can be printed.
     let _ = error.print();
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// A word for what is as it must be.
+pub(super) fn good(word: &str) -> String {
+    format!("{GOOD}{word}{GOOD:#}")
+}
+
+/// A word for what is not.
+pub(super) fn bad(word: &str) -> String {
+    format!("{ERROR}{word}{ERROR:#}")
 }
 
 /// Names and values in two columns, one line each.

@@ -15,7 +15,7 @@ use super::drawing::Answer;
 use super::failures::{chain, unsent};
 use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
-use super::wire::Record;
+use super::wire::{KeyRecord, KeyUsage, Record};
 use super::{Config, install_crypto};
 use crate::ports::{Bill, Billed, DrawCause, DrawError, Drawing, ImageProvider, Order};
 
@@ -177,6 +177,31 @@ impl Client {
         };
         let in_time = Instant::now() + wait < latest;
         (in_time && self.budget.withdraw()).then_some(wait)
+    }
+}
+
+impl Client {
+    /// What the key has spent, by OpenRouter's own count (`GET /key`): all of it, and today,
+    /// this week and this month in UTC. What is not told, or not believable, is `None`.
+    ///
+    /// # Errors
+    /// [`DrawError`] if OpenRouter does not answer, or not in words that are understood.
+    pub async fn key_usage(&self) -> Result<KeyUsage, DrawError> {
+        let deadline = Instant::now() + LOOKUP_TIMEOUT;
+        let request = self.keyed(self.http.get(self.url("key")));
+        let response = match timeout_at(deadline, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unsent(DrawCause::Unavailable, &chain(error))),
+            Err(_) => return Err(unsent(DrawCause::Timeout, "no answer in time")),
+        };
+        if !response.status().is_success() {
+            let refusal = self.refusal(response, None, deadline).await;
+            return Err(refusal.to_error());
+        }
+        let body = small_body(response, deadline).await;
+        let read = body.and_then(|body| serde_json::from_slice::<KeyRecord>(&body).ok());
+        let unreadable = || unsent(DrawCause::Unavailable, "the answer cannot be read");
+        Ok(read.ok_or_else(unreadable)?.usage())
     }
 }
 

@@ -112,6 +112,51 @@ struct RecordData {
     upstream_inference_cost: Option<Box<RawValue>>,
 }
 
+/// The answer of `GET /key`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct KeyRecord {
+    #[serde(default, deserialize_with = "lenient")]
+    data: Option<KeyData>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct KeyData {
+    #[serde(default, deserialize_with = "lenient")]
+    usage: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage_daily: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage_weekly: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage_monthly: Option<Box<RawValue>>,
+}
+
+/// What a key has spent, as far as it was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Ever.
+    pub all: Option<UsdCost>,
+    /// Today (UTC).
+    pub day: Option<UsdCost>,
+    /// This week, from Monday (UTC).
+    pub week: Option<UsdCost>,
+    /// This month (UTC).
+    pub month: Option<UsdCost>,
+}
+
+impl KeyRecord {
+    pub(super) fn usage(&self) -> KeyUsage {
+        let cost = |raw: &Option<Box<RawValue>>| UsdCost::from_json(raw.as_ref()?.get());
+        let data = self.data.as_ref();
+        KeyUsage {
+            all: data.and_then(|data| cost(&data.usage)),
+            day: data.and_then(|data| cost(&data.usage_daily)),
+            week: data.and_then(|data| cost(&data.usage_weekly)),
+            month: data.and_then(|data| cost(&data.usage_monthly)),
+        }
+    }
+}
+
 /// What the platform pays: the price, or under a provider key of its own at OpenRouter the fee
 /// plus what that provider charges (`domain.md` C17). `None` unless every part is believable.
 fn total_cost(

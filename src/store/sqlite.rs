@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+pub use inspector::Inspector;
 use writer::Writer;
 
 mod audit;
@@ -13,6 +14,7 @@ mod calls;
 mod cases;
 mod entries;
 mod hold;
+mod inspector;
 mod ledger;
 mod migrate;
 mod pinned;
@@ -58,6 +60,14 @@ pub enum OpenError {
         found: i64,
         /// The newest version known.
         known: i64,
+    },
+    /// It has not all of this program's tables: another program's, or none at all.
+    #[error(
+        "this is no database of this program, or one of version {found} that it must open once to bring up to date"
+    )]
+    Foreign {
+        /// The version found.
+        found: i64,
     },
     /// SQLite says no.
     #[error("the database cannot be opened")]

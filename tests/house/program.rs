@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::helpers::{House, OPERATOR_KEY};
 
+mod audit;
 mod demo;
 mod help;
 mod mock_openrouter;

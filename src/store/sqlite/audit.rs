@@ -1,15 +1,21 @@
 //! Do the books agree with themselves? Each question is asked of the rows as they are, not of what
-//! the program believes (`reliability.md`, invariants I2 to I12).
+//! the program believes (`reliability.md`, invariants I1 to I14).
 
 use rusqlite::{Connection, Row};
 
 use super::entries::hash;
 use super::rows;
+use crate::domain::delivery::due;
 use crate::domain::generation::KeyMode;
-use crate::domain::money::{UsdCost, own_key_charge, platform_charge};
+use crate::domain::money::UsdCost;
+use crate::ports::Finding;
 
 /// Questions whose every answer is a break, as `(what is broken, SQL)`. Each row names whose.
 const QUESTIONS: &[(&str, &str)] = &[
+    (
+        "I1: a row of the ledger does not take from one side what it gives to another",
+        "SELECT organization || ' ' || seq FROM ledger WHERE seq > 0 AND (debit IS NULL OR credit IS NULL OR debit = credit OR amount_cc <= 0)",
+    ),
     (
         "I2: an organization has no balance",
         "SELECT o.id FROM organization o WHERE NOT EXISTS (SELECT 1 FROM balance b WHERE b.organization = o.id)",
@@ -77,6 +83,31 @@ const QUESTIONS: &[(&str, &str)] = &[
            OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'voided'))",
     ),
     (
+        "I11: a hold is kept beyond its release",
+        "SELECT hex(s.generation) FROM generation_state s JOIN generation g ON g.id = s.generation
+          WHERE s.state IN ('held', 'in_doubt', 'review')
+            AND min(g.deadline_us + 60000000, g.created_us + 900000000) + 60000000
+                < (SELECT coalesce(max(at_us), 0) FROM generation_event)",
+    ),
+    (
+        "I12: a refund is not what its correction says",
+        "SELECT hex(c.generation) FROM correction c WHERE c.refund_cc <> (
+           SELECT coalesce(sum(amount_cc), 0) FROM ledger l WHERE l.generation = c.generation AND l.kind = 'refund')",
+    ),
+    (
+        "I12: a refund without a correction",
+        "SELECT hex(generation) FROM ledger l WHERE kind = 'refund'
+            AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.generation = l.generation)",
+    ),
+    (
+        "I13: nobody has asked what a call cost that did not tell",
+        "SELECT hex(u.generation) || ' ' || u.call FROM upstream_call u
+           JOIN generation_state s ON s.generation = u.generation
+           LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
+          WHERE s.state IN ('stored', 'in_doubt', 'settled', 'voided') AND r.cost_pd IS NULL AND coalesce(r.unbilled, 0) = 0
+            AND NOT EXISTS (SELECT 1 FROM question q WHERE q.generation = u.generation AND q.call = u.call)",
+    ),
+    (
         "I14: a generation has no state",
         "SELECT hex(g.id) FROM generation g WHERE NOT EXISTS (SELECT 1 FROM generation_state s WHERE s.generation = g.id)",
     ),
@@ -88,26 +119,58 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("a row points at nothing", "SELECT \"table\" || ' ' || coalesce(rowid, '') FROM pragma_foreign_key_check"),
 ];
 
+/// The questions that are asked of the rows one by one.
+const FORMULA: &str = "I12: a charge, or what is left of it, is not what the formula gives";
+const CHAIN: &str = "I7: a row of the ledger does not carry its hash";
+
 /// One sentence per break; none is good.
 pub(super) fn audit(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
     let mut breaks = Vec::new();
+    report(connection, |finding| breaks.extend(finding.breaks))?;
+    Ok(breaks)
+}
+
+/// Asks every question, and tells each answer as soon as it is there.
+pub(super) fn report(
+    connection: &Connection,
+    mut tell: impl FnMut(Finding),
+) -> Result<(), rusqlite::Error> {
     for (what, sql) in QUESTIONS {
         let mut statement = connection.prepare(sql)?;
         let whose = statement.query_map([], |row| row.get::<_, String>(0))?;
-        for whose in whose {
-            breaks.push(format!("{what}: {}", whose?));
-        }
+        let breaks = whose.map(|whose| Ok(format!("{what}: {}", whose?)));
+        let breaks = breaks.collect::<Result<_, rusqlite::Error>>()?;
+        tell(Finding { what, breaks });
     }
+    let mut breaks = Vec::new();
     formula(connection, &mut breaks)?;
+    tell(Finding {
+        what: FORMULA,
+        breaks,
+    });
+    let mut breaks = Vec::new();
     chain(connection, &mut breaks)?;
-    Ok(breaks)
+    tell(Finding {
+        what: CHAIN,
+        breaks,
+    });
+    Ok(())
+}
+
+/// How many questions there are.
+pub(super) const fn questions() -> usize {
+    QUESTIONS.len() + 2
 }
 
 /// I12: every charge is what the formula gives for its stored inputs.
 fn formula(connection: &Connection, breaks: &mut Vec<String>) -> Result<(), rusqlite::Error> {
     let sql = "
       SELECT hex(s.generation), g.key_mode, s.cost_pd, s.charged_images, s.charge_cc
-        FROM generation_state s JOIN generation g ON g.id = s.generation WHERE s.state = 'settled'";
+        FROM generation_state s JOIN generation g ON g.id = s.generation WHERE s.state = 'settled'
+      UNION ALL
+      SELECT hex(s.generation), g.key_mode, c.cost_pd, s.charged_images, s.charge_cc - c.refund_cc
+        FROM generation_state s JOIN generation g ON g.id = s.generation
+        JOIN correction c ON c.generation = s.generation WHERE s.state = 'settled'";
     let mut statement = connection.prepare(sql)?;
     let mut settled = statement.query([])?;
     while let Some(row) = settled.next()? {
@@ -125,10 +188,7 @@ fn formula(connection: &Connection, breaks: &mut Vec<String>) -> Result<(), rusq
 fn charged_and_due(row: &Row<'_>) -> Result<(i64, i64), rusqlite::Error> {
     let cost = UsdCost::from_pico(row.get(2)?).ok_or_else(|| rows::odd("cost_pd"))?;
     let images = row.get(3)?;
-    let due = match rows::word(row, 1, KeyMode::parse)? {
-        KeyMode::Platform => platform_charge(cost, images),
-        KeyMode::Organization => own_key_charge(images),
-    };
+    let due = due(rows::word(row, 1, KeyMode::parse)?, cost, images);
     Ok((row.get(4)?, due.hundredths()))
 }
 

@@ -155,7 +155,6 @@ async fn an_id_that_is_repeated_does_not_stand_in_the_way_of_a_picture() {
 }
 
 #[tokio::test]
-#[ignore = "a bug: a repeated id is asked for, and the cost of another call is charged"]
 async fn an_id_that_is_repeated_is_not_believed_when_the_cost_is_asked_for() {
     let (mut house, proxy) = behind_a_proxy(Setup::default()).await;
     house.mock.script(Script::usage_cost("0.05"));

@@ -1,0 +1,86 @@
+//! The books as an auditor sees them: read only, from outside of any gateway.
+
+use crate::domain::books::Account;
+use crate::domain::ids::GenerationId;
+use crate::domain::money::{Credits, UsdCost};
+use jiff::Timestamp;
+
+use super::{Case, LedgerEntry};
+
+/// One question and what broke it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant and what a break of it is, such as `I3: what is held is not …`.
+    pub what: &'static str,
+    /// One sentence per break; none is good.
+    pub breaks: Vec<String>,
+}
+
+/// Everything that is stored about one charge, to compute it again.
+#[derive(Clone, Debug)]
+pub struct Paper {
+    /// The generation and its calls.
+    pub case: Case,
+    /// The rows of the ledger that are about it, oldest first.
+    pub entries: Vec<LedgerEntry>,
+    /// What upstream claimed, if that was not believed.
+    pub disputed: Option<UsdCost>,
+    /// What the platform bears.
+    pub absorbed: UsdCost,
+    /// The cost as told later, and what came back.
+    pub corrected: Option<(UsdCost, Credits)>,
+}
+
+/// What we know that upstream has billed under one key on one day (UTC).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// Such as `2026-11-23`.
+    pub day: String,
+    /// The key's fingerprint.
+    pub upstream_key: String,
+    /// Charged to customers, after corrections.
+    pub charged: UsdCost,
+    /// Borne by the platform.
+    pub absorbed: UsdCost,
+}
+
+/// Something by which our sum may differ from upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The generation.
+    pub generation: GenerationId,
+    /// When it began.
+    pub created: Timestamp,
+    /// Which key was used.
+    pub upstream_key: String,
+    /// What is not certain about it.
+    pub why: &'static str,
+    /// What our books have for it.
+    pub ours: UsdCost,
+    /// OpenRouter's ids of its calls.
+    pub upstream_ids: Vec<String>,
+}
+
+/// One call by upstream's id, as our books have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCall {
+    /// OpenRouter's id.
+    pub upstream_id: String,
+    /// The generation it was made for.
+    pub generation: GenerationId,
+    /// What it cost, if it was told.
+    pub cost: Option<UsdCost>,
+}
+
+/// The account of everybody together, for the head of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Organizations.
+    pub organizations: u64,
+    /// Rows of the ledger.
+    pub entries: u64,
+    /// Generations.
+    pub generations: u64,
+    /// All accounts added up.
+    pub accounts: Account,
+}

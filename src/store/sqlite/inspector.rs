@@ -1,0 +1,232 @@
+//! The books from outside: read only, of a gateway that runs, or of a copy.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::records::Conditions;
+use super::{FILE, OpenError, audit, cases, entries, migrate, rows, stable_plans};
+use crate::domain::books::Account;
+use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
+use crate::domain::money::{Credits, UsdCost};
+use crate::ports::{Day, Extent, Finding, Item, KnownCall, LedgerError, Paper};
+
+/// A look at a database that changes nothing, and blocks nobody.
+#[derive(Debug)]
+pub struct Inspector {
+    connection: Connection,
+}
+
+impl Inspector {
+    /// Opens the database of a data folder.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn of_folder(data_dir: &Path) -> Result<Self, OpenError> {
+        Self::of_file(&data_dir.join(FILE))
+    }
+
+    /// Opens a database file.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that is not there is not made.
+    pub fn of_file(file: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        stable_plans(&connection)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        migrate::check(&connection)?;
+        // All questions are asked of the same moment.
+        connection.execute_batch("BEGIN")?;
+        Ok(Self { connection })
+    }
+
+    /// How much there is to look at.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn extent(&self) -> Result<Extent, LedgerError> {
+        let sql = "
+          SELECT (SELECT count(*) FROM organization), (SELECT count(*) FROM ledger), (SELECT count(*) FROM generation),
+                 coalesce(sum(posted_cc), 0), coalesce(sum(held_cc), 0), coalesce(sum(debt_cc), 0) FROM balance";
+        Ok(self.connection.query_row(sql, [], |row| {
+            let count = |column| {
+                row.get::<_, i64>(column)
+                    .map(|n| u64::try_from(n).unwrap_or(0))
+            };
+            Ok(Extent {
+                organizations: count(0)?,
+                entries: count(1)?,
+                generations: count(2)?,
+                accounts: Account {
+                    posted: Credits::from_hundredths(row.get(3)?),
+                    held: Credits::from_hundredths(row.get(4)?),
+                    debt: Credits::from_hundredths(row.get(5)?),
+                },
+            })
+        })?)
+    }
+
+    /// How many questions an audit asks.
+    pub const fn questions() -> usize {
+        audit::questions()
+    }
+
+    /// Asks every question of an audit, and tells each answer as soon as it is there.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn audit(&self, tell: impl FnMut(Finding)) -> Result<(), LedgerError> {
+        Ok(audit::report(&self.connection, tell)?)
+    }
+
+    /// The generation of a caller's id: its newest attempt.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn find(
+        &self,
+        organization: &OrganizationId,
+        request: &RequestId,
+    ) -> Result<Option<GenerationId>, LedgerError> {
+        let found = rows::by_request(&self.connection, organization, request)?;
+        Ok(found.map(|found| found.draft.id))
+    }
+
+    /// Everything that is stored about one charge.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn paper(&self, id: GenerationId) -> Result<Option<Paper>, LedgerError> {
+        let Some(case) = cases::case(&self.connection, id)? else {
+            return Ok(None);
+        };
+        let mut about = Conditions::default();
+        about.add(
+            "organization =",
+            case.generation.draft.organization.to_string(),
+        );
+        about.add("generation =", id.uuid().into_bytes());
+        let mut entries = entries::page(&self.connection, &about, 100)?;
+        entries.reverse();
+        let key = id.uuid().into_bytes();
+        let sum = |sql: &str| -> Result<Option<i64>, rusqlite::Error> {
+            let found = self
+                .connection
+                .query_row(sql, params![key], |row| row.get(0));
+            Ok(found.optional()?.flatten())
+        };
+        let disputed = sum("SELECT disputed_pd FROM generation_state WHERE generation = ?1")?;
+        let absorbed = sum("SELECT sum(cost_pd) FROM absorption WHERE generation = ?1")?;
+        let corrected = sum("SELECT cost_pd FROM correction WHERE generation = ?1")?;
+        let refund = sum("SELECT refund_cc FROM correction WHERE generation = ?1")?;
+        Ok(Some(Paper {
+            case,
+            entries,
+            disputed: disputed.and_then(UsdCost::from_pico),
+            absorbed: absorbed
+                .and_then(UsdCost::from_pico)
+                .unwrap_or(UsdCost::ZERO),
+            corrected: corrected
+                .and_then(UsdCost::from_pico)
+                .zip(refund.map(Credits::from_hundredths)),
+        }))
+    }
+
+    /// What we know that upstream has billed, by key and day, newest day first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn days(&self) -> Result<Vec<Day>, LedgerError> {
+        let sql = "
+          SELECT date(at_us / 1000000, 'unixepoch'), upstream_key, sum(charged), sum(absorbed) FROM (
+            SELECT s.finished_us AS at_us, g.upstream_key, coalesce(c.cost_pd, s.cost_pd) AS charged, 0 AS absorbed
+              FROM generation_state s JOIN generation g ON g.id = s.generation
+              LEFT JOIN correction c ON c.generation = s.generation WHERE s.state = 'settled'
+            UNION ALL
+            SELECT a.at_us, g.upstream_key, 0, a.cost_pd FROM absorption a JOIN generation g ON g.id = a.generation)
+           GROUP BY 1, 2 ORDER BY 1 DESC, 2";
+        let mut statement = self.connection.prepare(sql)?;
+        let days = statement.query_map([], |row| {
+            Ok(Day {
+                day: row.get(0)?,
+                upstream_key: row.get(1)?,
+                charged: cost(row, 2)?,
+                absorbed: cost(row, 3)?,
+            })
+        })?;
+        Ok(days.collect::<Result<_, _>>()?)
+    }
+
+    /// Everything by which our sums may differ from upstream's, newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn items(&self, limit: u32) -> Result<Vec<Item>, LedgerError> {
+        let sql = "
+          SELECT g.id, g.created_us, g.upstream_key, coalesce(s.cost_pd, 0),
+                 CASE WHEN s.disputed_pd IS NOT NULL THEN 'disputed'
+                      WHEN s.state IN ('in_doubt', 'review', 'stored') THEN 'open'
+                      WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NULL) THEN 'asked'
+                      WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer <> 'told') THEN 'given_up'
+                      WHEN s.cost_source IN ('computed', 'estimate') THEN 'computed'
+                      ELSE 'unnamed' END
+            FROM generation g JOIN generation_state s ON s.generation = g.id
+           WHERE s.disputed_pd IS NOT NULL OR s.state IN ('in_doubt', 'review', 'stored')
+              OR s.cost_source IN ('computed', 'estimate')
+              OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
+              OR (s.state = 'voided' AND EXISTS (SELECT 1 FROM generation_event e WHERE e.generation = g.id AND e.to_state = 'in_doubt')
+                  AND NOT EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id))
+           ORDER BY g.id DESC LIMIT ?1";
+        let mut statement = self.connection.prepare(sql)?;
+        let items = statement.query_map([limit], |row| self.item(row))?;
+        Ok(items.collect::<Result<_, _>>()?)
+    }
+
+    fn item(&self, row: &Row<'_>) -> Result<Item, rusqlite::Error> {
+        let id = GenerationId::from_uuid(rows::uuid(row, 0)?);
+        let why: String = row.get(4)?;
+        let found = rows::by_id(&self.connection, id)?;
+        Ok(Item {
+            generation: id,
+            created: rows::time(row.get(1)?),
+            upstream_key: row.get(2)?,
+            why: match why.as_str() {
+                "disputed" => "upstream's claim was not believed; the hold was charged",
+                "open" => "not ended yet",
+                "asked" => "OpenRouter is still asked what it cost",
+                "given_up" => "OpenRouter never told what it cost",
+                "computed" => "charged by the pinned prices, because nobody told the cost",
+                _ => "the answer broke off before OpenRouter named the call",
+            },
+            ours: cost(row, 3)?,
+            upstream_ids: found.map(|found| found.upstream_ids).unwrap_or_default(),
+        })
+    }
+
+    /// A call by upstream's id.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn call(&self, upstream_id: &str) -> Result<Option<KnownCall>, LedgerError> {
+        let sql = "
+          SELECT u.generation, coalesce(r.cost_pd, q.cost_pd) FROM upstream_call u
+            LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
+            LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
+           WHERE u.upstream_id = ?1";
+        let found = self.connection.query_row(sql, [upstream_id], |row| {
+            let pico: Option<i64> = row.get(1)?;
+            Ok(KnownCall {
+                upstream_id: upstream_id.to_owned(),
+                generation: GenerationId::from_uuid(rows::uuid(row, 0)?),
+                cost: pico.and_then(UsdCost::from_pico),
+            })
+        });
+        Ok(found.optional()?)
+    }
+}
+
+fn cost(row: &Row<'_>, column: usize) -> Result<UsdCost, rusqlite::Error> {
+    let pico: i64 = row.get(column)?;
+    UsdCost::from_pico(pico).ok_or_else(|| rows::odd("a cost"))
+}

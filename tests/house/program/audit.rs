@@ -1,0 +1,171 @@
+//! `audit` and `reconcile` as their users meet them.
+
+use image_gateway::mock::Script;
+use serde_json::Value;
+
+use super::{OPENROUTER_KEY, Served, finish, program};
+use crate::helpers::{NANO, request};
+
+#[tokio::test]
+async fn the_books_of_a_running_gateway_are_audited_and_a_doctored_copy_is_found_out() {
+    let served = Served::start(&[]).await;
+    served
+        .house
+        .generate(request("a"))
+        .await
+        .expect("a picture");
+    let folder = served.house.dir.path().to_string_lossy().into_owned();
+    let live = finish(&mut program(&["audit", "--data-dir", &folder])).await;
+    assert_eq!((live.status, live.stderr.as_str()), (Some(0), ""));
+    live.assert_plain();
+    assert!(
+        live.stdout
+            .contains("1 organizations, 1 generations, 3 ledger entries")
+    );
+    for invariant in [
+        "I1 ", "I2 ", "I3 ", "I5 ", "I7 ", "I9 ", "I11 ", "I12 ", "I13 ", "I14 ",
+    ] {
+        let found = live.stdout.lines().any(|line| line.starts_with(invariant));
+        assert!(found, "{invariant} in {}", live.stdout);
+    }
+
+    let copy = served.house.dir.path().join("copy.sqlite3");
+    let connection = rusqlite::Connection::open(served.house.database()).expect("the books");
+    connection
+        .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+        .expect("a copy");
+    let name = copy.to_string_lossy().into_owned();
+    let copied = finish(&mut program(&["audit", "--database", &name, "--json"])).await;
+    assert_eq!(copied.status, Some(0), "{copied:#?}");
+    let report: Value = serde_json::from_str(&copied.stdout).expect("JSON");
+    assert_eq!(
+        (&report["breaks"], &report["credits"]),
+        (&0.into(), &"9971.00".into())
+    );
+
+    let doctored = rusqlite::Connection::open(&copy).expect("the copy");
+    doctored
+        .execute_batch("DROP TRIGGER ledger_fixed; PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; UPDATE ledger SET amount_cc = 1 WHERE kind = 'charge'")
+        .expect("doctored");
+    drop(doctored);
+    let found = finish(&mut program(&["audit", "--database", &name])).await;
+    assert_eq!(found.status, Some(1));
+    assert!(
+        found.stdout.contains("does not carry its hash"),
+        "{found:#?}"
+    );
+    assert!(
+        found.stderr.contains("the books do not agree"),
+        "{found:#?}"
+    );
+
+    let nowhere = finish(&mut program(&["audit", "--database", "/nowhere/at/all"])).await;
+    nowhere.assert_failed(1);
+    let text = served.house.dir.path().join("text");
+    std::fs::write(&text, "no database").expect("a file");
+    let text = text.to_string_lossy().into_owned();
+    finish(&mut program(&["audit", "--database", &text]))
+        .await
+        .assert_failed(1);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_receipt_is_computed_again_from_what_is_stored() {
+    let served = Served::start(&[]).await;
+    let house = &served.house;
+    house.tool(|tool| tool.model = NANO.to_owned()).await;
+    let mut three = request("three");
+    three.count = 3;
+    let story = house.generate(three).await.expect("pictures");
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let id = story.completed.id.clone();
+    let receipt = ["audit", "--data-dir", &folder, "--generation", &id];
+    let receipt = finish(&mut program(&receipt)).await;
+    assert_eq!((receipt.status, receipt.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = receipt.stdout.lines().collect();
+    let calls = lines
+        .iter()
+        .filter(|line| line.starts_with("Call "))
+        .count();
+    assert_eq!(calls, 3, "{lines:#?}");
+    let explanation = &story.charge().explanation;
+    assert!(receipt.stdout.contains(explanation.as_str()), "{lines:#?}");
+    assert!(lines.last().is_some_and(|line| line.ends_with("agrees")));
+
+    let by_request = [
+        "audit",
+        "--data-dir",
+        &folder,
+        "--organization",
+        "acme",
+        "--request",
+        "three",
+        "--json",
+    ];
+    let by_request = finish(&mut program(&by_request)).await;
+    let json: Value = serde_json::from_str(&by_request.stdout).expect("JSON");
+    assert_eq!(json["generation"], id.as_str());
+
+    let absent = uuid::Uuid::now_v7().to_string();
+    let absent = ["audit", "--data-dir", &folder, "--generation", &absent];
+    finish(&mut program(&absent)).await.assert_failed(1);
+    let wrong = ["audit", "--data-dir", &folder, "--generation", "x"];
+    finish(&mut program(&wrong)).await.assert_failed(2);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
+    let served = Served::start(&[]).await;
+    let house = &served.house;
+    house.generate(request("a")).await.expect("a picture");
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let upstream = house.mock.base_url();
+    let reconcile = |arguments: &[&str]| {
+        let mut all = vec!["reconcile", "--data-dir", folder.as_str()];
+        all.extend(arguments);
+        let mut command = program(&all);
+        command
+            .env("OPENROUTER_BASE_URL", &upstream)
+            .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
+        command
+    };
+    let equal = finish(&mut reconcile(&[])).await;
+    assert_eq!(
+        (equal.status, equal.stderr.as_str()),
+        (Some(0), ""),
+        "{equal:#?}"
+    );
+    assert!(equal.stdout.contains("every difference is explained"));
+    assert!(!equal.stdout.contains(OPENROUTER_KEY));
+
+    let address = upstream.replace("/api/v1", "/mock/bill");
+    let bill = reqwest::get(address).await.expect("a bill");
+    let file = house.dir.path().join("bill.json");
+    std::fs::write(&file, bill.text().await.expect("a bill")).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    let by_call = finish(&mut reconcile(&["--bill", &file, "--json"])).await;
+    let report: Value = serde_json::from_str(&by_call.stdout).expect("JSON");
+    assert_eq!(report["periods"][3]["difference"], "0", "{report}");
+    assert_eq!(report["calls"], serde_json::json!([]));
+
+    // Billed, and never named: the answer hung up before its head.
+    house.mock.script(Script {
+        billing: Some(image_gateway::mock::Billing::Always),
+        ..Script::hang_up()
+    });
+    house.generate(request("lost")).await.expect_err("hung up");
+    let lost = finish(&mut reconcile(&[])).await;
+    assert!(
+        lost.stdout.contains("broke off") || lost.stdout.contains("not ended"),
+        "{lost:#?}"
+    );
+
+    let mut stranger = reconcile(&[]);
+    stranger.env_remove("OPENROUTER_API_KEY");
+    finish(&mut stranger).await.assert_failed(2);
+    let (house, ended) = served.stop().await;
+    assert_eq!(ended.status, Some(0));
+    house.mock.stop().await;
+}
