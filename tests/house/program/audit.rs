@@ -3,7 +3,7 @@
 use image_gateway::mock::Script;
 use serde_json::Value;
 
-use super::{OPENROUTER_KEY, Served, finish, program};
+use super::{OPENROUTER_KEY, Served, finish, page, program};
 use crate::helpers::{NANO, request};
 
 #[tokio::test]
@@ -141,9 +141,9 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
     assert!(!equal.stdout.contains(OPENROUTER_KEY));
 
     let address = upstream.replace("/api/v1", "/mock/bill");
-    let bill = reqwest::get(address).await.expect("a bill");
+    let (_, bill) = page(&address).await;
     let file = house.dir.path().join("bill.json");
-    std::fs::write(&file, bill.text().await.expect("a bill")).expect("a file");
+    std::fs::write(&file, bill).expect("a file");
     let file = file.to_string_lossy().into_owned();
     let by_call = finish(&mut reconcile(&["--bill", &file, "--json"])).await;
     let report: Value = serde_json::from_str(&by_call.stdout).expect("JSON");
