@@ -10,6 +10,7 @@ mod audit;
 mod client;
 mod demo;
 mod failed;
+mod generate;
 mod mock_openrouter;
 mod reconcile;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Make one picture through a gateway of its own, show what it cost, and keep serving
     Demo(Box<demo::Args>),
+    /// Make pictures through a running gateway
+    Generate(Box<generate::Args>),
     /// Check that the books agree with themselves, or compute one charge again
     Audit(Box<audit::Args>),
     /// Hold the books against what OpenRouter says it has billed
@@ -80,6 +83,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
+            Self::Generate(args) => generate::run(*args).await,
             Self::Audit(args) => audit::run(&args),
             Self::Reconcile(args) => reconcile::run(*args).await,
             Self::Usage(args) => usage::run(*args).await,

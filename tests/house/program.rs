@@ -20,6 +20,7 @@ use crate::helpers::{House, OPERATOR_KEY};
 
 mod audit;
 mod demo;
+mod generate;
 mod help;
 mod mock_openrouter;
 mod pages;

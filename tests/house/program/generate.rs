@@ -1,0 +1,182 @@
+//! `generate` as its users meet it.
+
+use std::net::SocketAddr;
+
+use image_gateway::mock::{Options, Script};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::{Served, finish, program};
+use crate::helpers::{AGENT, NANO};
+
+/// Stands between a client and the gateway: the first connection breaks after so many bytes of the
+/// answer, all later ones are let through.
+async fn cutter(gateway: SocketAddr, after: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    TaskTracker::new().spawn(async move {
+        let mut first = true;
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(gateway).await.expect("the gateway");
+            let most = if std::mem::take(&mut first) {
+                after
+            } else {
+                usize::MAX
+            };
+            TaskTracker::new().spawn(pass(client, server, most));
+        }
+    });
+    address
+}
+
+async fn pass(client: TcpStream, server: TcpStream, most: usize) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let up = async { copy(&mut from_client, &mut to_server).await.map(drop) };
+    let down = async {
+        let mut left = most;
+        let mut piece = vec![0; 16 * 1024];
+        while left > 0 {
+            let wanted = left.min(piece.len());
+            let read = from_server.read(&mut piece[..wanted]).await?;
+            if read == 0 {
+                break;
+            }
+            to_client.write_all(&piece[..read]).await?;
+            left = left.saturating_sub(read);
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    tokio::select! { _ = up => {}, _ = down => {} }
+}
+
+#[tokio::test]
+async fn a_picture_is_drawn_kept_and_told_what_it_cost() {
+    let served = Served::start(&[]).await;
+    let address = served.grpc.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let draw = |arguments: &[&str]| {
+        let mut all = vec![
+            "generate",
+            "A red fox!",
+            "--agent",
+            AGENT,
+            "--address",
+            &address,
+        ];
+        all.extend(arguments);
+        let mut command = program(&all);
+        command
+            .env("GATEWAY_KEY", &served.house.runtime)
+            .current_dir(folder.path());
+        command
+    };
+    let first = finish(&mut draw(&[])).await;
+    assert_eq!(first.status, Some(0), "{first:#?}");
+    first.assert_plain();
+    assert!(
+        first.stdout.contains("a-red-fox.png (1024 × 1024"),
+        "{first:#?}"
+    );
+    assert!(
+        first
+            .stdout
+            .contains("29.00 credits: 0.014 × 2000 + 1 = 29.00")
+    );
+    let picture = std::fs::read(folder.path().join("a-red-fox.png")).expect("a picture");
+    assert!(picture.starts_with(b"\x89PNG"));
+
+    // Nothing is overwritten, and the same request gives the same bytes for the same charge.
+    let named = finish(&mut draw(&["--request-id", "same", "--json"])).await;
+    let json: Value = serde_json::from_str(&named.stdout).expect("JSON");
+    assert_eq!(json["files"][0], "./a-red-fox-2.png");
+    assert_eq!(json["generation"]["charge"]["credits"], "29.00");
+    let again = finish(&mut draw(&["--request-id", "same", "--out", "again.png"])).await;
+    assert_eq!(again.status, Some(0), "{again:#?}");
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
+    assert_eq!(read("again.png"), read("a-red-fox-2.png"));
+    assert_eq!(served.house.balance().await.credits, "9942.00");
+    served.house.tool(|tool| tool.model = NANO.to_owned()).await;
+    let many = finish(&mut draw(&["--count", "2", "--out", "many"])).await;
+    assert_eq!(many.status, Some(0), "{many:#?}");
+    for name in ["many/a-red-fox-0.png", "many/a-red-fox-1.png"] {
+        assert!(!read(name).is_empty());
+    }
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_taken_up_where_it_broke() {
+    let options = Options {
+        size_bytes: Some(600_000),
+        ..Options::default()
+    };
+    let served = Served::with(options, &[]).await;
+    let address = cutter(served.grpc, 250_000).await.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("fox.png");
+    let name = out.to_string_lossy().into_owned();
+    let draw = [
+        "generate",
+        "a fox",
+        "--agent",
+        AGENT,
+        "--address",
+        &address,
+        "--out",
+        &name,
+        "--json",
+    ];
+    let mut draw = program(&draw);
+    draw.env("GATEWAY_KEY", &served.house.runtime);
+    let drawn = finish(&mut draw).await;
+    assert_eq!(
+        (drawn.status, drawn.stderr.as_str()),
+        (Some(0), ""),
+        "{drawn:#?}"
+    );
+    let json: Value = serde_json::from_str(&drawn.stdout).expect("JSON");
+    let size = std::fs::metadata(&out).expect("a file").len();
+    assert_eq!(
+        json["generation"]["images"][0]["sizeBytes"],
+        size.to_string()
+    );
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 1, "a part was left behind");
+    assert_eq!(served.house.mock.requests().len(), 1);
+    assert_eq!(served.house.balance().await.credits, "9971.00");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_drawn_is_said_and_leaves_nothing_behind() {
+    let served = Served::start(&[]).await;
+    let address = served.grpc.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let draw = |agent: &str, key: &str, address: &str| {
+        let mut command = program(&["generate", "x", "--agent", agent, "--address", address]);
+        command.env("GATEWAY_KEY", key).current_dir(folder.path());
+        command
+    };
+    let key = served.house.runtime.clone();
+    served
+        .house
+        .mock
+        .script(Script::sample("err-403-moderation"));
+    for (mut command, expected) in [
+        (draw(AGENT, &key, &address), "CONTENT_REJECTED"),
+        (draw("nobody", &key, &address), "AGENT_NOT_FOUND"),
+        (draw(AGENT, "sq_live_wrong", &address), "UNAUTHENTICATED"),
+        (draw(AGENT, &key, "127.0.0.1:1"), "is it running there?"),
+    ] {
+        let failed = finish(&mut command).await;
+        failed.assert_failed(1);
+        assert!(failed.stderr.contains(expected), "{expected}: {failed:#?}");
+        assert!(!failed.stderr.contains("sq_live_"), "{failed:#?}");
+    }
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 0);
+    served.close().await;
+}
