@@ -22,6 +22,7 @@ mod malformed;
 mod orphans;
 mod places;
 mod program;
+mod races;
 mod reading;
 mod records;
 mod references;
