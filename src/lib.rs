@@ -6,6 +6,8 @@ pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod domain;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod generate;
 pub mod grpc;
 pub mod http;

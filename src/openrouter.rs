@@ -20,6 +20,8 @@ mod error_body;
 mod failures;
 mod lenient;
 mod presentable;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod probe;
 mod request;
 mod splice;
 mod sse;

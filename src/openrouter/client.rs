@@ -13,6 +13,7 @@ use super::budget::RetryBudget;
 use super::classify::{Refusal, RefusalBody, retry_after};
 use super::drawing::Answer;
 use super::failures::{chain, unsent};
+use super::lenient::Object;
 use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
 use super::wire::{KeyRecord, KeyUsage, Record};
@@ -258,8 +259,8 @@ impl ImageProvider for Client {
             };
         }
         let body = small_body(response, deadline).await;
-        let record = body.and_then(|body| serde_json::from_slice::<Record>(&body).ok());
-        let Some(record) = record else {
+        let record = body.and_then(|body| serde_json::from_slice(&body).ok());
+        let Some(Object::<Record>(record)) = record else {
             return Err(unsent(DrawCause::Unavailable, "the record cannot be read"));
         };
         if record.is_of_another(upstream_id) {

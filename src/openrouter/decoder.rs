@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 
 use super::base64;
 use super::failures::failed;
+use super::lenient::Object;
 use super::splice::{EventKind, Gate, SpliceError, Splicer, Token};
 use super::sse::{Lines, Part};
 use super::summary::Summary;
@@ -162,7 +163,7 @@ impl Decoder {
     }
 
     /// Bytes held in buffers of its own.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn held_bytes(&self) -> usize {
         self.gathered.capacity() + self.splicer.held_bytes()
     }
@@ -220,6 +221,10 @@ impl Decoder {
 
     fn draw(&mut self, text: &[u8]) -> Result<Option<DrawEvent>, DrawError> {
         let started = self.picture == Picture::None;
+        if started {
+            // Before its first bytes are looked at: a picture that they spoil was begun, too.
+            self.picture = Picture::Open { size_bytes: 0 };
+        }
         if self.gathered.capacity() == 0 {
             self.gathered.reserve_exact(GATHERED_CAPACITY);
         }
@@ -276,12 +281,12 @@ impl Decoder {
         let splicer = std::mem::replace(&mut self.splicer, Splicer::new(self.framing.gate()));
         let passed_over = splicer.passed_over();
         let skeleton = splicer.finish().map_err(no_json)?;
-        let text = skeleton.trim_ascii();
+        let text = skeleton.strip_suffix(b" ").unwrap_or(&skeleton);
         let is_stream = matches!(self.framing, Framing::Events(_));
         if is_stream && (text.is_empty() || text == b"[DONE]") {
             return Ok(());
         }
-        let answer: Answer =
+        let Object(answer): Object<Answer> =
             serde_json::from_slice(text).map_err(|error| unavailable(&error.to_string()))?;
         let completed = answer
             .kind

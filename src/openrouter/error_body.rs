@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::lenient::lenient;
+use super::lenient::{Object, lenient, lenient_object};
 use super::presentable::presentable;
 
 /// `error` of an answer or of a choice.
@@ -20,9 +20,9 @@ pub(super) struct ErrorBody {
     error_type: Option<ErrorType>,
     #[serde(default, deserialize_with = "lenient")]
     http_status: Option<u16>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     pub(super) availability: Option<Availability>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     metadata: Option<Metadata>,
 }
 
@@ -112,11 +112,12 @@ where
     D: Deserializer<'de>,
 {
     let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
-    Ok(raw.map(|raw| {
-        serde_json::from_str(raw.get()).unwrap_or_else(|_| ErrorBody {
+    Ok(raw.map(|raw| match serde_json::from_str(raw.get()) {
+        Ok(Object(error)) => error,
+        Err(_) => ErrorBody {
             message: Some(text_of(raw.get())),
             ..ErrorBody::default()
-        })
+        },
     }))
 }
 
@@ -135,7 +136,8 @@ impl ErrorBody {
             #[serde(default, deserialize_with = "lenient_error")]
             error: Option<ErrorBody>,
         }
-        serde_json::from_slice::<Envelope>(body).ok()?.error
+        let Object(Envelope { error }) = serde_json::from_slice(body).ok()?;
+        error
     }
 
     /// The HTTP status it names, in whichever way.

@@ -13,15 +13,17 @@ const KEY_HEADS: [&str; 6] = ["sk-", "key-", "aiza", "xai-", "gsk_", "ghp_"];
 /// The text on one line, without keys, cut to 500 characters.
 pub(super) fn presentable(text: &str) -> String {
     let mut shown = String::new();
-    // Twice the cap is more than enough to see every key that begins before it whole.
-    let front: String = text.chars().take(DETAIL_CAP_CHARS * 2).collect();
-    let mut rest = front.as_str();
+    // What is left out makes room for what comes later, so more is looked at than is shown.
+    let end = text.char_indices().nth(DETAIL_CAP_CHARS * 2);
+    let mut rest = end.map_or(text, |(end, _)| &text[..end]);
     while let Some(start) = rest.find(is_key_char) {
         push_line(&mut shown, &rest[..start]);
         rest = &rest[start..];
-        let end = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        if looks_secret(word) {
+        let length = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        // A word that is cut off might be a key of which too little is seen to know it.
+        let cut_off = end.is_some() && after.is_empty();
+        if cut_off || looks_secret(word) {
             shown.push_str("[redacted]");
         } else {
             shown.push_str(word);
@@ -81,6 +83,8 @@ mod tests {
     #[test]
     fn upstream_cannot_fill_the_log() {
         assert_eq!(presentable(&"é ".repeat(10_000)).chars().count(), 500);
+        let edge = format!("{} {}", "f".repeat(960), "0123456789abcdef".repeat(4));
+        assert_eq!(presentable(&edge), "[redacted] [redacted]");
         let late = format!("{}sk-or-v1-{}", "a ".repeat(248), "f".repeat(64));
         assert!(!presentable(&late).contains("sk-"));
     }

@@ -169,7 +169,7 @@ impl Splicer {
 
     /// Whether nothing but white space has come.
     pub(super) fn is_untouched(&self) -> bool {
-        self.skeleton.iter().all(u8::is_ascii_whitespace)
+        self.skeleton.is_empty()
     }
 
     /// Whether a string was dropped because its event had not said what it is.
@@ -178,7 +178,7 @@ impl Splicer {
     }
 
     /// Bytes held.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn held_bytes(&self) -> usize {
         self.skeleton.capacity() + self.scratch.capacity() + self.nesting.capacity() * 4
     }
@@ -198,7 +198,7 @@ impl Splicer {
     fn between(&mut self, input: &mut &[u8]) -> Result<(), SpliceError> {
         while self.state == State::Between && !input.is_empty() {
             let byte = take_byte(input);
-            if byte.is_ascii_whitespace() {
+            if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 // One is kept, because it may part two numbers; more would fill the skeleton.
                 if self.skeleton.last().is_some_and(|last| *last != b' ') {
                     self.keep(b" ")?;

@@ -20,8 +20,8 @@ pub(super) struct Lines {
     scratch: Vec<u8>,
     /// The last byte was a carriage return, so that a line feed belongs to it.
     after_return: bool,
-    /// Data came since the last blank line.
-    has_data: bool,
+    /// Data or a name came since the last blank line.
+    has_begun: bool,
 }
 
 /// What a stream is made of.
@@ -31,7 +31,7 @@ pub(super) enum Part {
     Data(Bytes),
     /// The event at hand says what it is.
     Named(EventKind),
-    /// The event is complete.
+    /// The event is complete; it may have had a name alone.
     End,
 }
 
@@ -93,7 +93,7 @@ impl Lines {
 
     /// Ends the stream: an event without its blank line counts as complete, as far as it came.
     pub(super) fn finish(&mut self) -> Option<Part> {
-        std::mem::take(&mut self.has_data).then_some(Part::End)
+        std::mem::take(&mut self.has_begun).then_some(Part::End)
     }
 
     fn name_byte(&mut self, byte: u8) {
@@ -104,13 +104,11 @@ impl Lines {
             return;
         }
         self.place = match self.scratch.as_slice() {
-            b"data" => {
-                self.has_data = true;
-                Place::BeforeData
-            }
+            b"data" => Place::BeforeData,
             b"event" => Place::Event,
             _ => Place::Skipped,
         };
+        self.has_begun |= self.place != Place::Skipped;
         self.scratch.clear();
     }
 
@@ -120,9 +118,10 @@ impl Lines {
             Place::Name if blank => self.finish(),
             // Lines of one event are joined by a line feed.
             Place::Data => Some(Part::Data(Bytes::from_static(b"\n"))),
-            Place::Event => Some(Part::Named(EventKind::named(
-                self.scratch.trim_ascii_start(),
-            ))),
+            Place::Event => {
+                let name = self.scratch.strip_prefix(b" ").unwrap_or(&self.scratch);
+                Some(Part::Named(EventKind::named(name)))
+            }
             Place::Name | Place::BeforeData | Place::Skipped => None,
         };
         self.place = Place::Name;
@@ -153,7 +152,8 @@ mod tests {
             Part::Named(kind) => name = Some(kind),
             Part::End => {
                 let text = String::from_utf8(std::mem::take(&mut data)).expect("UTF-8");
-                events.push((text.trim_end().to_owned(), name.take()));
+                let name = name.take().filter(|_| !text.is_empty());
+                events.push((text.trim_end().to_owned(), name));
             }
         };
         for piece in stream.as_bytes().chunks(chunk) {
@@ -189,6 +189,30 @@ mod tests {
         assert_eq!(shown, expected);
         for chunk in 1..stream.len() {
             assert_eq!(events(stream, chunk), whole, "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_for_its_own_event_alone() {
+        let name = "event: image_generation.completed";
+        for (stream, expected) in [
+            (
+                format!("{name}\ndata: a\n\ndata: b\n\n"),
+                [Some(EventKind::Completed), None].as_slice(),
+            ),
+            // An event without data is over, too.
+            (format!("{name}\n\ndata: b\n\n"), &[None, None]),
+            // One space belongs to the colon, whatever else stands there to the name.
+            (
+                format!("event:      {}X\ndata: b\n\n", &name[7..]),
+                &[Some(EventKind::Other)],
+            ),
+        ] {
+            let named: Vec<_> = events(&stream, 5)
+                .into_iter()
+                .map(|(_, kind)| kind)
+                .collect();
+            assert_eq!(named, expected, "{stream}");
         }
     }
 

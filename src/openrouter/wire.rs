@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::error_body::{ErrorBody, lenient_error};
-use super::lenient::lenient;
+use super::lenient::{lenient, lenient_object, lenient_objects};
 use crate::domain::money::UsdCost;
 
 /// An answer of either door, or one event of a stream of it, without its pictures.
@@ -19,9 +19,9 @@ pub(super) struct Answer {
     pub(super) kind: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) data: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_objects")]
     pub(super) choices: Option<Vec<Choice>>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     pub(super) usage: Option<Usage>,
     #[serde(default, deserialize_with = "lenient_error")]
     pub(super) error: Option<ErrorBody>,
@@ -30,9 +30,9 @@ pub(super) struct Answer {
 /// One of `choices[]`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Choice {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     pub(super) message: Option<Message>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     pub(super) delta: Option<Message>,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) finish_reason: Option<String>,
@@ -71,13 +71,13 @@ pub(super) struct Usage {
     pub(super) prompt_tokens: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) completion_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     completion_tokens_details: Option<TokenDetails>,
     #[serde(default, deserialize_with = "lenient")]
     cost: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "lenient")]
     is_byok: Option<bool>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     cost_details: Option<CostDetails>,
 }
 
@@ -96,7 +96,7 @@ struct CostDetails {
 /// The answer of `GET /generation`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Record {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     data: Option<RecordData>,
 }
 
@@ -223,6 +223,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openrouter::lenient::Object;
 
     fn cost(usage: &str) -> Option<String> {
         let usage: Usage = serde_json::from_str(usage).expect("lenient");
@@ -271,6 +272,38 @@ mod tests {
         ] {
             assert_eq!(cost(usage).as_deref(), expected, "{usage}");
         }
+    }
+
+    #[test]
+    fn an_array_is_no_object_whatever_its_items() {
+        for odd in [
+            r#"{"usage":[1,2,null,0.04]}"#,
+            r#"{"usage":{"cost":0.04,"is_byok":true,"cost_details":[0.01]}}"#,
+            r#"{"choices":[[{"content":"x"}],7],"usage":null}"#,
+        ] {
+            let Object(answer): Object<Answer> = serde_json::from_str(odd).expect("an object");
+            assert!(
+                answer.usage.is_none_or(|usage| usage.cost().is_none()),
+                "{odd}"
+            );
+            assert!(
+                answer.choices.is_none_or(|choices| choices.is_empty()),
+                "{odd}"
+            );
+        }
+        let usage = r#"[null,null,null,null,{"cost":0.04}]"#;
+        assert!(serde_json::from_str::<Object<Answer>>(usage).is_err());
+        let record = r#"{"data":["gen-1",0.04]}"#;
+        let Object(record): Object<Record> = serde_json::from_str(record).expect("an object");
+        assert_eq!(record.cost(), None);
+    }
+
+    #[test]
+    fn an_odd_choice_does_not_spoil_its_neighbours() {
+        let answer = r#"{"choices":["odd",{"finish_reason":"error"}]}"#;
+        let Object(answer): Object<Answer> = serde_json::from_str(answer).expect("an object");
+        let choices = answer.choices.expect("a list");
+        assert_eq!(choices[0].finish_reason.as_deref(), Some("error"));
     }
 
     #[test]

@@ -190,6 +190,17 @@ const WALLS: &[(&str, &[&str])] = &[
             "crate::generate",
         ],
     ),
+    (
+        "fuzzing",
+        &[
+            "tonic",
+            "rusqlite",
+            "reqwest",
+            "crate::grpc",
+            "crate::generate",
+            "crate::mock",
+        ],
+    ),
     ("clock", &["crate::", "tokio"]),
 ];
 

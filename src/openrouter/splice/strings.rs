@@ -72,11 +72,14 @@ impl Splicer {
     }
 
     fn end_text(&mut self, start: usize) -> Result<(), SpliceError> {
+        self.keep(b"\"")?;
         if self.key == Key::Type && self.nesting.len() == 1 && self.gate == Gate::Typed(None) {
-            let kind = EventKind::named(&self.skeleton[start..]);
+            // With its quotes; a text that serde cannot read is no name either.
+            let name: Option<String> = serde_json::from_slice(&self.skeleton[start - 1..]).ok();
+            let kind = EventKind::named(name.unwrap_or_default().as_bytes());
             self.gate = Gate::Typed(Some(kind));
         }
-        self.keep(b"\"")
+        Ok(())
     }
 
     /// Looks at the beginning of a string: a data URL, or (`bare`) base64 without a head?

@@ -149,6 +149,8 @@ fn a_stream_may_name_the_event_before_its_data_but_not_after_its_picture() {
     assert_eq!(stream(&named).0, [b"DONE"]);
     let (pictures, ending) = stream(&format!("{late}\n\n"));
     assert_eq!((pictures.len(), ending), (0, Err(Unavailable)));
+    let escaped = r#"data: {"type":"image\u005fgeneration.completed","b64_json":"RE9ORQ=="}"#;
+    assert_eq!(stream(&format!("{escaped}\n\n")).0, [b"DONE"]);
     let preview = r#"data: {"b64_json":"RE9ORQ==","type":"image_generation.partial_image"}"#;
     let (pictures, ending) = stream(&format!("{preview}\n\n"));
     assert_eq!((pictures.len(), ending), (0, Ok(Receipt::default())));
@@ -184,6 +186,7 @@ fn an_answer_without_a_picture_says_why() {
         (r#"{"error":"out of paint"}"#.to_owned(), Err(Unavailable)),
         ("{}".to_owned(), Err(Unavailable)),
         ("[]".to_owned(), Err(Unavailable)),
+        (r#"["gen-1",null,[]]"#.to_owned(), Err(Unavailable)),
         ("null".to_owned(), Err(Unavailable)),
         ("".to_owned(), Err(Unavailable)),
         (
@@ -191,6 +194,10 @@ fn an_answer_without_a_picture_says_why() {
             Err(Unavailable),
         ),
         (r#"{"data":[]} trailing"#.to_owned(), Err(Unavailable)),
+        // A form feed is white space to ASCII and not to JSON, wherever it stands.
+        ("\x0c{\"data\":[]}".to_owned(), Err(Unavailable)),
+        ("{\"data\":\x0c[]}".to_owned(), Err(Unavailable)),
+        ("{\"data\":[]}\x0c".to_owned(), Err(Unavailable)),
     ] {
         assert_eq!(json(&body), (Vec::new(), ending), "{body}");
     }
@@ -227,6 +234,18 @@ fn a_picture_that_is_no_base64_is_invalid_even_after_a_good_one() {
             matches!(ending, Err(ImageInvalid)) || bad.starts_with("data:") && ending.is_ok(),
             "{bad}: {ending:?}"
         );
+    }
+}
+
+#[test]
+fn a_broken_picture_after_a_good_one_is_invalid_wherever_it_is_split() {
+    let images = r#"{"image_url":"data:;base64,RE9ORQ=="},{"image_url":"data:;base64,AAAA<AAA"}"#;
+    let body = format!(r#"{{"choices":[{{"message":{{"images":[{images}]}}}}]}}"#);
+    for at in 0..=body.len() {
+        let (front, back) = body.as_bytes().split_at(at);
+        let ((pictures, ending), _) = decode("application/json", &[front, back]);
+        assert_eq!(pictures, [b"DONE"], "at {at}");
+        assert_eq!(ending, Err(ImageInvalid), "at {at}");
     }
 }
 

@@ -76,6 +76,15 @@ pub(super) fn conclude(
             ask(connection, id, call, now)?;
         }
     }
+    // A call that began and of which nobody told anything is asked about as well.
+    let sql = "
+      INSERT INTO question (generation, call, upstream_id, asked, next_us)
+      SELECT u.generation, u.call, u.upstream_id, 0, ?2 FROM upstream_call u
+       WHERE u.generation = ?1
+         AND NOT EXISTS (SELECT 1 FROM call_receipt r WHERE r.generation = u.generation AND r.call = u.call)
+      ON CONFLICT DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![id.uuid().as_bytes().as_slice(), next_time(0, now)])?;
     Ok(())
 }
 
