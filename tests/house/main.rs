@@ -33,3 +33,4 @@ mod streaming;
 mod tidy;
 mod tools;
 mod upstream;
+mod walls;
