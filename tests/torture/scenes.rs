@@ -105,7 +105,7 @@ pub(crate) const ALL: &[Scene] = &[
                 Script::cut_at(2000),
                 Script::raw_body("application/json", another)
                     .for_path("/generation")
-                    .times(50),
+                    .times(10_000),
             ]
         },
         ..PICTURE
