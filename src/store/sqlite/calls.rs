@@ -253,7 +253,11 @@ pub(super) fn answer(
 
 /// What follows from an answer for a generation that has ended. One that is still open is for the
 /// recovery to decide.
-fn follow(connection: &Connection, id: GenerationId, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) fn follow(
+    connection: &Connection,
+    id: GenerationId,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     let Some(generation) = by_id(connection, id)? else {
         return Ok(());
     };

@@ -110,6 +110,8 @@ pub(super) fn settle(
             settlement.disputed.map(UsdCost::pico),
             micros(delivery.now),
         ])?;
+    // What was told after the charge had been computed, and before it was booked.
+    calls::follow(connection, id, delivery.now)?;
     read_back(connection, id)
 }
 
