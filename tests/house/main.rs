@@ -10,6 +10,7 @@
 
 mod access;
 mod adjust;
+mod breaks;
 mod charges;
 mod closing;
 mod faults;

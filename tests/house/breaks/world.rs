@@ -1,0 +1,242 @@
+//! The gallery, the provider and the settings behind a trap.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use image_gateway::domain::generation::StoredImage;
+use image_gateway::domain::ids::{AgentId, GenerationId, OrganizationId, Slug};
+use image_gateway::domain::tool::Tool;
+use image_gateway::openrouter::Client;
+use image_gateway::ports::{
+    ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery, GalleryError,
+    ImageProvider, ImageSource, Order, Organization, Settings, SettingsError,
+};
+use image_gateway::store::gallery::Files;
+use image_gateway::store::sqlite::Sqlite;
+
+use super::trap::{Side, Trap};
+
+fn broken(_: Side) -> GalleryError {
+    GalleryError::Broken(io::Error::other("lost"))
+}
+
+/// An error of the way to the provider: what may have left may have been billed.
+fn unanswered(side: Side, upstream_id: Option<&str>) -> DrawError {
+    DrawError {
+        cause: DrawCause::Unavailable,
+        detail: "lost".to_owned(),
+        retry_after: None,
+        billed: match side {
+            Side::Before => Billed::No,
+            Side::After => Billed::Unanswered,
+        },
+        upstream_id: upstream_id.map(str::to_owned),
+        cost: None,
+    }
+}
+
+/// The real gallery, crossed one call at a time.
+#[derive(Debug)]
+pub(crate) struct TrappedGallery {
+    pub(crate) files: Files,
+    pub(crate) trap: Arc<Trap>,
+}
+
+/// A picture of it that is being written.
+struct TrappedCanvas {
+    canvas: Box<dyn Canvas>,
+    trap: Arc<Trap>,
+}
+
+#[async_trait]
+impl Gallery for TrappedGallery {
+    async fn begin(&self, id: GenerationId, index: u32) -> Result<Box<dyn Canvas>, GalleryError> {
+        let work = self.files.begin(id, index);
+        let canvas = self.trap.cross("begin", broken, work).await?;
+        let trap = Arc::clone(&self.trap);
+        Ok(Box::new(TrappedCanvas { canvas, trap }))
+    }
+
+    async fn room(&self) -> Result<(), GalleryError> {
+        self.trap.cross("room", broken, self.files.room()).await
+    }
+
+    async fn find(&self, id: GenerationId) -> Result<Vec<StoredImage>, GalleryError> {
+        self.trap.cross("find", broken, self.files.find(id)).await
+    }
+
+    async fn remove(&self, object_name: &str) -> Result<(), GalleryError> {
+        let work = self.files.remove(object_name);
+        self.trap.cross("remove", broken, work).await
+    }
+
+    async fn open(&self, object_name: &str) -> Result<Arc<dyn ImageSource>, GalleryError> {
+        let work = self.files.open(object_name);
+        self.trap.cross("open_file", broken, work).await
+    }
+}
+
+#[async_trait]
+impl Canvas for TrappedCanvas {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), GalleryError> {
+        let work = self.canvas.write(bytes);
+        self.trap.cross("write", broken, work).await
+    }
+
+    fn source(&self) -> Arc<dyn ImageSource> {
+        self.canvas.source()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.canvas.size_bytes()
+    }
+
+    async fn keep(self: Box<Self>) -> Result<StoredImage, GalleryError> {
+        let Self { canvas, trap } = *self;
+        trap.cross("keep", broken, canvas.keep()).await
+    }
+}
+
+/// The real way to the mock, crossed one call at a time.
+#[derive(Debug)]
+pub(crate) struct TrappedProvider {
+    pub(crate) client: Client,
+    pub(crate) trap: Arc<Trap>,
+}
+
+/// An answer on that way.
+struct TrappedDrawing {
+    drawing: Box<dyn Drawing>,
+    trap: Arc<Trap>,
+}
+
+#[async_trait]
+impl ImageProvider for TrappedProvider {
+    async fn draw(&self, order: &Order) -> Result<Box<dyn Drawing>, DrawError> {
+        let lost = |side| unanswered(side, None);
+        let work = self.client.draw(order);
+        let drawing = self.trap.cross("draw", lost, work).await?;
+        let trap = Arc::clone(&self.trap);
+        Ok(Box::new(TrappedDrawing { drawing, trap }))
+    }
+
+    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError> {
+        let lost = |side| unanswered(side, None);
+        let work = self.client.bill_of(upstream_id);
+        self.trap.cross("bill_of", lost, work).await
+    }
+
+    fn key_fingerprint(&self) -> String {
+        self.client.key_fingerprint()
+    }
+}
+
+#[async_trait]
+impl Drawing for TrappedDrawing {
+    fn upstream_id(&self) -> Option<&str> {
+        self.drawing.upstream_id()
+    }
+
+    async fn next(&mut self) -> Result<DrawEvent, DrawError> {
+        let id = self.drawing.upstream_id().map(str::to_owned);
+        // An answer that broke off may have been billed, whichever piece of it is missing.
+        let lost = |_| unanswered(Side::After, id.as_deref());
+        let work = self.drawing.next();
+        self.trap.cross("next", lost, work).await
+    }
+}
+
+/// The real settings; those that a generation reads are crossed one call at a time.
+#[derive(Debug)]
+pub(crate) struct TrappedSettings {
+    pub(crate) books: Sqlite,
+    pub(crate) trap: Arc<Trap>,
+}
+
+fn unread(_: Side) -> SettingsError {
+    SettingsError::Broken(Box::new(io::Error::other("lost")))
+}
+
+#[async_trait]
+impl Settings for TrappedSettings {
+    async fn tool(
+        &self,
+        organization: &OrganizationId,
+        agent: &AgentId,
+    ) -> Result<Option<Tool>, SettingsError> {
+        let work = self.books.tool(organization, agent);
+        self.trap.cross("tool", unread, work).await
+    }
+
+    async fn is_available(
+        &self,
+        organization: &OrganizationId,
+        model: &Slug,
+    ) -> Result<bool, SettingsError> {
+        let work = self.books.is_available(organization, model);
+        self.trap.cross("is_available", unread, work).await
+    }
+
+    async fn create_organization(&self, organization: Organization) -> Result<(), SettingsError> {
+        self.books.create_organization(organization).await
+    }
+
+    async fn organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<Organization>, SettingsError> {
+        self.books.organization(id).await
+    }
+
+    async fn create_api_key(&self, key: ApiKey, mac: [u8; 32]) -> Result<(), SettingsError> {
+        self.books.create_api_key(key, mac).await
+    }
+
+    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, [u8; 32])>, SettingsError> {
+        self.books.api_key(prefix).await
+    }
+
+    async fn save_tool(
+        &self,
+        organization: &OrganizationId,
+        tool: Tool,
+    ) -> Result<(), SettingsError> {
+        self.books.save_tool(organization, tool).await
+    }
+
+    async fn agents_using(
+        &self,
+        organization: &OrganizationId,
+        model: &Slug,
+        limit: u32,
+    ) -> Result<Vec<AgentId>, SettingsError> {
+        self.books.agents_using(organization, model, limit).await
+    }
+
+    async fn agents_by_model(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<(Slug, u32)>, SettingsError> {
+        self.books.agents_by_model(organization).await
+    }
+
+    async fn unavailable_models(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<Slug>, SettingsError> {
+        self.books.unavailable_models(organization).await
+    }
+
+    async fn set_available(
+        &self,
+        organization: &OrganizationId,
+        model: &Slug,
+        available: bool,
+    ) -> Result<(), SettingsError> {
+        self.books
+            .set_available(organization, model, available)
+            .await
+    }
+}
