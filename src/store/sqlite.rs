@@ -178,6 +178,8 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What a statement or a savepoint may have to undo is kept in memory, not in a file of its own.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // Without it, REPLACE deletes history without asking the triggers that keep it.
     connection.pragma_update(None, "recursive_triggers", "ON")?;

@@ -1,6 +1,6 @@
 //! The one writer: a thread that owns the write connection, takes whatever changes wait, makes
 //! them in one transaction, and answers each once the commit is durable. A refused change is
-//! rolled back alone and never takes the others with it.
+//! undone alone and never takes the others with it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,8 @@ pub(super) struct Writer {
 
 /// Something to do in a transaction, and somebody to tell.
 trait Change: Send {
-    /// Makes the change. `Err` undoes it: the outcome is told all the same.
+    /// Makes the change, again if the transaction is made again: only the last outcome counts.
+    /// `Err` undoes it, and is told all the same.
     fn make(&mut self, connection: &Connection) -> Result<(), ()>;
 
     /// The transaction is durable, or it is not.
@@ -63,7 +64,8 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Makes a change, and returns once it is durable.
+    /// Makes a change, and returns once it is durable. It is made twice if another change of the
+    /// same transaction must be undone, so it depends on nothing but what it finds.
     pub(super) async fn write<F, T, E>(&self, change: F) -> Result<T, E>
     where
         F: FnMut(&Connection) -> Result<T, E> + Send + 'static,
@@ -157,28 +159,64 @@ fn work(
     }
 }
 
-/// One transaction of everything that waited. Changes that are refused are undone one by one.
+/// One transaction of everything that waited. Savepoints copy every page that a change touches,
+/// for refusals that hardly ever come. So the first try does without them, and only if a change is
+/// refused in the midst of writing is everything undone and made again, each in a savepoint.
 fn commit(connection: &Connection, batch: &mut [Box<dyn Change>]) -> Result<(), Trouble> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let made = make_all(connection, batch);
-    let committed = made.and_then(|()| Ok(connection.execute_batch("COMMIT")?));
-    if committed.is_err() && !connection.is_autocommit() {
-        // If even this fails, the next BEGIN says so.
-        let _ = connection.execute_batch("ROLLBACK");
+    let whole = transaction(connection, || Ok(make_together(connection, batch)))?;
+    if !whole {
+        transaction(connection, || make_apart(connection, batch))?;
     }
-    committed
+    Ok(())
 }
 
-fn make_all(connection: &Connection, batch: &mut [Box<dyn Change>]) -> Result<(), Trouble> {
-    for change in batch {
-        connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-        if change.make(connection).is_err() {
-            connection
-                .prepare_cached("ROLLBACK TO change")?
-                .execute([])?;
+/// Commits if `make` says that all it has made is whole, else makes it undone; returns what it says.
+fn transaction(
+    connection: &Connection,
+    make: impl FnOnce() -> Result<bool, rusqlite::Error>,
+) -> Result<bool, rusqlite::Error> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let whole = make().and_then(|whole| {
+        if whole {
+            run(connection, "COMMIT")?;
         }
-        connection.prepare_cached("RELEASE change")?.execute([])?;
+        Ok(whole)
+    });
+    if !connection.is_autocommit() {
+        // If even this fails, the next BEGIN says so.
+        let _ = run(connection, "ROLLBACK");
     }
+    whole
+}
+
+/// Makes changes as long as none is refused after it has written something.
+fn make_together(connection: &Connection, batch: &mut [Box<dyn Change>]) -> bool {
+    batch.iter_mut().all(|change| {
+        let before = connection.total_changes();
+        let made = change.make(connection).is_ok();
+        // SQLite ends a transaction on its own when, for one, the disk is full.
+        let untouched = connection.total_changes() == before && !connection.is_autocommit();
+        made || untouched
+    })
+}
+
+/// Makes every change; what is refused is undone alone.
+fn make_apart(
+    connection: &Connection,
+    batch: &mut [Box<dyn Change>],
+) -> Result<bool, rusqlite::Error> {
+    for change in batch {
+        run(connection, "SAVEPOINT change")?;
+        if change.make(connection).is_err() {
+            run(connection, "ROLLBACK TO change")?;
+        }
+        run(connection, "RELEASE change")?;
+    }
+    Ok(true)
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
 
@@ -197,4 +235,61 @@ fn panicked() -> Trouble {
 
 fn gone() -> Trouble {
     Trouble::Broken("the writer of the database has stopped".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    const ADD: &str = "UPDATE sum SET n = n + 1";
+
+    /// A change that runs statements, counts how often, and is then refused or not.
+    fn change(
+        sql: &'static str,
+        refused: bool,
+        made: &Arc<AtomicU32>,
+    ) -> (Box<dyn Change>, oneshot::Receiver<Result<(), Trouble>>) {
+        let made = Arc::clone(made);
+        let (answer, told) = oneshot::channel();
+        let change = move |connection: &Connection| {
+            made.fetch_add(1, Ordering::Relaxed);
+            connection.execute_batch(sql)?;
+            if refused { Err(Trouble::Full) } else { Ok(()) }
+        };
+        let pending = Pending {
+            change,
+            outcome: None,
+            answer,
+        };
+        (Box::new(pending), told)
+    }
+
+    #[test]
+    fn changes_are_made_twice_only_if_one_is_refused_after_writing() {
+        for (before_refusal, times) in [("SELECT n FROM sum", 1), (ADD, 2)] {
+            let connection = Connection::open_in_memory().expect("a database");
+            connection
+                .execute_batch("CREATE TABLE sum (n); INSERT INTO sum VALUES (0)")
+                .expect("a table");
+            let made = Arc::new(AtomicU32::new(0));
+            let changes = [
+                change(ADD, false, &made),
+                change(before_refusal, true, &Arc::default()),
+                change(ADD, false, &Arc::default()),
+            ];
+            let (mut batch, told): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+            let mut committed = commit(&connection, &mut batch);
+            for change in batch {
+                change.tell(again(&mut committed));
+            }
+            let told = told.into_iter().map(|told| told.blocking_recv());
+            let stands: Vec<bool> = told.map(|told| told.expect("told").is_ok()).collect();
+            assert_eq!(stands, [true, false, true]);
+            let sum = connection.query_row("SELECT n FROM sum", [], |row| row.get(0));
+            assert_eq!(sum, Ok(2), "what was refused is not in it");
+            assert_eq!(made.load(Ordering::Relaxed), times, "{before_refusal}");
+        }
+    }
 }
