@@ -17,9 +17,6 @@ const BLOCK: [u8; 8 << 10] = [7; 8 << 10];
 /// bring to the disk.
 const BLOCKS: u64 = 512;
 
-/// How long the disk is tried.
-const TIME: Duration = Duration::from_secs(1);
-
 /// Overwriting 8 KiB and waiting for `fdatasync`, one after the other.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Disk {
@@ -27,8 +24,8 @@ pub(crate) struct Disk {
     pub(crate) took: Spread,
 }
 
-/// Tries the disk of a folder. Blocks.
-pub(crate) fn fdatasync(folder: &Path) -> Result<Disk> {
+/// Tries the disk of a folder for a while. Blocks.
+pub(crate) fn fdatasync(folder: &Path, time: Duration) -> Result<Disk> {
     let path = folder.join("fdatasync");
     let mut file = File::create(&path)?;
     for _ in 0..BLOCKS {
@@ -37,7 +34,7 @@ pub(crate) fn fdatasync(folder: &Path) -> Result<Disk> {
     file.sync_all()?;
     let mut took = Vec::new();
     let begun = Instant::now();
-    while begun.elapsed() < TIME {
+    while begun.elapsed() < time {
         let block = u64::try_from(took.len())? % BLOCKS;
         let before = Instant::now();
         file.seek(SeekFrom::Start(block * u64::try_from(BLOCK.len())?))?;

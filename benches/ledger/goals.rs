@@ -51,7 +51,8 @@ fn share(cell: &Cell) -> Goal {
         what: format!("{}: commits of fdatasync", cell.case),
         wanted: format!(">= {}", percent(SHARE)),
         measured: percent(cell.share_of_fdatasync),
-        met: cell.share_of_fdatasync >= SHARE,
+        // More than all of it means that the disk stalled while it was tried alone.
+        met: (SHARE..=1.0).contains(&cell.share_of_fdatasync),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is measured, in which order: every repeat begins with the disk and then does every case
-//! once, so that a slow minute of the machine falls on all of them.
+//! What is measured, in which order: every repeat does every case once, so that a slow minute of
+//! the machine falls on all of them, and tries the disk before and after each.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     warming: Duration,
     /// Each case in each repeat.
     time: Duration,
+    /// The disk, between one case and the next.
+    disk: Duration,
 }
 
 /// Who asks for what.
@@ -59,7 +61,7 @@ pub(crate) struct Cell {
     pub(crate) lowest: f64,
     pub(crate) highest: f64,
     pub(crate) commits_per_second: f64,
-    /// Commits per second as a share of `fdatasync` per second in the same repeat.
+    /// Commits per second as a share of `fdatasync` per second just before and after.
     pub(crate) share_of_fdatasync: f64,
     pub(crate) steps: Vec<(Step, Spread)>,
 }
@@ -67,7 +69,7 @@ pub(crate) struct Cell {
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measured {
-    /// At the beginning of each repeat.
+    /// Each time it was tried.
     pub(crate) disk: Vec<Disk>,
     pub(crate) cells: Vec<Cell>,
     /// Databases that were audited after their run, and found clean.
@@ -75,8 +77,10 @@ pub(crate) struct Measured {
 }
 
 /// What one repeat brought, in the order of the cases.
+#[derive(Default)]
 struct Repeat {
-    disk: Disk,
+    /// Before each run and after the last.
+    disk: Vec<Disk>,
     runs: Vec<(Case, Run)>,
 }
 
@@ -109,7 +113,12 @@ impl fmt::Display for Load {
 impl Plan {
     /// Of these tasks with so many callers; of everything, where nothing is named.
     pub(crate) fn new(quick: bool, tasks: &[Task], callers: &[usize]) -> Self {
-        let (warming_ms, time_ms) = if quick { (100, 500) } else { (300, 2500) };
+        let [warming, time, disk] = if quick {
+            [100, 500, 200]
+        } else {
+            [300, 2500, 1000]
+        }
+        .map(Duration::from_millis);
         let tasks = some_or_all(tasks, &[Task::Pair, Task::Life]);
         let loads = some_or_all(callers, &CALLERS)
             .iter()
@@ -128,14 +137,15 @@ impl Plan {
         });
         Self {
             cases: cases.collect(),
-            warming: Duration::from_millis(warming_ms),
-            time: Duration::from_millis(time_ms),
+            warming,
+            time,
+            disk,
         }
     }
 
-    /// What the progress bar counts: databases to copy, the disk of each repeat, and its runs.
+    /// What the progress bar counts: databases to copy, and the runs of each repeat.
     pub(crate) fn steps(&self) -> usize {
-        ORGANIZATIONS.len() + REPEATS * (1 + self.cases.len())
+        ORGANIZATIONS.len() + REPEATS * self.cases.len()
     }
 
     pub(crate) async fn measure(&self, bar: &ProgressBar) -> Result<Measured> {
@@ -149,7 +159,11 @@ impl Plan {
             repeats.push(self.repeat(bar, &templates).await?);
         }
         Ok(Measured {
-            disk: repeats.iter().map(|repeat| repeat.disk).collect(),
+            disk: repeats
+                .iter()
+                .flat_map(|repeat| &repeat.disk)
+                .copied()
+                .collect(),
             cells: self
                 .cases
                 .iter()
@@ -160,13 +174,10 @@ impl Plan {
     }
 
     async fn repeat(&self, bar: &ProgressBar, templates: &[Template]) -> Result<Repeat> {
-        step(bar, "fdatasync");
-        let mut repeat = Repeat {
-            disk: disk::fdatasync(folder())?,
-            runs: Vec::new(),
-        };
+        let mut repeat = Repeat::default();
         for case in self.cases.iter().copied() {
             step(bar, case.to_string());
+            repeat.disk.push(disk::fdatasync(folder(), self.disk)?);
             let fits = |template: &&Template| template.organizations() == case.organizations;
             let template = templates.iter().find(fits).context("no such database")?;
             let books = template.books()?;
@@ -177,6 +188,7 @@ impl Plan {
                 .push((case, run(&books, case, half, self.time).await?));
             books.audit().await.with_context(|| case.to_string())?;
         }
+        repeat.disk.push(disk::fdatasync(folder(), self.disk)?);
         Ok(repeat)
     }
 }
@@ -191,9 +203,15 @@ impl Repeat {
         rates.map(|(_, run)| run.per_second).fold(0.0, f64::max)
     }
 
-    fn run(&self, case: Case) -> Option<&Run> {
-        let (_, run) = self.runs.iter().find(|(of, _)| *of == case)?;
-        Some(run)
+    /// The run of a case, and what the disk did per second around it.
+    fn run(&self, case: Case) -> Option<(&Run, f64)> {
+        let around = self.runs.iter().zip(self.disk.windows(2));
+        around
+            .filter(|((of, _), _)| *of == case)
+            .find_map(|((_, run), disk)| match disk {
+                [before, after] => Some((run, before.per_second.midpoint(after.per_second))),
+                _ => None,
+            })
     }
 }
 
@@ -201,29 +219,25 @@ impl Repeat {
 
 impl Cell {
     fn of(case: Case, repeats: &[Repeat]) -> Self {
-        let over = |figure: &dyn Fn(&Repeat, &Run) -> f64| {
+        let over = |figure: &dyn Fn(&Run, f64) -> f64| {
             let figures = repeats.iter().filter_map(|repeat| {
-                let run = repeat.run(case)?;
-                Some(figure(repeat, run))
+                let (run, disk) = repeat.run(case)?;
+                Some(figure(run, disk))
             });
-            let mut figures: Vec<f64> = figures.collect();
-            figures.sort_by(f64::total_cmp);
-            figures
+            sorted(figures)
         };
-        let rates = over(&|_, run| run.per_second);
+        let rates = over(&|run, _| run.per_second);
         let spread = |step: Step| Spread {
-            p50_ms: median(&over(&|_, run| run.spread(step).p50_ms)),
-            p99_ms: median(&over(&|_, run| run.spread(step).p99_ms)),
+            p50_ms: median(&over(&|run, _| run.spread(step).p50_ms)),
+            p99_ms: median(&over(&|run, _| run.spread(step).p99_ms)),
         };
         Self {
             case,
             per_second: median(&rates),
             lowest: rates.first().copied().unwrap_or_default(),
             highest: rates.last().copied().unwrap_or_default(),
-            commits_per_second: median(&over(&|_, run| run.commits_per_second)),
-            share_of_fdatasync: median(&over(&|repeat, run| {
-                run.commits_per_second / repeat.disk.per_second
-            })),
+            commits_per_second: median(&over(&|run, _| run.commits_per_second)),
+            share_of_fdatasync: median(&over(&|run, disk| run.commits_per_second / disk)),
             steps: case
                 .task
                 .steps()
@@ -238,6 +252,13 @@ impl Cell {
         let (_, spread) = self.steps.iter().find(|(of, _)| *of == step)?;
         Some(*spread)
     }
+}
+
+/// From the lowest to the highest.
+pub(crate) fn sorted(figures: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures
 }
 
 /// The middle one of sorted figures; the upper of two.

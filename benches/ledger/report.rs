@@ -9,9 +9,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::callers::{Step, Task};
+use crate::disk::Disk;
 use crate::figures::Spread;
 use crate::goals::{self, Goal};
-use crate::plan::{Cell, Measured};
+use crate::plan::{Cell, Measured, median, sorted};
 
 /// What the figures mean.
 const LEGEND: &str = "\
@@ -20,7 +21,8 @@ lives         hold, dispatch, stream, settle with one image: four
 callers       each asks again as soon as it is answered; changes that wait share a commit
 half load     half of the lives per second that callers have reached, begun evenly whoever still
               waits; counted from when each was due, the timer's millisecond included
-of fdatasync  commits per second beside an 8 KiB overwrite and fdatasync on the same disk
+of fdatasync  commits per second as a share of an 8 KiB overwrite and fdatasync on the same disk,
+              tried just before and just after; over 100 % the disk was too uneven to say
 Figures are medians of repeats that take turns, each run on a database of its own. Callers and
 books share the cores.";
 
@@ -148,14 +150,21 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let disk = self.measured.disk.iter();
-        let rates =
-            disk.map(|disk| format!("{}/s ({} ms)", count(disk.per_second), spread(disk.took)));
+        let over = |figure: &dyn Fn(&Disk) -> f64| sorted(self.measured.disk.iter().map(figure));
+        let rates = over(&|disk| disk.per_second);
+        let took = Spread {
+            p50_ms: median(&over(&|disk| disk.took.p50_ms)),
+            p99_ms: median(&over(&|disk| disk.took.p99_ms)),
+        };
         writeln!(f, "{} cores for callers and books together", self.cores)?;
         writeln!(
             f,
-            "fdatasync of 8 KiB: {}",
-            rates.collect::<Vec<_>>().join(", ")
+            "fdatasync of 8 KiB: {}/s ({} ms), lowest {}, highest {}, tried {} times",
+            count(median(&rates)),
+            spread(took),
+            rates.first().copied().map(count).unwrap_or_default(),
+            rates.last().copied().map(count).unwrap_or_default(),
+            rates.len(),
         )?;
         let measured = |task: &Task| self.cells(*task).next().is_some();
         for task in [Task::Pair, Task::Life].into_iter().filter(measured) {
