@@ -24,7 +24,7 @@ pub(super) fn begun(
     call: u32,
     upstream_id: Option<&str>,
 ) -> Result<bool, LedgerError> {
-    let Some(upstream_id) = named(connection, id, upstream_id)? else {
+    let Some(upstream_id) = named(connection, (id, call), upstream_id)? else {
         return Ok(false);
     };
     let sql = "INSERT INTO upstream_call VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -41,7 +41,7 @@ pub(super) fn note(
 ) -> Result<(), LedgerError> {
     let sql = "
       INSERT INTO call_receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
-    let upstream_id = named(connection, id, call.upstream_id.as_deref())?;
+    let upstream_id = named(connection, (id, call.call), call.upstream_id.as_deref())?;
     connection.prepare_cached(sql)?.execute(params![
         id.uuid().as_bytes().as_slice(),
         call.call,
@@ -76,12 +76,14 @@ pub(super) fn conclude(
             ask(connection, id, call, now)?;
         }
     }
-    // A call that began and of which nobody told anything is asked about as well.
+    // A call that began, and of which it is not noted what it cost, is asked about as well.
     let sql = "
       INSERT INTO question (generation, call, upstream_id, asked, next_us)
       SELECT u.generation, u.call, u.upstream_id, 0, ?2 FROM upstream_call u
        WHERE u.generation = ?1
-         AND NOT EXISTS (SELECT 1 FROM call_receipt r WHERE r.generation = u.generation AND r.call = u.call)
+         AND NOT EXISTS (
+           SELECT 1 FROM call_receipt r
+            WHERE r.generation = u.generation AND r.call = u.call AND (r.cost_pd IS NOT NULL OR r.unbilled))
       ON CONFLICT DO NOTHING";
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute(params![id.uuid().as_bytes().as_slice(), next_time(0, now)])?;
@@ -94,7 +96,8 @@ fn ask(
     call: &CallRecord,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let Some(upstream_id) = named(connection, id, call.upstream_id.as_deref())? else {
+    let upstream_id = named(connection, (id, call.call), call.upstream_id.as_deref())?;
+    let Some(upstream_id) = upstream_id else {
         return Ok(());
     };
     let sql = "
@@ -356,19 +359,20 @@ fn refund(
     Ok(())
 }
 
-/// The id, if it can be one and no other generation's call had it before.
+/// The id, if it can be one and no other call had it before.
 fn named<'a>(
     connection: &Connection,
-    id: GenerationId,
+    (id, call): (GenerationId, u32),
     upstream_id: Option<&'a str>,
 ) -> Result<Option<&'a str>, LedgerError> {
     let Some(upstream_id) = upstream_id.filter(|id| believable(id)) else {
         return Ok(None);
     };
-    let sql = "SELECT generation FROM upstream_call WHERE upstream_id = ?1";
+    let sql = "SELECT generation, call FROM upstream_call WHERE upstream_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let taken = statement.query_row([upstream_id], |row| rows::uuid(row, 0));
-    let by_another = taken.optional()?.is_some_and(|other| other != id.uuid());
+    let taken = statement.query_row([upstream_id], |row| Ok((rows::uuid(row, 0)?, row.get(1)?)));
+    let mine = (id.uuid(), call);
+    let by_another = taken.optional()?.is_some_and(|other| other != mine);
     if by_another {
         tracing::error!(generation = %id, "upstream has given an id twice; it is not believed");
     }

@@ -28,6 +28,7 @@ mod answers;
 mod audit;
 mod batches;
 mod constraints;
+mod differential;
 mod histories;
 mod holds;
 mod round_trip;

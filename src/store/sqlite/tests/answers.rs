@@ -271,3 +271,27 @@ async fn pictures_whose_time_is_up_are_listed_until_they_are_marked() {
     assert_eq!(none, []);
     books.audited().await;
 }
+
+#[tokio::test]
+async fn an_id_that_two_calls_were_given_names_the_first_alone() {
+    let books = Books::open(100).await;
+    let id = books.held(&draft("a", 9000)).await;
+    books.sqlite.dispatch(id, NOW).await.expect("dispatched");
+    for (call, named) in [(0, true), (1, false), (0, true)] {
+        let name = Some("gen-1".to_owned());
+        let told = books.sqlite.stream(id, call, name, NOW).await;
+        assert_eq!(told.expect("streaming"), named, "call {call}");
+    }
+    let second = CallRecord {
+        call: 1,
+        ..untold(vec![1])
+    };
+    let mut settlement = settlement(id, "0.04");
+    settlement.delivery.images.push(image(id, 1));
+    settlement.delivery.calls = vec![untold(vec![0]), second];
+    let stored = books.sqlite.store(id, settlement.delivery).await;
+    assert_eq!(stored.expect("stored").upstream_ids, ["gen-1"]);
+    // One bill, asked for once: both calls would have been told the whole of it.
+    assert_eq!(only_question(&books).await.call, 0);
+    books.audited().await;
+}
