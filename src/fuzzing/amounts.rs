@@ -97,12 +97,16 @@ fn check_decimal(text: &str, read: Option<UsdCost>) {
         return;
     };
     let fits = number.digits.len() <= 28 && (-28..=0).contains(&number.exponent);
-    let exact = if plain.contains(['e', 'E']) {
-        Decimal::from_scientific(plain).ok()
-    } else {
-        Decimal::from_str_exact(plain).ok()
+    // `from_scientific` rounds a mantissa that is too long; `from_str_exact` refuses it.
+    let (mantissa, has_exponent) = match plain.split_once(['e', 'E']) {
+        Some((mantissa, _)) => (mantissa, true),
+        None => (plain, false),
     };
-    let Some(exact) = exact.filter(|_| fits) else {
+    let exact = Decimal::from_str_exact(mantissa).ok().filter(|_| fits);
+    let Some(exact) = exact.and_then(|exact| match has_exponent {
+        true => Decimal::from_scientific(plain).ok(),
+        false => Some(exact),
+    }) else {
         return;
     };
     let rounded = exact.round_dp_with_strategy(12, RoundingStrategy::ToPositiveInfinity);

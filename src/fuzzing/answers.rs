@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::reading::{self, Reading};
-use super::split;
+use super::{SINGLY_MAX_BYTES, split};
 use crate::openrouter::probe::{self, Decoded, Ending};
 use crate::ports::{Billed, DrawError, DrawEvent, Receipt};
 
@@ -62,7 +62,7 @@ pub(super) fn check(data: &[u8]) {
     let run = |pieces: &[&[u8]]| assembled(probe::decode(content_type, cap_bytes, pieces), body);
     let result = run(&[body]);
     let mut splits = vec![split(body, *sizes)];
-    if body.len() <= 256 {
+    if body.len() <= SINGLY_MAX_BYTES {
         splits.push(body.chunks(1).collect());
     }
     for pieces in splits {

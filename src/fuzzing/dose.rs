@@ -15,7 +15,7 @@ const INPUT_MAX_BYTES: usize = 16 << 10;
 
 /// Pieces that have a meaning to somebody on the way: to JSON, streams, base64, or whoever reads
 /// costs, keys or pictures.
-const TOKENS: [&[u8]; 64] = [
+const TOKENS: [&[u8]; 65] = [
     b"NaN",
     b"Infinity",
     b"1e400",
@@ -51,6 +51,7 @@ const TOKENS: [&[u8]; 64] = [
     b"\\/",
     b"\0",
     b"\x01",
+    b"\x02",
     b"\x0c",
     b"\t",
     b"\r",
@@ -104,6 +105,24 @@ const VALUES: [&[u8]; 18] = [
     b"[{\"cost\":0.05},{\"total_cost\":0.06}]",
 ];
 
+/// Names whose values decide over money and pictures.
+const NAMES: [&[u8]; 14] = [
+    b"\"usage\"",
+    b"\"cost\"",
+    b"\"cost_details\"",
+    b"\"is_byok\"",
+    b"\"upstream_inference_cost\"",
+    b"\"total_cost\"",
+    b"\"data\"",
+    b"\"choices\"",
+    b"\"b64_json\"",
+    b"\"image_url\"",
+    b"\"url\"",
+    b"\"type\"",
+    b"\"error\"",
+    b"\"id\"",
+];
+
 /// An input that breaks a promise.
 #[derive(Debug)]
 pub struct Finding {
@@ -121,8 +140,8 @@ pub struct Finding {
 #[derive(Debug)]
 struct Chance(u64);
 
-/// Gives so many changed seeds to each entry point. The message of a broken promise goes where
-/// panics go; the finding says how to see it again.
+/// Gives so many changed seeds to each entry point, fewer to those that are slow. The message of a
+/// broken promise goes where panics go; the finding says how to see it again.
 ///
 /// # Errors
 /// The first [`Finding`].
@@ -133,7 +152,7 @@ pub fn dose(seeds: &[Seed], seed: u64, inputs: u64) -> Result<(), Finding> {
             .filter(|sample| sample.target == target.name)
             .map(|sample| sample.bytes.as_slice())
             .collect();
-        for number in 0..inputs {
+        for number in 0..inputs / target.every {
             let input = changed(&samples, &mut Chance::of(seed, number));
             let kept = catch_unwind(AssertUnwindSafe(|| (target.check)(&input)));
             kept.map_err(|_| Finding {
@@ -184,7 +203,8 @@ fn change(input: &mut Vec<u8>, samples: &[&[u8]], chance: &mut Chance) {
             input.splice(elsewhere..elsewhere, moved);
         }
         6 | 7 => {
-            if let Some((start, end)) = a_value(input, at) {
+            let named = memchr::memmem::find(input, chance.one(&NAMES));
+            if let Some((start, end)) = a_value(input, named.unwrap_or(at)) {
                 input.splice(start..end, chance.one(&VALUES).iter().copied());
             }
         }

@@ -11,8 +11,17 @@ use crate::ports::Billed;
 /// Stands for the secret in an input.
 const SECRET_BYTE: u8 = 1;
 
-/// A key as OpenRouter's are; no part of it that could help anybody may be seen.
-const SECRET: &str = "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";
+/// Stands for the secret without what makes it known as a key.
+const BARE_SECRET_BYTE: u8 = 2;
+
+/// Stands for a blob, so that small inputs make long messages.
+const BLOB_BYTE: u8 = b'~';
+const BLOB_BYTES: usize = 200;
+
+/// The beginning of a key as OpenRouter's are, and its end, of which nothing may be seen that could
+/// help anybody.
+const SECRET_HEAD: &str = "sk-or-v1-";
+const SECRET: &str = "7c1e0f93b5d24a68970a1c3e5b7d9f02468ace13579bdf00112233445566778f";
 
 /// Letters of the secret in a row that would be a part of it.
 const PART_BYTES: usize = 8;
@@ -50,8 +59,7 @@ pub(super) fn check(data: &[u8]) {
 }
 
 fn check_secret(detail: &str) {
-    let secret = SECRET.as_bytes();
-    for part in secret[9..].windows(PART_BYTES) {
+    for part in SECRET.as_bytes().windows(PART_BYTES) {
         let seen = memchr::memmem::find(detail.as_bytes(), part).is_some();
         assert!(!seen, "a part of a key: {detail}");
     }
@@ -60,10 +68,11 @@ fn check_secret(detail: &str) {
 fn with_secret(body: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(body.len());
     for byte in body {
-        if *byte == SECRET_BYTE {
-            shown.extend_from_slice(SECRET.as_bytes());
-        } else {
-            shown.push(*byte);
+        match *byte {
+            SECRET_BYTE => shown.extend([SECRET_HEAD, SECRET].concat().bytes()),
+            BARE_SECRET_BYTE => shown.extend(SECRET.bytes()),
+            BLOB_BYTE => shown.resize(shown.len() + BLOB_BYTES, b'A'),
+            plain => shown.push(plain),
         }
     }
     shown

@@ -2,7 +2,7 @@
 //! hand. A byte order mark is not taken off, and a line without a colon is passed over: both are
 //! nothing that OpenRouter sends, and neither can make a picture or a cost.
 
-use super::split;
+use super::{SINGLY_MAX_BYTES, split};
 use crate::openrouter::probe::{self, Framed};
 
 /// The name of the event that carries the complete picture.
@@ -56,11 +56,14 @@ pub(super) fn check(data: &[u8]) {
     };
     let expected = normal(events(stream));
     let part_bytes = usize::from(sizes[0]) + 1;
-    for (pieces, part_bytes) in [
+    let mut splits = vec![
         (split(stream, *sizes), part_bytes),
         (vec![stream], usize::MAX),
-        (stream.chunks(1).collect(), part_bytes),
-    ] {
+    ];
+    if stream.len() <= SINGLY_MAX_BYTES {
+        splits.push((stream.chunks(1).collect(), part_bytes));
+    }
+    for (pieces, part_bytes) in splits {
         let parts = probe::frame(&pieces, part_bytes);
         for part in &parts {
             if let Framed::Data(bytes) = part {

@@ -9,8 +9,8 @@ use super::seeds::seeds;
 use super::*;
 use crate::openrouter::probe;
 
-/// Inputs of each entry point in every `cargo test`.
-const INPUTS: u64 = 2_000;
+/// Inputs of each entry point in every `cargo test`: a few seconds.
+const INPUTS: u64 = 6_000;
 
 /// The seed of another dose, and its size; for this test alone.
 const SEED_VARIABLE: &str = "IMAGE_GATEWAY_FUZZ_SEED";

@@ -200,9 +200,10 @@ impl Client {
             return Err(refusal.to_error());
         }
         let body = small_body(response, deadline).await;
-        let read = body.and_then(|body| serde_json::from_slice::<KeyRecord>(&body).ok());
+        let read = body.and_then(|body| serde_json::from_slice(&body).ok());
         let unreadable = || unsent(DrawCause::Unavailable, "the answer cannot be read");
-        Ok(read.ok_or_else(unreadable)?.usage())
+        let Object::<KeyRecord>(key) = read.ok_or_else(unreadable)?;
+        Ok(key.usage())
     }
 }
 

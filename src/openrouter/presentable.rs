@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn upstream_cannot_fill_the_log() {
         assert_eq!(presentable(&"é ".repeat(10_000)).chars().count(), 500);
-        let edge = format!("{} {}", "f".repeat(960), "0123456789abcdef".repeat(4));
+        let edge = format!("{} {}", "f".repeat(980), "0123456789abcdef".repeat(4));
         assert_eq!(presentable(&edge), "[redacted] [redacted]");
         let late = format!("{}sk-or-v1-{}", "a ".repeat(248), "f".repeat(64));
         assert!(!presentable(&late).contains("sk-"));

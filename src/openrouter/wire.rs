@@ -115,7 +115,7 @@ struct RecordData {
 /// The answer of `GET /key`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct KeyRecord {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "lenient_object")]
     data: Option<KeyData>,
 }
 
@@ -293,6 +293,9 @@ mod tests {
         }
         let usage = r#"[null,null,null,null,{"cost":0.04}]"#;
         assert!(serde_json::from_str::<Object<Answer>>(usage).is_err());
+        let key = r#"{"data":[0.04,0.04,0.04,0.04]}"#;
+        let Object(key): Object<KeyRecord> = serde_json::from_str(key).expect("an object");
+        assert_eq!(key.usage(), KeyUsage::default());
         let record = r#"{"data":["gen-1",0.04]}"#;
         let Object(record): Object<Record> = serde_json::from_str(record).expect("an object");
         assert_eq!(record.cost(), None);

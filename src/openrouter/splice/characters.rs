@@ -111,6 +111,8 @@ impl Unescape {
     pub(super) fn step(&mut self, byte: u8) -> Result<Option<u16>, SpliceError> {
         let (next, unit) = match *self {
             Self::Plain if byte == b'\\' => (Self::Backslash, None),
+            // RFC 8259, section 7: only escaped. What is cut out is never seen by serde.
+            Self::Plain if byte < b' ' => return Err(SpliceError::Malformed),
             Self::Plain => (Self::Plain, Some(u16::from(byte))),
             Self::Backslash if byte == b'u' => (
                 Self::Hex {

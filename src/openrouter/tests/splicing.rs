@@ -255,6 +255,21 @@ fn a_character_that_no_base64_has_is_refused() {
 }
 
 #[test]
+fn a_bare_control_character_is_refused_even_where_it_would_be_cut_out() {
+    for text in [
+        "{\"image_url\":\"data:im\u{c}age/png;base64,AAAA\"}",
+        "{\"image_url\":{\"url\":\"data:\n;base64,AAAA\"}}",
+        "{\"b64_json\":\"\0AAA\"}",
+    ] {
+        assert_eq!(
+            whole(text).map(drop),
+            Err(SpliceError::Malformed),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
 fn long_texts_lose_their_end_and_remain_texts() {
     // Characters of several bytes and escapes, so that a careless cut would leave no JSON.
     for filling in ["é", "狐", r"\u00e9x", r"\ud83d\ude00é", "x", r#"\"y"#] {
