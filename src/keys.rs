@@ -20,6 +20,9 @@ const ID_CHARS: usize = 8;
 const SECRET_CHARS: usize = 43;
 const CHECK_CHARS: usize = 6;
 
+/// Bytes of a [seal](Keyring::seal): guessing one takes 2^64 calls.
+pub const SEAL_BYTES: usize = 8;
+
 /// What keys are made and checked with.
 pub struct Keyring {
     pepper: [u8; 32],
@@ -107,6 +110,14 @@ impl Keyring {
             .take(16)
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// The seal of what was handed out and comes back: nobody else can make it.
+    pub fn seal(&self, text: &str) -> [u8; SEAL_BYTES] {
+        let mac = self.mac("seal", text);
+        let mut seal = [0; SEAL_BYTES];
+        seal.copy_from_slice(&mac[..SEAL_BYTES]);
+        seal
     }
 
     fn mac(&self, purpose: &str, text: &str) -> [u8; 32] {

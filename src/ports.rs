@@ -29,7 +29,7 @@ pub use provider::{
     ReferenceImage,
 };
 pub use records::{
-    EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records, Usage, UsageBy, UsageQuery,
+    EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records, Seen, Usage, UsageBy, UsageQuery,
     UsageRow,
 };
 pub use settings::{ApiKey, Organization, Role, Settings, SettingsError};

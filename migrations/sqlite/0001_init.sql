@@ -94,8 +94,8 @@ CREATE TABLE generation (
   UNIQUE (id, organization, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX generation_by_agent ON generation (organization, agent, created_us);
--- Ids sort by time: the newest of an organization come first without sorting.
-CREATE INDEX generation_by_time ON generation (organization, id);
+-- The newest of an organization come first without sorting, of whatever period.
+CREATE INDEX generation_by_time ON generation (organization, created_us);
 
 CREATE TABLE transition (
   from_state TEXT NOT NULL,
@@ -159,6 +159,8 @@ CREATE TABLE generation_state (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_id) WHERE state <> 'voided';
 CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
+-- Sums over a period read that period of one organization.
+CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
 
 -- Noted when an answer begins: the name by which OpenRouter can be asked about it.
 CREATE TABLE upstream_call (
@@ -306,6 +308,7 @@ CREATE TABLE ledger (
     REFERENCES ledger (organization, seq, hash, posted_after_cc, debt_after_cc)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ledger_once ON ledger (generation, kind) WHERE generation IS NOT NULL;
+CREATE INDEX ledger_by_time ON ledger (organization, at_us) WHERE generation IS NOT NULL;
 CREATE UNIQUE INDEX ledger_reference ON ledger (organization, reference) WHERE kind = 'purchase';
 
 -- A foreign key cannot say which outcome it wants: a charge needs the end of a hold that was posted.

@@ -3,12 +3,13 @@
 use tonic::Request;
 
 use super::billing::ledger_failure;
-use super::{Service, caller, page, read, write};
+use super::page::{Asked, Page};
+use super::{Service, caller, read, write};
 use crate::domain::books::EntryKind;
 use crate::domain::failure::Failure;
 use crate::domain::generation::Channel;
 use crate::domain::ids::{AgentId, GenerationId};
-use crate::ports::{EntryFilter, LedgerEntry, UsageBy, UsageQuery, UsageRow};
+use crate::ports::{EntryFilter, UsageBy, UsageQuery, UsageRow};
 use crate::proto;
 
 impl Service {
@@ -19,21 +20,25 @@ impl Service {
         let organization = read::subject(&caller(&request)?, &request.get_ref().organization_id)?;
         let request = request.into_inner();
         let filter = entry_filter(&request)?;
-        let question = (&organization, filter);
-        let size = page::size(request.page_size)?;
-        let before = page::place(&request.page_token, &question)?.map(u64::from_be_bytes);
+        let asked = ("ListLedgerEntries", &organization, filter);
+        let question = Asked::new(&self.parts.keyring, &asked);
+        let mut page = Page::new(request.page_size)?;
+        let before = question.place(&request.page_token)?.map(u64::from_be_bytes);
         let records = &self.parts.records;
-        // One more than asked tells whether there is a next page.
-        let found = records.entries(&organization, filter, before, size + 1);
-        let mut found = found.await.map_err(ledger_failure)?;
-        let shown = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = found.len() > shown;
-        found.truncate(shown);
-        let last = found.last().filter(|_| more);
-        let token = |last: &LedgerEntry| page::token(&last.sequence.to_be_bytes(), &question);
+        let found = records.entries(&organization, filter, before, page.wanted());
+        let found = found.await.map_err(ledger_failure)?;
+        let mut next_page_token = String::new();
+        let mut last = 0;
+        for entry in &found {
+            if !page.add(write::ledger_entry(entry)) {
+                next_page_token = question.token(&u64::to_be_bytes(last));
+                break;
+            }
+            last = entry.sequence;
+        }
         Ok(proto::ListLedgerEntriesResponse {
-            next_page_token: last.map(token).unwrap_or_default(),
-            entries: found.iter().map(write::ledger_entry).collect(),
+            entries: page.items,
+            next_page_token,
         })
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tonic::{Request, Response, Status};
 
 use super::access::Caller;
+use super::page::{Asked, Page};
 use super::{Service, caller, read, write};
 use crate::domain::catalog::Model;
 use crate::domain::failure::Failure;
@@ -58,28 +59,43 @@ impl Service {
         &self,
         request: Request<proto::ListModelsRequest>,
     ) -> Result<proto::ListModelsResponse, Failure> {
-        let view = self.view(&caller(&request)?).await?;
+        let caller = caller(&request)?;
+        let view = self.view(&caller).await?;
         let request = request.into_inner();
         let capability = read::known("capability", request.capability)?;
         let tier: proto::Tier = read::known("tier", request.tier)?;
-        let (size, skipped) = read::page(request.page_size, &request.page_token)?;
+        let asked = (
+            "ListModels",
+            read::payer(&caller).ok(),
+            capability,
+            tier,
+            request.available_only,
+        );
+        let question = Asked::new(&self.parts.keyring, &asked);
+        let mut page = Page::new(request.page_size)?;
+        let shown = question.place(&request.page_token)?;
+        let shown = shown.map_or(0, u32::from_be_bytes);
         let wanted = |model: &Model| {
             has(model, capability)
                 && (tier == proto::Tier::Unspecified || model.tier().map(write::tier) == Some(tier))
                 && (!request.available_only || (view.available(&model.slug) && !model.withdrawn))
         };
-        let all: Vec<_> = self
-            .parts
-            .catalog
-            .models()
-            .iter()
-            .filter(|model| wanted(model))
-            .collect();
-        let page = all.iter().skip(skipped).take(size);
-        let models: Vec<_> = page.map(|model| self.show(model, &view)).collect();
-        let next_page_token = read::next_page_token(skipped + models.len(), all.len());
+        let mut next_page_token = String::new();
+        let mut last = shown;
+        // Places in the whole list, which is the same for all while the gateway runs: switching a
+        // model off between two pages moves nothing.
+        for (place, model) in (1u32..).zip(self.parts.catalog.models()) {
+            if place <= shown || !wanted(model) {
+                continue;
+            }
+            if !page.add(self.show(model, &view)) {
+                next_page_token = question.token(&last.to_be_bytes());
+                break;
+            }
+            last = place;
+        }
         Ok(proto::ListModelsResponse {
-            models,
+            models: page.items,
             next_page_token,
         })
     }

@@ -178,29 +178,3 @@ pub(super) fn origin(value: i32) -> Result<Origin, Failure> {
         proto::Origin::Test => Origin::Test,
     })
 }
-
-/// A page: its size, and how many items come before it.
-pub(super) fn page(size: i32, token: &str) -> Result<(usize, usize), Failure> {
-    let size = match usize::try_from(size) {
-        Ok(0) => 50,
-        Ok(size) => size.min(1000),
-        Err(_) => return Err(Failure::invalid("page_size", "must not be negative")),
-    };
-    let skipped = match token.strip_prefix("after-") {
-        None if token.is_empty() => Some(0),
-        None => None,
-        Some(number) => number.parse().ok(),
-    };
-    let what = "is not one that an earlier answer gave";
-    let skipped = skipped.ok_or_else(|| Failure::invalid("page_token", what))?;
-    Ok((size, skipped))
-}
-
-/// The token of the page that begins after `shown` of `total` items.
-pub(super) fn next_page_token(shown: usize, total: usize) -> String {
-    if shown < total {
-        format!("after-{shown}")
-    } else {
-        String::new()
-    }
-}

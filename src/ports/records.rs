@@ -17,7 +17,7 @@ pub const GROUPS_MAX: usize = 1_000;
 /// What was, in pages and sums. Times are half open: from the first, before the second.
 #[async_trait]
 pub trait Records: fmt::Debug + Send + Sync {
-    /// Generations, newest first, after the one that was last seen; at most `limit`.
+    /// Generations, the last accepted first, after the one that was last seen; at most `limit`.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
@@ -25,7 +25,7 @@ pub trait Records: fmt::Debug + Send + Sync {
         &self,
         organization: &OrganizationId,
         filter: GenerationFilter,
-        after: Option<GenerationId>,
+        after: Option<Seen>,
         limit: u32,
     ) -> Result<Vec<Generation>, LedgerError>;
 
@@ -41,7 +41,8 @@ pub trait Records: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<LedgerEntry>, LedgerError>;
 
-    /// What was consumed. Credits are those of the ledger rows of the period, to the hundredth.
+    /// What was consumed, as of one instant. Credits are those of the ledger rows of the period, to
+    /// the hundredth, whatever they are grouped by.
     ///
     /// # Errors
     /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
@@ -50,6 +51,15 @@ pub trait Records: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
         query: UsageQuery,
     ) -> Result<Usage, LedgerError>;
+}
+
+/// The place of a generation in a list: there may be more than one of the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// Its id.
+    pub id: GenerationId,
 }
 
 /// A period; an end that is not set is open.
@@ -125,9 +135,9 @@ pub struct UsageQuery {
 /// What was consumed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// At most [`GROUPS_MAX`]: days oldest first, all others by credits.
+    /// At most [`GROUPS_MAX`]: the last days, oldest first; all others by credits, most first.
     pub rows: Vec<UsageRow>,
-    /// What is not in `rows`.
+    /// What is not in `rows`: the days before, or the groups with fewer credits.
     pub other: Option<UsageRow>,
     /// All of it.
     pub total: UsageRow,

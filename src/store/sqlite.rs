@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 pub use inspector::Inspector;
 use writer::Writer;
@@ -32,6 +33,10 @@ const FILE: &str = "gateway.sqlite3";
 /// Connections for reading. Reads are short; more would only wait for the same disk.
 const READERS: usize = 3;
 
+/// Connections for lists and sums. These may take seconds, so they wait for each other and never
+/// for one of the readers, which every call needs to find its key.
+const ARCHIVISTS: usize = 2;
+
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
 
@@ -45,6 +50,7 @@ pub struct Sqlite {
 struct Shared {
     writer: Writer,
     readers: Vec<Mutex<Connection>>,
+    archivists: Vec<Arc<AsyncMutex<Connection>>>,
     next: std::sync::atomic::AtomicUsize,
 }
 
@@ -99,11 +105,16 @@ impl Sqlite {
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
         migrate::migrate(&mut connection)?;
-        let readers: Result<Vec<_>, rusqlite::Error> =
-            (0..READERS).map(|_| reader(&path)).collect();
+        let readers: Result<Vec<_>, rusqlite::Error> = (0..READERS)
+            .map(|_| reader(&path).map(Mutex::new))
+            .collect();
+        let archivists: Result<Vec<_>, rusqlite::Error> = (0..ARCHIVISTS)
+            .map(|_| Ok(Arc::new(AsyncMutex::new(reader(&path)?))))
+            .collect();
         Ok(Self {
             shared: Arc::new(Shared {
                 readers: readers?,
+                archivists: archivists?,
                 writer: Writer::start(connection)?,
                 next: std::sync::atomic::AtomicUsize::new(0),
             }),
@@ -142,9 +153,42 @@ impl Sqlite {
             .await
             .unwrap_or_else(|panic| Err(E::from(Trouble::Broken(Box::new(panic)))))
     }
+
+    /// Looks at much of the database at one instant: whatever is written meanwhile is not seen, by
+    /// none of the look's statements. Whoever stops waiting for its turn has taken no thread.
+    async fn look_back<T, E>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Trouble> + Send + 'static,
+    {
+        let archivist = self.shared.archivist().await;
+        let looking = tokio::task::spawn_blocking(move || {
+            let instant = archivist.unchecked_transaction().map_err(Trouble::from)?;
+            look(&instant)
+        });
+        looking
+            .await
+            .unwrap_or_else(|panic| Err(E::from(Trouble::Broken(Box::new(panic)))))
+    }
 }
 
 impl Shared {
+    /// A free archivist, or the next in turn.
+    async fn archivist(&self) -> OwnedMutexGuard<Connection> {
+        let all = &self.archivists;
+        let free = all
+            .iter()
+            .find_map(|one| Arc::clone(one).try_lock_owned().ok());
+        if let Some(free) = free {
+            return free;
+        }
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Arc::clone(&all[turn % all.len()]).lock_owned().await
+    }
+
     /// A free reader, or the next in turn.
     fn reader(&self) -> std::sync::MutexGuard<'_, Connection> {
         if let Some(free) = self
@@ -193,13 +237,13 @@ fn stable_plans(connection: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
-fn reader(path: &Path) -> Result<Mutex<Connection>, rusqlite::Error> {
+fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     stable_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    Ok(Mutex::new(connection))
+    Ok(connection)
 }
 
 #[cfg(test)]

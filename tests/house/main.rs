@@ -21,6 +21,7 @@ mod idempotency;
 mod jobs;
 mod malformed;
 mod orphans;
+mod paging;
 mod places;
 mod program;
 mod races;

@@ -4,7 +4,7 @@ use image_gateway::mock::Script;
 use image_gateway::proto;
 use tonic::{Code, Status};
 
-use crate::helpers::{House, reason, request};
+use crate::helpers::{House, OPERATOR_KEY, reason, request};
 
 async fn read(
     house: &House,
@@ -108,5 +108,59 @@ async fn a_picture_that_is_not_there_yet_is_not_read() {
     );
     house.mock.open_gate("slow");
     house.ended("r").await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_foreign_picture_and_an_absent_one_are_refused_in_the_same_words() {
+    let mut house = House::open().await;
+    let story = house.generate(request("r")).await.expect("a picture");
+    let other = proto::CreateOrganizationRequest {
+        id: "other".to_owned(),
+        name: "Other".to_owned(),
+    };
+    let mut organizations = house.organizations(OPERATOR_KEY);
+    let made = organizations.create_organization(other).await;
+    made.expect("an organization");
+    house.runtime = house.key("other", proto::Role::Owner).await;
+    let mut answers = Vec::new();
+    for generation_id in [story.completed.id, uuid::Uuid::now_v7().to_string()] {
+        let asked = proto::ReadImageRequest {
+            generation_id,
+            ..Default::default()
+        };
+        let status = read(&house, asked).await.expect_err("not theirs");
+        assert_eq!(reason(&status), "GENERATION_NOT_FOUND");
+        answers.push((status.code(), status.message().to_owned()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_is_no_longer_kept_has_expired_and_a_failed_generation_has_none() {
+    let house = House::open().await;
+    let story = house.generate(request("gone")).await.expect("a picture");
+    let images = house.dir.path().join("images");
+    let name = &story.finished[0].object_name;
+    std::fs::remove_file(images.join(name)).expect("was kept");
+    let asked = proto::ReadImageRequest {
+        generation_id: story.completed.id,
+        ..Default::default()
+    };
+    let status = read(&house, asked).await.expect_err("gone");
+    assert_eq!(reason(&status), "RESULT_EXPIRED");
+    // The reason of its failure is about drawing: some say that trying again helps.
+    house.mock.script(Script::sample("err-403-moderation"));
+    house.generate(request("bad")).await.expect_err("rejected");
+    let asked = proto::ReadImageRequest {
+        generation_id: house.generation("bad").await.id,
+        ..Default::default()
+    };
+    let status = read(&house, asked).await.expect_err("nothing");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::NotFound, "GENERATION_NOT_FOUND")
+    );
     house.close().await;
 }

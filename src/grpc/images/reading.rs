@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use jiff::Timestamp;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
@@ -14,10 +15,14 @@ use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{Channel, Generation, StoredImage};
 use crate::domain::ids::{AgentId, GenerationId};
 use crate::generate::{internal, not_found};
-use crate::grpc::{Service, caller, page, read, status, write};
-use crate::ports::{GenerationFilter, ImageSource};
+use crate::grpc::page::{Asked, Page};
+use crate::grpc::{Service, caller, read, status, write};
+use crate::ports::{GenerationFilter, ImageSource, Seen};
 use crate::proto;
 use crate::watch::{CHUNK_BYTES, unreadable};
+
+/// Generations that are in memory at a time, with prompts of up to 128 KB each.
+const AT_A_TIME: u32 = 64;
 
 /// The pieces of one picture.
 pub(super) type Pieces =
@@ -41,24 +46,33 @@ impl Service {
         let organization = read::payer(&caller(&request)?)?;
         let request = request.into_inner();
         let filter = filter(&request)?;
-        let size = page::size(request.page_size)?;
-        let after = page::place(&request.page_token, &filter)?;
-        let after = after.map(|id| GenerationId::from_uuid(Uuid::from_bytes(id)));
+        let asked = ("ListGenerations", &organization, &filter);
+        let question = Asked::new(&self.parts.keyring, &asked);
+        let mut page = Page::new(request.page_size)?;
+        let last = question.place(&request.page_token)?;
+        let mut last = last.map(seen).transpose()?;
         let records = &self.parts.records;
-        // One more than asked tells whether there is a next page.
-        let found = records.generations(&organization, filter.clone(), after, size + 1);
-        let mut found = found.await.map_err(internal)?;
-        let shown = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = found.len() > shown;
-        found.truncate(shown);
-        let last = found.last().filter(|_| more);
-        let token = |last: &Generation| page::token(last.draft.id.uuid().as_bytes(), &filter);
+        let more = 'filling: loop {
+            let wanted = page.wanted().min(AT_A_TIME);
+            let found = records.generations(&organization, filter.clone(), last, wanted);
+            let found = found.await.map_err(internal)?;
+            for generation in &found {
+                if !page.add(write::generation(generation, false)) {
+                    break 'filling true;
+                }
+                last = Some(Seen {
+                    accepted: generation.draft.created,
+                    id: generation.draft.id,
+                });
+            }
+            if found.len() < usize::try_from(wanted).unwrap_or(usize::MAX) {
+                break false;
+            }
+        };
+        let last = last.filter(|_| more).map(place);
         Ok(proto::ListGenerationsResponse {
-            next_page_token: last.map(token).unwrap_or_default(),
-            generations: found
-                .iter()
-                .map(|generation| write::generation(generation, false))
-                .collect(),
+            generations: page.items,
+            next_page_token: last.map(|last| question.token(&last)).unwrap_or_default(),
         })
     }
 
@@ -131,23 +145,41 @@ impl Reading {
     }
 }
 
-/// One picture of a generation, if it is there.
+/// One picture of a generation, if it is there. One that has failed has none: its own reason may
+/// say that trying again helps, which is true of drawing but not of reading.
 fn image(found: Generation, index: u32) -> Result<StoredImage, Failure> {
-    match (found.stage, found.failure) {
-        (Stage::Stored | Stage::Settled, _) => {
+    match found.stage {
+        Stage::Stored | Stage::Settled | Stage::Voided => {
             let mut images = found.images.into_iter();
             images.find(|image| image.index == index).ok_or_else(|| {
                 let what = "This generation has no image of that index.";
                 Failure::new(Reason::GenerationNotFound, what)
             })
         }
-        (Stage::Voided, Some(failure)) => Err(failure),
-        _ => {
+        Stage::Held | Stage::Dispatched | Stage::Streaming | Stage::InDoubt | Stage::Review => {
             let what = "The images are not there yet; watch the generation.";
             Err(Failure::new(Reason::GenerationInProgress, what)
                 .with("generation_id", found.draft.id))
         }
     }
+}
+
+/// The place of a generation in a token: its time in microseconds, as the books keep it, and its id.
+fn place(seen: Seen) -> [u8; 24] {
+    let mut place = [0; 24];
+    place[..8].copy_from_slice(&seen.accepted.as_microsecond().to_be_bytes());
+    place[8..].copy_from_slice(seen.id.uuid().as_bytes());
+    place
+}
+
+fn seen(place: [u8; 24]) -> Result<Seen, Failure> {
+    let (accepted, id) = place.split_at(8);
+    let accepted = accepted.try_into().map(i64::from_be_bytes).ok();
+    let accepted = accepted.and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    let id = Uuid::from_slice(id).ok().map(GenerationId::from_uuid);
+    // Under the seal is what [`place`] wrote.
+    let (accepted, id) = accepted.zip(id).ok_or_else(Failure::internal)?;
+    Ok(Seen { accepted, id })
 }
 
 fn filter(request: &proto::ListGenerationsRequest) -> Result<GenerationFilter, Failure> {

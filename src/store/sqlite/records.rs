@@ -11,7 +11,8 @@ use crate::domain::failure::Reason;
 use crate::domain::generation::Generation;
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::ports::{
-    EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period, Records, Usage, UsageQuery,
+    EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period, Records, Seen, Usage,
+    UsageQuery,
 };
 
 #[async_trait]
@@ -20,11 +21,11 @@ impl Records for Sqlite {
         &self,
         organization: &OrganizationId,
         filter: GenerationFilter,
-        after: Option<GenerationId>,
+        after: Option<Seen>,
         limit: u32,
     ) -> Result<Vec<Generation>, LedgerError> {
         let organization = organization.clone();
-        self.read(move |connection| {
+        self.look_back(move |connection| {
             let page = Conditions::of_generations(&organization, &filter, after);
             generations(connection, &page, limit)
         })
@@ -39,7 +40,7 @@ impl Records for Sqlite {
         limit: u32,
     ) -> Result<Vec<LedgerEntry>, LedgerError> {
         let organization = organization.clone();
-        self.read(move |connection| {
+        self.look_back(move |connection| {
             exists(connection, &organization)?;
             let page = Conditions::of_entries(&organization, &filter, before);
             Ok(entries::page(connection, &page, limit)?)
@@ -53,7 +54,7 @@ impl Records for Sqlite {
         query: UsageQuery,
     ) -> Result<Usage, LedgerError> {
         let organization = organization.clone();
-        self.read(move |connection| {
+        self.look_back(move |connection| {
             exists(connection, &organization)?;
             Ok(usage::usage(connection, &organization, &query)?)
         })
@@ -80,10 +81,10 @@ impl Conditions {
 
     pub(super) fn add_period(&mut self, column: &str, period: Period) {
         if let Some(from) = period.from {
-            self.add(&format!("{column} >="), micros(from));
+            self.add(&format!("{column} >="), first_micros(from));
         }
         if let Some(before) = period.before {
-            self.add(&format!("{column} <"), micros(before));
+            self.add(&format!("{column} <"), first_micros(before));
         }
     }
 
@@ -95,15 +96,19 @@ impl Conditions {
         self.values.iter().map(AsRef::as_ref)
     }
 
-    fn of_generations(
+    pub(super) fn of_generations(
         organization: &OrganizationId,
         filter: &GenerationFilter,
-        after: Option<GenerationId>,
+        after: Option<Seen>,
     ) -> Self {
         let mut all = Self::default();
         all.add("g.organization =", organization.to_string());
-        if let Some(id) = after {
-            all.add("g.id <", id.uuid().into_bytes());
+        if let Some(Seen { accepted, id }) = after {
+            all.values.push(Box::new(rows::micros(accepted)));
+            all.values.push(Box::new(id.uuid().into_bytes()));
+            let last = all.values.len();
+            all.sql
+                .push(format!("(g.created_us, g.id) < (?{}, ?{last})", last - 1));
         }
         if let Some(agent) = &filter.agent {
             all.add("g.agent =", agent.to_string());
@@ -157,11 +162,7 @@ fn generations(
     page: &Conditions,
     limit: u32,
 ) -> Result<Vec<Generation>, LedgerError> {
-    let sql = format!(
-        "SELECT g.id FROM generation g JOIN generation_state s ON s.generation = g.id
-          WHERE {} ORDER BY g.id DESC LIMIT {limit}",
-        page.sql()
-    );
+    let sql = sql(page, limit);
     let mut statement = connection.prepare_cached(&sql)?;
     let ids = statement.query_map(params_from_iter(page.values()), |row| rows::uuid(row, 0))?;
     let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
@@ -172,11 +173,21 @@ fn generations(
     Ok(found)
 }
 
+pub(super) fn sql(page: &Conditions, limit: u32) -> String {
+    format!(
+        "SELECT g.id FROM generation g JOIN generation_state s ON s.generation = g.id
+          WHERE {} ORDER BY g.created_us DESC, g.id DESC LIMIT {limit}",
+        page.sql()
+    )
+}
+
 fn exists(connection: &Connection, organization: &OrganizationId) -> Result<(), LedgerError> {
     let found = rows::account(connection, organization)?;
     found.map(drop).ok_or(LedgerError::OrganizationNotFound)
 }
 
-fn micros(at: Timestamp) -> i64 {
-    rows::micros(at)
+/// The first microsecond that is not before this time: a caller's clock may be finer than the books.
+fn first_micros(at: Timestamp) -> i64 {
+    let micros = rows::micros(at);
+    micros + i64::from(rows::time(micros) < at)
 }

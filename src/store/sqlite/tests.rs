@@ -31,9 +31,11 @@ mod constraints;
 mod differential;
 mod histories;
 mod holds;
+mod records;
 mod round_trip;
 mod settings;
 mod steps;
+mod usage;
 
 /// A database with the organization `acme`.
 struct Books {

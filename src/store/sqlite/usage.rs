@@ -10,26 +10,46 @@ use crate::domain::ids::OrganizationId;
 use crate::domain::money::Credits;
 use crate::ports::{GROUPS_MAX, Usage, UsageBy, UsageQuery, UsageRow};
 
-/// Everything that counts, each with its time: credits by the rows of the ledger; images and cost
-/// by the charge; a cost that was corrected by the correction; failures by their end.
-const EVENTS: &str = "
-  SELECT generation, at_us, CASE kind WHEN 'refund' THEN -amount_cc ELSE amount_cc END AS credits,
-         0 AS generations, 0 AS images, 0 AS cost, 0 AS failed
-    FROM ledger WHERE organization = ?1 AND generation IS NOT NULL
-  UNION ALL
-  SELECT generation, finished_us, 0, 1, delivered, cost_pd, 0
-    FROM generation_state WHERE organization = ?1 AND state = 'settled'
-  UNION ALL
-  SELECT c.generation, c.at_us, 0, 0, 0, c.cost_pd - s.cost_pd, 0
-    FROM correction c JOIN generation_state s ON s.generation = c.generation WHERE s.organization = ?1
-  UNION ALL
-  SELECT generation, finished_us, 0, 0, 0, 0, 1
-    FROM generation_state WHERE organization = ?1 AND state = 'voided'";
+/// Pico-dollars of a thousandth of a dollar: costs are summed in two parts, because a sum in
+/// pico-dollars leaves SQLite's integers at nine million.
+const MILLI: i64 = 1_000_000_000;
 
-/// The sums of a row, in its order.
-const SUMS: &str = "
-  coalesce(sum(e.generations), 0), coalesce(sum(e.images), 0), coalesce(sum(e.credits), 0),
-  coalesce(sum(e.cost), 0), coalesce(sum(e.failed), 0)";
+/// Something that counts, each with its time. The period is asked of each source by itself, so that
+/// its index is used.
+struct Source {
+    /// Generations, images, credits, cost and failures of a row.
+    values: &'static str,
+    from: &'static str,
+    organization: &'static str,
+    at: &'static str,
+}
+
+/// Everything that counts: credits by the rows of the ledger; images, cost and failures by the end;
+/// a cost that was corrected by the correction.
+const SOURCES: [Source; 3] = [
+    Source {
+        values: "0 AS generations, 0 AS images,
+                 CASE l.kind WHEN 'refund' THEN -l.amount_cc ELSE l.amount_cc END AS credits, 0 AS cost, 0 AS failed",
+        from: "ledger l JOIN generation g ON g.id = l.generation AND l.generation IS NOT NULL",
+        organization: "l.organization",
+        at: "l.at_us",
+    },
+    Source {
+        values: "s.state = 'settled', iif(s.state = 'settled', s.delivered, 0), 0,
+                 iif(s.state = 'settled', s.cost_pd, 0), s.state = 'voided'",
+        from: "generation_state s JOIN generation g ON g.id = s.generation AND s.finished_us IS NOT NULL",
+        organization: "s.organization",
+        at: "s.finished_us",
+    },
+    // Corrections are few: they come first, whatever the planner thinks.
+    Source {
+        values: "0, 0, 0, c.cost_pd - s.cost_pd, 0",
+        from: "correction c CROSS JOIN generation_state s ON s.generation = c.generation
+               CROSS JOIN generation g ON g.id = c.generation",
+        organization: "s.organization",
+        at: "c.at_us",
+    },
+];
 
 /// The sums that a query asks for.
 pub(super) fn usage(
@@ -38,35 +58,64 @@ pub(super) fn usage(
     query: &UsageQuery,
 ) -> Result<Usage, rusqlite::Error> {
     let conditions = conditions(organization, query);
-    let events = format!("({EVENTS}) e JOIN generation g ON g.id = e.generation");
-    let matching = conditions.sql();
-    let sql = format!("SELECT '', {SUMS} FROM {events} WHERE {matching}");
-    let values = || params_from_iter(conditions.values());
-    let total = connection.prepare_cached(&sql)?.query_row(values(), row)?;
-    let key = key(query.by);
-    let order = match query.by {
-        UsageBy::Day => "1",
-        UsageBy::Agent | UsageBy::Model | UsageBy::Channel | UsageBy::User => "4 DESC, 1",
-    };
-    let sql = format!(
-        "SELECT {key}, {SUMS} FROM {events} WHERE {matching} GROUP BY 1 ORDER BY {order} LIMIT {}",
-        GROUPS_MAX + 1
-    );
+    let sql = sql(query.by, &conditions);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(values(), row)?;
-    let mut rows: Vec<UsageRow> = rows.collect::<Result<_, _>>()?;
+    let mut found = statement.query_map(params_from_iter(conditions.values()), row)?;
+    // The total comes first: a sum over nothing is a row too.
+    let total = found.next().ok_or_else(|| odd("a sum"))??;
+    let mut rows: Vec<UsageRow> = found.collect::<Result<_, _>>()?;
     let other = (rows.len() > GROUPS_MAX).then(|| {
         rows.truncate(GROUPS_MAX);
         rest(&total, &rows)
     });
+    if query.by == UsageBy::Day {
+        rows.reverse();
+    }
     Ok(Usage { rows, other, total })
 }
 
-fn conditions(organization: &OrganizationId, query: &UsageQuery) -> Conditions {
+/// The total, then the groups, and one more than is told.
+pub(super) fn sql(by: UsageBy, conditions: &Conditions) -> String {
+    let matching = conditions.sql();
+    let source = |source: &Source| {
+        format!(
+            "SELECT {} AS key, {} FROM {} WHERE {}",
+            key(by).replace(AT, source.at),
+            source.values,
+            source.from,
+            matching
+                .replace(ORGANIZATION, source.organization)
+                .replace(AT, source.at),
+        )
+    };
+    let events = SOURCES.each_ref().map(source).join(" UNION ALL ");
+    let order = match by {
+        UsageBy::Day => "key DESC",
+        UsageBy::Agent | UsageBy::Model | UsageBy::Channel | UsageBy::User => "credits DESC, key",
+    };
+    format!(
+        "WITH sums AS MATERIALIZED (
+           SELECT key, sum(generations) AS generations, sum(images) AS images, sum(credits) AS credits,
+                  sum(cost / {MILLI}) AS milli, sum(cost % {MILLI}) AS pico, sum(failed) AS failed
+             FROM ({events}) GROUP BY key)
+         SELECT '', coalesce(sum(generations), 0), coalesce(sum(images), 0), coalesce(sum(credits), 0),
+                coalesce(sum(milli), 0), coalesce(sum(pico), 0), coalesce(sum(failed), 0) FROM sums
+         UNION ALL
+         SELECT * FROM (SELECT * FROM sums ORDER BY {order} LIMIT {})",
+        GROUPS_MAX + 1
+    )
+}
+
+/// Stands for the column with the organization of a source.
+const ORGANIZATION: &str = "$organization";
+
+/// Stands for the column with the time of a source.
+const AT: &str = "$at";
+
+pub(super) fn conditions(organization: &OrganizationId, query: &UsageQuery) -> Conditions {
     let mut all = Conditions::default();
-    // The first: `EVENTS` names it too.
-    all.add("g.organization =", organization.to_string());
-    all.add_period("e.at_us", query.period);
+    all.add(&format!("{ORGANIZATION} ="), organization.to_string());
+    all.add_period(AT, query.period);
     if let Some(agent) = &query.agent {
         all.add("g.agent =", agent.to_string());
     }
@@ -82,13 +131,13 @@ fn conditions(organization: &OrganizationId, query: &UsageQuery) -> Conditions {
     all
 }
 
-const fn key(by: UsageBy) -> &'static str {
+fn key(by: UsageBy) -> String {
     match by {
-        UsageBy::Day => "date(e.at_us / 1000000, 'unixepoch')",
-        UsageBy::Agent => "g.agent",
-        UsageBy::Model => "g.model",
-        UsageBy::Channel => "g.channel",
-        UsageBy::User => "g.user",
+        UsageBy::Day => format!("date({AT} / 1000000, 'unixepoch')"),
+        UsageBy::Agent => "g.agent".to_owned(),
+        UsageBy::Model => "g.model".to_owned(),
+        UsageBy::Channel => "g.channel".to_owned(),
+        UsageBy::User => "g.user".to_owned(),
     }
 }
 
@@ -97,14 +146,16 @@ fn row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {
         let count: i64 = row.get(column)?;
         u64::try_from(count).map_err(|_| odd("a count"))
     };
-    let pico: i64 = row.get(4)?;
+    let (milli, pico): (i64, i64) = (row.get(4)?, row.get(5)?);
+    let pico = i128::from(milli) * i128::from(MILLI) + i128::from(pico);
+    let usd = Decimal::try_from_i128_with_scale(pico, 12).map_err(|_| odd("cost_pd"))?;
     Ok(UsageRow {
         key: row.get(0)?,
         generations: count(1)?,
         images: count(2)?,
         credits: Credits::from_hundredths(row.get(3)?),
-        usd_cost: Decimal::from_i128_with_scale(pico.into(), 12).normalize(),
-        failed: count(5)?,
+        usd_cost: usd.normalize(),
+        failed: count(6)?,
     })
 }
 
@@ -119,5 +170,6 @@ fn rest(total: &UsageRow, rows: &[UsageRow]) -> UsageRow {
         rest.usd_cost = rest.usd_cost.saturating_sub(row.usd_cost);
         rest.failed = rest.failed.saturating_sub(row.failed);
     }
+    rest.usd_cost = rest.usd_cost.normalize();
     rest
 }

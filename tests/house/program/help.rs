@@ -21,9 +21,20 @@ const SETTINGS: [&str; 15] = [
     "--rust-log",
 ];
 
+/// Every command.
+const COMMANDS: [&str; 7] = [
+    "serve",
+    "demo",
+    "generate",
+    "usage",
+    "audit",
+    "reconcile",
+    "mock-openrouter",
+];
+
 #[tokio::test]
 async fn every_command_explains_itself_with_an_example() {
-    for command in ["serve", "demo", "mock-openrouter"] {
+    for command in COMMANDS {
         let ended = finish(&mut program(&[command, "--help"])).await;
         assert_eq!(ended.status, Some(0), "{ended:#?}");
         assert_eq!(ended.stderr, "");
@@ -36,7 +47,7 @@ async fn every_command_explains_itself_with_an_example() {
     }
     let ended = finish(&mut program(&["--help"])).await;
     assert_eq!(ended.status, Some(0), "{ended:#?}");
-    for command in ["serve", "demo", "mock-openrouter", "Example"] {
+    for command in COMMANDS.into_iter().chain(["Example"]) {
         assert!(ended.stdout.contains(command), "{ended:#?}");
     }
 }
