@@ -39,8 +39,9 @@ bench: ## Measure the gateway against the mock (about three minutes).
 	$(CARGO) bench --locked --bench gateway
 
 MINUTES ?= 30
-torture: ## Kill the program for MINUTES (default 30), and print what was survived.
-	$(CARGO) test --locked --profile torture --features torture --test torture -- --minutes $(MINUTES)
+KILLS ?= 10000
+torture: ## Kill the program for MINUTES (default 30) and KILLS times (default 10000), and print what was survived.
+	$(CARGO) test --locked --profile torture --features torture --test torture -- --minutes $(MINUTES) --kills $(KILLS)
 
 demo: ## Make a picture.
 	$(CARGO) run --release --locked -- demo --once "a red fox in the snow"

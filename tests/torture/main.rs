@@ -38,8 +38,12 @@ mod scenes;
 #[expect(dead_code, reason = "shared with the tests of the house")]
 mod story;
 
-/// Data folders that are tortured side by side.
+/// Data folders that are tortured side by side …
 const LANES: u64 = 3;
+
+/// … and in the long dose, where the places are few among the kills, and most lanes sleep until the
+/// next.
+const LONG_LANES: u64 = 6;
 
 /// Random kills of the short dose, beside one at every named place.
 const RANDOM_KILLS: u64 = 90;
@@ -54,6 +58,9 @@ struct Args {
     /// Goes on for this many minutes instead of the short dose
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// … and longer, until there were so many kills
+    #[arg(long, value_name = "N", requires = "minutes", default_value_t = 0)]
+    kills: u64,
     /// The seed of an earlier run
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -126,71 +133,88 @@ fn clock() -> u64 {
     u64::try_from(image_gateway::clock::now().subsec_microsecond()).unwrap_or(0)
 }
 
+/// How much is to be done.
+#[derive(Clone, Debug)]
+struct Dose {
+    lanes: u64,
+    /// The long dose goes on at least until then.
+    until: Option<Instant>,
+    kills: u64,
+    bar: ProgressBar,
+}
+
 /// The whole dose, in lanes side by side.
 async fn torture(args: &Args, seed: u64) -> Reckoning {
     let begun = Instant::now();
     let histories = args.minutes.map_or(0, |_| histories(seed));
-    let until = args
-        .minutes
-        .map(|minutes| begun + Duration::from_secs(minutes * 60));
-    let bar = progress(until);
+    let dose = Dose::new(args, begun);
     let plan = Arc::new(kills::plan().await);
-    let lanes = (0..LANES).map(|number| {
-        let (plan, bar) = (Arc::clone(&plan), bar.clone());
+    let lanes = (0..dose.lanes).map(|number| {
         let dice = Dice::new(seed.wrapping_add(number));
-        async move { one_lane(number, dice, &plan, until, &bar).await }
+        one_lane(number, dice, &plan, &dose)
     });
     let mut total = Reckoning::default();
     for lane in futures_util::future::join_all(lanes).await {
         total.add(lane);
     }
-    bar.finish_and_clear();
+    dose.bar.finish_and_clear();
     total.add_places(&plan);
     total.histories = histories;
     total.took = begun.elapsed();
     total
 }
 
-async fn one_lane(
-    number: u64,
-    mut dice: Dice,
-    plan: &kills::Plan,
-    until: Option<Instant>,
-    bar: &ProgressBar,
-) -> Reckoning {
+async fn one_lane(number: u64, mut dice: Dice, plan: &kills::Plan, dose: &Dose) -> Reckoning {
     let mut total = Reckoning::default();
     loop {
         let mut lane = Lane::open(number).await;
         let mine = plan.kills.iter().enumerate();
-        for (_, kill) in mine.filter(|(place, _)| *place as u64 % LANES == number) {
+        for (_, kill) in mine.filter(|(place, _)| *place as u64 % dose.lanes == number) {
             kills::at_a_place(&mut lane, kill).await;
-            bar.inc(1);
+            dose.bar.inc(1);
         }
-        let random = if until.is_some() {
-            KILLS_A_ROUND
-        } else {
-            RANDOM_KILLS / LANES
-        };
-        for _ in 0..random {
+        for _ in 0..dose.kills_a_round() {
             kills::at_random(&mut lane, &mut dice).await;
-            bar.inc(1);
-            if until.is_some_and(|until| Instant::now() > until) {
+            dose.bar.inc(1);
+            if dose.until.is_some() && dose.is_over() {
                 break;
             }
         }
         total.add(lane.close().await);
-        if until.is_none_or(|until| Instant::now() > until) || !total.lost.is_empty() {
+        if dose.is_over() || !total.lost.is_empty() {
             return total;
         }
     }
 }
 
-fn progress(until: Option<Instant>) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {pos} kills, {elapsed_precise}{msg}");
-    let bar = ProgressBar::new_spinner().with_style(style.expect("a template"));
-    if let Some(until) = until {
-        let left = until.saturating_duration_since(Instant::now());
-        bar.set_message(format!(" of {} minutes", left.as_secs().div_ceil(60)));
+impl Dose {
+    fn new(args: &Args, begun: Instant) -> Self {
+        let time = args
+            .minutes
+            .map(|minutes| Duration::from_secs(minutes * 60));
+        let until = time.map(|time| begun + time);
+        let style = ProgressStyle::with_template("{spinner} {pos} kills, {elapsed_precise}{msg}");
+        let bar = ProgressBar::new_spinner().with_style(style.expect("a template"));
+        if let Some(minutes) = args.minutes {
+            bar.set_message(format!(" of {minutes} minutes"));
+        }
+        Self {
+            lanes: if until.is_some() { LONG_LANES } else { LANES },
+            until,
+            kills: args.kills,
+            bar,
+        }
     }
-    bar
+
+    const fn kills_a_round(&self) -> u64 {
+        match self.until {
+            Some(_) => KILLS_A_ROUND,
+            None => RANDOM_KILLS / LANES,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let in_time = |until| Instant::now() > until;
+        self.until.is_none_or(in_time) && self.bar.position() >= self.kills
+    }
 }
