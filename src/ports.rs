@@ -7,12 +7,14 @@
 //! | [`Upkeep`] | the same books, as the recovery sees them |
 //! | [`Records`] | what was, in pages and sums |
 //! | [`Settings`] | organizations, their keys and their tools |
+//! | [`Lister`], [`PriceStore`] | whoever tells prices, and whoever keeps them |
 //! | [`Gallery`], [`Canvas`], [`ImageSource`] | where pictures are kept, written and read |
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
 
 mod gallery;
 mod inspection;
 mod ledger;
+mod prices;
 mod provider;
 mod records;
 mod settings;
@@ -24,6 +26,7 @@ pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,
 };
+pub use prices::{KeptList, ListError, Lister, PriceStore};
 pub use provider::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, Order, Receipt,
     ReferenceImage,

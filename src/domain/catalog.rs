@@ -4,13 +4,21 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 
 use super::failure::Failure;
 use super::ids::Slug;
+use super::listing::PriceLine;
+use super::money::{Credits, UsdCost, platform_charge};
 use super::pricing::{Estimate, Pricing, Question, Tier};
 use super::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
 
+pub use renewal::{Absurd, CAUTION, Caution, Kept, PriceChange, Renewal, renew};
+
 mod built_in;
+mod curated;
+mod reading;
+mod renewal;
 
 /// All models, cheapest first.
 #[derive(Clone, Debug)]
@@ -18,6 +26,8 @@ pub struct Catalog {
     models: Vec<Arc<Model>>,
     /// When these prices were read.
     pub as_of: Timestamp,
+    /// Whether upstream was asked for them; else they are those of the published page.
+    pub synced: bool,
 }
 
 /// A model as OpenRouter offers it.
@@ -33,10 +43,32 @@ pub struct Model {
     pub door: Door,
     /// What a request may say.
     pub parameters: Parameters,
-    /// How it bills pictures; none for a model that makes none.
+    /// How it bills pictures; none for a model that makes none, or whose price cannot be read.
     pub pricing: Option<Pricing>,
+    /// Other prices that may apply: those of dearer providers, of kinds that are not known, and the
+    /// one before a change that nobody has confirmed. Only high estimates count them.
+    pub perhaps: Vec<Pricing>,
+    /// How it bills text, if it makes any.
+    pub text_price: Option<TextPrice>,
+    /// How much text it reads at once, in tokens.
+    pub context_tokens: Option<u64>,
+    /// The prices of its pictures as they are listed, those that are not understood too.
+    pub price_lines: Vec<PriceLine>,
     /// No longer offered upstream; kept for history and names (`domain.md` C18).
     pub withdrawn: bool,
+    /// When its price last changed, if it ever did.
+    pub price_changed: Option<Timestamp>,
+    /// Since when holds go by the dearer of two prices, because the newer is hard to believe.
+    pub caution_since: Option<Timestamp>,
+}
+
+/// What text costs, in USD per token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPrice {
+    /// Read.
+    pub input: Decimal,
+    /// Written.
+    pub output: Decimal,
 }
 
 /// What a model takes and gives.
@@ -97,6 +129,8 @@ pub enum Usability {
     Withdrawn,
     /// It makes no pictures.
     TextOnly,
+    /// Nobody can say what a picture costs.
+    Unpriced,
     /// The organization has switched it off.
     NotAvailable,
 }
@@ -105,26 +139,20 @@ pub enum Usability {
 
 impl Catalog {
     /// A list of these models, sorted by the unrounded estimate at 1K, then name, then slug
-    /// (`domain.md` R11, C29); models without pictures last.
+    /// (`domain.md` R11, C29); models without pictures last, by what text costs (`api.md`, Lists).
     pub fn new(models: Vec<Model>, as_of: Timestamp) -> Self {
         let mut keyed: Vec<_> = models
             .into_iter()
-            .map(|model| {
-                (
-                    model.estimate().map(|estimate| estimate.exact),
-                    Arc::new(model),
-                )
-            })
+            .map(|model| (model.place(), Arc::new(model)))
             .collect();
-        keyed.sort_by(|(a_price, a), (b_price, b)| {
-            let none_last = (a_price.is_none(), a_price).cmp(&(b_price.is_none(), b_price));
-            none_last
-                .then_with(|| a.name.cmp(&b.name))
-                .then_with(|| a.slug.cmp(&b.slug))
+        keyed.sort_by(|(a_place, a), (b_place, b)| {
+            let names = || (&a.name, &a.slug).cmp(&(&b.name, &b.slug));
+            a_place.cmp(b_place).then_with(names)
         });
         Self {
             models: keyed.into_iter().map(|(_, model)| model).collect(),
             as_of,
+            synced: false,
         }
     }
 
@@ -160,7 +188,22 @@ impl Model {
 
     /// The answer to any question; none for a model that makes no pictures.
     pub fn estimate_for(&self, question: &Question) -> Option<Estimate> {
-        self.pricing.as_ref()?.estimate(question)
+        let mut estimate = self.pricing.as_ref()?.estimate(question)?;
+        let perhaps = self.perhaps.iter().filter_map(|one| one.estimate(question));
+        let highest = perhaps.map(|perhaps| perhaps.bounds.high).max();
+        estimate.bounds.high = estimate.bounds.high.max(highest.unwrap_or(Credits::ZERO));
+        Some(estimate)
+    }
+
+    /// Where it stands in a list: pictures before text before what has no price.
+    fn place(&self) -> (u8, Decimal) {
+        if let Some(estimate) = self.estimate() {
+            return (0, estimate.exact);
+        }
+        match self.text_price {
+            Some(price) => (1, price.output),
+            None => (2, Decimal::ZERO),
+        }
     }
 
     /// Draft, general or final, by the estimate at 1K.
@@ -183,16 +226,37 @@ impl Model {
 
     /// Whether an organization that `available` speaks for can use it.
     pub const fn usability(&self, available: bool) -> Usability {
-        if !self.capabilities.generates_images || self.pricing.is_none() {
+        if !self.capabilities.generates_images {
             Usability::TextOnly
         } else if self.withdrawn {
             Usability::Withdrawn
+        } else if self.pricing.is_none() {
+            Usability::Unpriced
         } else if available {
             Usability::Usable
         } else {
             Usability::NotAvailable
         }
     }
+}
+
+// === impl TextPrice ===
+
+impl TextPrice {
+    /// Credits per 1,000 tokens read and written, without the overhead of a picture.
+    pub fn credits_per_1k(self) -> Option<(Credits, Credits)> {
+        let credits = |usd: Decimal| {
+            let cost = UsdCost::from_decimal(usd.checked_mul(1000.into())?)?;
+            Some(text_charge(cost))
+        };
+        Some((credits(self.input)?, credits(self.output)?))
+    }
+}
+
+/// `usd × 2000`, rounded up at two decimals: the rule of pictures without their overhead.
+fn text_charge(cost: UsdCost) -> Credits {
+    let with_overhead = platform_charge(cost, 1).hundredths();
+    Credits::from_hundredths(with_overhead.saturating_sub(100))
 }
 
 // === impl Usability ===
@@ -205,6 +269,7 @@ impl Usability {
             Self::NotInCatalog => "not_in_catalog",
             Self::Withdrawn => "withdrawn",
             Self::TextOnly => "text_only",
+            Self::Unpriced => "unpriced",
             Self::NotAvailable => "not_available_to_organization",
         }
     }
@@ -216,6 +281,7 @@ impl Usability {
             Self::NotInCatalog => Some("is not in the catalog"),
             Self::Withdrawn => Some("is no longer offered"),
             Self::TextOnly => Some("makes no images"),
+            Self::Unpriced => Some("has no price that can be read"),
             Self::NotAvailable => Some("is switched off for this organization"),
         }
     }
@@ -227,9 +293,11 @@ impl Usability {
     pub fn into_result(self, slug: &Slug) -> Result<(), Failure> {
         match self {
             Self::Usable => Ok(()),
-            Self::NotInCatalog | Self::Withdrawn | Self::TextOnly | Self::NotAvailable => {
-                Err(Failure::model_unavailable(slug, self.cause()))
-            }
+            Self::NotInCatalog
+            | Self::Withdrawn
+            | Self::TextOnly
+            | Self::Unpriced
+            | Self::NotAvailable => Err(Failure::model_unavailable(slug, self.cause())),
         }
     }
 }

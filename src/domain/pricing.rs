@@ -81,9 +81,11 @@ pub enum OutputPrice {
 pub enum ReferencePrice {
     /// Nothing.
     Free,
-    /// Per picture; sources disagree on whether it is always billed, so only the high estimate
-    /// counts it (`api.md`: Riverflow V2).
+    /// Per picture.
     PerImage(Decimal),
+    /// Per picture, where sources disagree on whether it is always billed: counts in the high
+    /// estimate (`api.md`: Riverflow V2).
+    PerhapsPerImage(Decimal),
     /// Per megapixel, as the price list says.
     PerMegapixel(Decimal),
     /// Per megapixel, where only older documents say so: counts in the high estimate.
@@ -165,6 +167,17 @@ impl Pricing {
             OutputPrice::PerImage { .. } => BillingType::PerImage,
             OutputPrice::PerMegapixel { .. } => BillingType::PerMegapixel,
             OutputPrice::PerToken(_) => BillingType::PerToken,
+        }
+    }
+
+    /// What one square picture of 1K is billed, in USD; `None` only if a price is absurd.
+    pub fn billed_at_1k(&self) -> Option<Decimal> {
+        let size = Question::one(Resolution::R1K).size();
+        match &self.output {
+            OutputPrice::PerToken(price) => price.billed(size),
+            OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => {
+                Some(self.output.usd(size)?.expected)
+            }
         }
     }
 
@@ -303,7 +316,8 @@ impl ReferencePrice {
         let megapixels = question.reference_megapixels.saturating_mul(calls);
         match self {
             Self::Free => (Decimal::ZERO, Decimal::ZERO),
-            Self::PerImage(price) => (Decimal::ZERO, times(price, pictures)),
+            Self::PerImage(price) => (times(price, pictures), times(price, pictures)),
+            Self::PerhapsPerImage(price) => (Decimal::ZERO, times(price, pictures)),
             Self::PerMegapixel(price) => (times(price, megapixels), times(price, megapixels)),
             Self::PerhapsPerMegapixel(price) => (Decimal::ZERO, times(price, megapixels)),
             Self::Tokens => {

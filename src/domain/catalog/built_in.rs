@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
+use super::curated::{Curated, TokenPrices, milli};
 use super::{Capabilities, Catalog, Door, Model, Parameters};
 use crate::domain::ids::Slug;
-use crate::domain::pricing::{OutputPrice, Pricing, ReferencePrice, TokenPrice};
+use crate::domain::pricing::{OutputPrice, Pricing, ReferencePrice};
 use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
 use Resolution::{R1K, R2K, R4K, R512};
 
@@ -107,34 +108,10 @@ pub(super) fn catalog() -> Catalog {
         ),
         gemini_flash(),
         gemini_pro(),
-        flux(
-            "klein-4b",
-            "Klein 4B",
-            (14, 1),
-            4,
-            ReferencePrice::PerhapsPerMegapixel(milli(6)),
-        ),
-        flux(
-            "pro",
-            "Pro",
-            (30, 15),
-            8,
-            ReferencePrice::PerhapsPerMegapixel(milli(15)),
-        ),
-        flux(
-            "flex",
-            "Flex",
-            (60, 60),
-            8,
-            ReferencePrice::PerMegapixel(milli(60)),
-        ),
-        flux(
-            "max",
-            "Max",
-            (70, 30),
-            8,
-            ReferencePrice::PerhapsPerMegapixel(milli(30)),
-        ),
+        flux("klein-4b", "Klein 4B", 4, None),
+        flux("pro", "Pro", 8, None),
+        flux("flex", "Flex", 8, Some(milli(60))),
+        flux("max", "Max", 8, None),
         seedream(),
         riverflow("fast", "Fast", milli(20), (R2K, milli(40)), &[R1K, R2K]),
         riverflow(
@@ -149,21 +126,6 @@ pub(super) fn catalog() -> Catalog {
     Catalog::new(models.into_iter().flatten().collect(), as_of)
 }
 
-/// Output tokens of OpenAI's image models at 1024 × 1536, its dearest size, by quality (OpenAI's
-/// image guide). "auto" is not among them: the page's figure and its spread stand for it.
-const QUALITY_TOKENS: [(Quality, u32); 3] = [
-    (Quality::Low, 408),
-    (Quality::Medium, 1584),
-    (Quality::High, 6240),
-];
-
-/// Prices of a token model in USD per token: prompt, text, image.
-struct TokenPrices {
-    prompt: Decimal,
-    text: Decimal,
-    image: Decimal,
-}
-
 /// From cents per million tokens.
 fn usd_per_million(prompt_cents: i64, text_cents: i64, image_cents: i64) -> TokenPrices {
     TokenPrices {
@@ -171,11 +133,6 @@ fn usd_per_million(prompt_cents: i64, text_cents: i64, image_cents: i64) -> Toke
         text: Decimal::new(text_cents, 8),
         image: Decimal::new(image_cents, 8),
     }
-}
-
-/// From thousandths of a dollar.
-fn milli(thousandths: i64) -> Decimal {
-    Decimal::new(thousandths, 3)
 }
 
 fn ratios(pairs: Ratios) -> Vec<AspectRatio> {
@@ -203,8 +160,14 @@ fn image_model(
         },
         door: Door::Images,
         parameters,
+        text_price: None,
         pricing: Some(pricing),
+        perhaps: Vec::new(),
+        context_tokens: None,
+        price_lines: Vec::new(),
         withdrawn: false,
+        price_changed: None,
+        caution_since: None,
     })
 }
 
@@ -218,23 +181,9 @@ fn gpt_5(slug: &str, name: &str, prices: TokenPrices, shapes: Ratios) -> Option<
         references: 16,
         ..Parameters::default()
     };
-    let price = TokenPrice {
-        shown: prices.text,
-        image: prices.image,
-        prompt: prices.prompt,
-        text: prices.text,
-        tokens: Vec::new(),
-        tokens_by_quality: QUALITY_TOKENS.to_vec(),
-        spread_percent: 30,
-        beside_tokens: 0,
-    };
-    image_model(
-        &format!("openai/{slug}"),
-        format!("OpenAI: {name}"),
-        true,
-        parameters,
-        by_token(price),
-    )
+    let slug = format!("openai/{slug}");
+    let pricing = by_token(&slug, prices);
+    image_model(&slug, format!("OpenAI: {name}"), true, parameters, pricing)
 }
 
 fn gemini_flash() -> Option<Model> {
@@ -242,7 +191,6 @@ fn gemini_flash() -> Option<Model> {
         "google/gemini-3.1-flash-image-preview",
         "Google: Nano Banana 2 (Gemini 3.1 Flash Image Preview)",
         usd_per_million(50, 300, 6000),
-        vec![(R1K, 1120), (R2K, 1680), (R4K, 2520)],
         (&[R512, R1K, R2K, R4K], GEMINI_FLASH),
     )
 }
@@ -252,7 +200,6 @@ fn gemini_pro() -> Option<Model> {
         "google/gemini-3-pro-image-preview",
         "Google: Nano Banana Pro (Gemini 3 Pro Image Preview)",
         usd_per_million(200, 1200, 12_000),
-        vec![(R1K, 1120), (R4K, 2000)],
         (&[R1K, R2K, R4K], GEMINI_PRO),
     )
 }
@@ -261,7 +208,6 @@ fn gemini(
     slug: &str,
     name: &str,
     prices: TokenPrices,
-    tokens: Vec<(Resolution, u32)>,
     (resolutions, shapes): (&[Resolution], Ratios),
 ) -> Option<Model> {
     let parameters = Parameters {
@@ -271,21 +217,13 @@ fn gemini(
         references: 14,
         ..Parameters::default()
     };
-    let price = TokenPrice {
-        shown: prices.text,
-        image: prices.image,
-        prompt: prices.prompt,
-        text: prices.text,
-        tokens,
-        tokens_by_quality: Vec::new(),
-        spread_percent: 0,
-        // 700 to 900 thinking tokens were seen beside a picture (`domain.md` B3).
-        beside_tokens: 1000,
-    };
-    image_model(slug, name.to_owned(), true, parameters, by_token(price))
+    let pricing = by_token(slug, prices);
+    image_model(slug, name.to_owned(), true, parameters, pricing)
 }
 
-const fn by_token(price: TokenPrice) -> Pricing {
+/// The page shows the text price; pictures are billed at their own.
+fn by_token(slug: &str, prices: TokenPrices) -> Pricing {
+    let price = Curated::of(slug).by_token(prices, prices.text);
     Pricing {
         output: OutputPrice::PerToken(price),
         reference: ReferencePrice::Tokens,
@@ -293,13 +231,12 @@ const fn by_token(price: TokenPrice) -> Pricing {
 }
 
 /// FLUX.2: by area, no size class upstream, so larger ones are asked for in pixels.
-fn flux(
-    slug: &str,
-    name: &str,
-    (first, next): (i64, i64),
-    references: u32,
-    reference: ReferencePrice,
-) -> Option<Model> {
+fn flux(slug: &str, name: &str, references: u32, listed: Option<Decimal>) -> Option<Model> {
+    let slug = format!("black-forest-labs/flux.2-{slug}");
+    let known = Curated::of(&slug);
+    let (first, next) = known.megapixels()?;
+    let reference = listed.map(ReferencePrice::PerMegapixel);
+    let reference = reference.or(known.reference(None))?;
     let parameters = Parameters {
         aspect_ratios: ratios(FLUX),
         pixel_resolutions: vec![R1K, R2K, R4K],
@@ -310,10 +247,9 @@ fn flux(
         ..Parameters::default()
     };
     let output = OutputPrice::PerMegapixel {
-        first: milli(first),
-        next: Some(milli(next)),
+        first,
+        next: Some(next),
     };
-    let slug = format!("black-forest-labs/flux.2-{slug}");
     let name = format!("Black Forest Labs: FLUX.2 {name}");
     image_model(
         &slug,
@@ -375,7 +311,7 @@ fn riverflow(
             base,
             variants: vec![variant],
         },
-        reference: ReferencePrice::PerImage(milli(200)),
+        reference: ReferencePrice::PerhapsPerImage(milli(200)),
     };
     let slug = format!("sourceful/riverflow-v2-{slug}");
     image_model(

@@ -36,9 +36,14 @@ impl TokenPrice {
         self.shown == self.image
     }
 
+    /// What the image tokens of one picture are billed.
+    pub(super) fn billed(&self, size: Size) -> Option<Decimal> {
+        self.image.checked_mul(self.billed_tokens(size)?)
+    }
+
     pub(super) fn usd(&self, size: Size) -> Option<OnePicture> {
         let expected = self.shown.checked_mul(self.shown_tokens(size)?)?;
-        let billed = self.image.checked_mul(self.billed_tokens(size)?)?;
+        let billed = self.billed(size)?;
         let spread = expected.checked_mul(percent(self.spread_percent))?;
         let dearest = billed.max(expected);
         let above = dearest.checked_mul(percent(self.spread_percent))?;

@@ -50,6 +50,7 @@ enum Output {
 enum Reference {
     Free,
     PerImage(Usd),
+    PerhapsPerImage(Usd),
     PerMegapixel(Usd),
     PerhapsPerMegapixel(Usd),
     Tokens,
@@ -196,6 +197,7 @@ impl Reference {
         match price {
             ReferencePrice::Free => Self::Free,
             ReferencePrice::PerImage(usd) => Self::PerImage(Usd::of(usd)),
+            ReferencePrice::PerhapsPerImage(usd) => Self::PerhapsPerImage(Usd::of(usd)),
             ReferencePrice::PerMegapixel(usd) => Self::PerMegapixel(Usd::of(usd)),
             ReferencePrice::PerhapsPerMegapixel(usd) => Self::PerhapsPerMegapixel(Usd::of(usd)),
             ReferencePrice::Tokens => Self::Tokens,
@@ -206,6 +208,7 @@ impl Reference {
         Ok(match self {
             Self::Free => ReferencePrice::Free,
             Self::PerImage(usd) => ReferencePrice::PerImage(usd.read()?),
+            Self::PerhapsPerImage(usd) => ReferencePrice::PerhapsPerImage(usd.read()?),
             Self::PerMegapixel(usd) => ReferencePrice::PerMegapixel(usd.read()?),
             Self::PerhapsPerMegapixel(usd) => ReferencePrice::PerhapsPerMegapixel(usd.read()?),
             Self::Tokens => ReferencePrice::Tokens,

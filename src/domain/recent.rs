@@ -1,0 +1,206 @@
+//! What pictures really cost lately: beside every estimate, and under every hold
+//! (`domain.md` B3, `reliability.md` 2.3).
+
+use std::collections::HashMap;
+
+use rust_decimal::Decimal;
+
+use super::generation::Bounds;
+use super::ids::Slug;
+use super::money::{Credits, UsdCost, platform_charge};
+use super::pricing::{Estimate, Question};
+use super::shape::{Quality, Resolution};
+
+/// Settled generations of a kind that are looked at, the newest.
+pub const GENERATIONS: u32 = 200;
+
+/// Fewer than these say nothing about an estimate.
+const TELLING: u32 = 5;
+
+/// An average that departs from the estimate by more than this is pointed out, in percent
+/// (`domain.md` B3).
+const DEPARTURE_PERCENT: u32 = 25;
+
+/// What decides the price of a picture.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kind {
+    /// Which model drew it.
+    pub model: Slug,
+    /// How large.
+    pub resolution: Resolution,
+    /// With how much work, if the tool chose.
+    pub quality: Option<Quality>,
+}
+
+/// What pictures of a kind cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// Generations that were looked at, at most [`GENERATIONS`].
+    pub count: u32,
+    /// USD per picture, over all of them.
+    pub average: UsdCost,
+    /// USD per picture, below which 99 of 100 generations stay.
+    pub p99: UsdCost,
+}
+
+/// The figures of every kind that was drawn.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    figures: HashMap<Kind, Figures>,
+}
+
+/// What is said beside an estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What as many pictures cost on average, in credits.
+    pub average: Credits,
+    /// Over how many generations.
+    pub count: u32,
+    /// The estimate is off by more than a quarter.
+    pub departs: bool,
+}
+
+impl Figures {
+    /// Of the generations of a kind: what each cost in all, and how many pictures it brought.
+    /// `None` of none.
+    pub fn of(costs: &[(UsdCost, u32)]) -> Option<Self> {
+        let each = |(cost, images): &(UsdCost, u32)| cost.pico() / i64::from((*images).max(1));
+        let mut per_image: Vec<i64> = costs.iter().map(each).collect();
+        per_image.sort_unstable();
+        let rank = per_image
+            .len()
+            .checked_mul(99)?
+            .div_ceil(100)
+            .checked_sub(1)?;
+        let sum: i128 = costs.iter().map(|(cost, _)| i128::from(cost.pico())).sum();
+        let images: i128 = costs
+            .iter()
+            .map(|(_, images)| i128::from((*images).max(1)))
+            .sum();
+        let average = i64::try_from(sum.checked_div(images)?).ok()?;
+        Some(Self {
+            count: u32::try_from(costs.len()).ok()?,
+            average: UsdCost::from_pico(average)?,
+            p99: UsdCost::from_pico(*per_image.get(rank)?)?,
+        })
+    }
+}
+
+impl Recent {
+    /// These figures.
+    pub fn new(figures: impl IntoIterator<Item = (Kind, Figures)>) -> Self {
+        Self {
+            figures: figures.into_iter().collect(),
+        }
+    }
+
+    /// What is to be said beside an estimate for such pictures; nothing, if none was drawn.
+    pub fn remark(&self, model: &Slug, question: &Question, estimate: &Estimate) -> Option<Remark> {
+        let figures = self.of(model, question)?;
+        let average = charge(figures.average, question.count)?;
+        Some(Remark {
+            average,
+            count: figures.count,
+            departs: figures.count >= TELLING && departs(average, &estimate.bounds),
+        })
+    }
+
+    /// What to hold for such pictures: the dearer of the estimate and what 99 of 100 cost.
+    pub fn hold(&self, model: &Slug, question: &Question, high: Credits) -> Credits {
+        let p99 = self
+            .of(model, question)
+            .and_then(|figures| charge(figures.p99, question.count));
+        high.max(p99.unwrap_or(Credits::ZERO))
+    }
+
+    fn of(&self, model: &Slug, question: &Question) -> Option<&Figures> {
+        self.figures.get(&Kind {
+            model: model.clone(),
+            resolution: question.resolution,
+            quality: question.quality,
+        })
+    }
+}
+
+fn charge(each: UsdCost, count: u32) -> Option<Credits> {
+    let pico = each.pico().checked_mul(count.into())?;
+    Some(platform_charge(UsdCost::from_pico(pico)?, count))
+}
+
+fn departs(average: Credits, estimate: &Bounds) -> bool {
+    let [average, expected] = [average, estimate.expected].map(|c| Decimal::from(c.hundredths()));
+    let apart = (average - expected).abs();
+    apart * Decimal::from(100) > expected * Decimal::from(DEPARTURE_PERCENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::Catalog;
+
+    fn usd(text: &str) -> UsdCost {
+        UsdCost::from_json(text).expect("a cost")
+    }
+
+    fn recent(costs: &[(UsdCost, u32)]) -> (Slug, Question, Recent) {
+        let model = Slug::parse("bytedance-seed/seedream-4.5").expect("a slug");
+        let question = Question::one(Resolution::R1K);
+        let kind = Kind {
+            model: model.clone(),
+            resolution: question.resolution,
+            quality: question.quality,
+        };
+        let figures = Figures::of(costs).map(|figures| (kind, figures));
+        (model, question, Recent::new(figures))
+    }
+
+    #[test]
+    fn a_hold_covers_what_ninety_nine_of_a_hundred_cost() {
+        let mut costs = vec![(usd("0.04"), 1); 98];
+        costs.extend([(usd("0.1"), 2), (usd("0.2"), 2)]);
+        let (model, question, recent) = recent(&costs);
+        let high = Credits::from_whole(81);
+        assert_eq!(recent.hold(&model, &question, high).to_string(), "101.00");
+        let two = Question {
+            count: 2,
+            ..question
+        };
+        assert_eq!(recent.hold(&model, &two, high).to_string(), "202.00");
+        let dear = Credits::from_whole(500);
+        assert_eq!(recent.hold(&model, &question, dear), dear);
+        let other = Question::one(Resolution::R4K);
+        assert_eq!(recent.hold(&model, &other, high), high);
+    }
+
+    #[test]
+    fn an_estimate_that_is_off_by_more_than_a_quarter_is_pointed_out() {
+        let catalog = Catalog::built_in();
+        for (cost, times, departs) in [
+            ("0.04", 5, false),
+            // 81 credits are expected: 101.25 is exactly a quarter more.
+            ("0.050125", 5, false),
+            ("0.05013", 5, true),
+            ("0.0298", 5, true),
+            ("0.4", 4, false),
+        ] {
+            let (model, question, recent) = recent(&vec![(usd(cost), 1); times]);
+            let estimate = catalog
+                .find(&model)
+                .expect("listed")
+                .estimate()
+                .expect("priced");
+            let remark = recent
+                .remark(&model, &question, &estimate)
+                .expect("a remark");
+            assert_eq!(remark.departs, departs, "{cost}");
+            assert_eq!(remark.average, platform_charge(usd(cost), 1));
+        }
+        let (model, question, recent) = recent(&[]);
+        let estimate = catalog
+            .find(&model)
+            .expect("listed")
+            .estimate()
+            .expect("priced");
+        assert_eq!(recent.remark(&model, &question, &estimate), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! Price lists: whoever tells them, and whoever keeps them.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::settings::SettingsError;
+use crate::domain::catalog::{Kept, PriceChange};
+use crate::domain::ids::Slug;
+use crate::domain::listing::Listed;
+use crate::domain::recent::{Figures, Kind};
+
+/// Whoever tells what models there are, and what they cost.
+#[async_trait]
+pub trait Lister: fmt::Debug + Send + Sync {
+    /// Everything that is listed, whole. Whatever comes is bounded in size, and read as far as it
+    /// can be; what is missing is empty.
+    ///
+    /// # Errors
+    /// [`ListError`]: nothing is known then, not even a part.
+    async fn list(&self) -> Result<Vec<Listed>, ListError>;
+}
+
+/// Why there is no list.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// It cannot be reached, or says that it cannot answer now.
+    #[error("upstream does not answer: {0}")]
+    Unavailable(String),
+    /// It answers something else: a page, half a list, a list that is too long.
+    #[error("upstream answers what is no list: {0}")]
+    Malformed(String),
+    /// It has not answered in so much time.
+    #[error("upstream has not told its list within {} s", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// Whoever keeps price lists, and what pictures really cost.
+///
+/// # Contract
+/// Every method returns after its change is durable.
+#[async_trait]
+pub trait PriceStore: fmt::Debug + Send + Sync {
+    /// The last list that was kept; nothing before the first.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn kept(&self) -> Result<Option<KeptList>, SettingsError>;
+
+    /// Keeps the models that have changed, the prices that have moved, and when the list was read,
+    /// all or nothing.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn keep(
+        &self,
+        models: Vec<Kept>,
+        prices: Vec<PriceChange>,
+        read: Timestamp,
+    ) -> Result<(), SettingsError>;
+
+    /// Price changes, the newest first, after the one that was last seen; of one model or all; at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn price_changes(
+        &self,
+        model: Option<Slug>,
+        after: Option<(Timestamp, Slug)>,
+        limit: u32,
+    ) -> Result<Vec<PriceChange>, SettingsError>;
+
+    /// What pictures of each kind cost, by the newest settled generations that the platform paid
+    /// for: [`GENERATIONS`](crate::domain::recent::GENERATIONS) of each kind at most.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn figures(&self) -> Result<Vec<(Kind, Figures)>, SettingsError>;
+}
+
+/// A list as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptList {
+    /// Every model ever listed, by slug.
+    pub models: Vec<Kept>,
+    /// When the last list was read.
+    pub read: Timestamp,
+}
