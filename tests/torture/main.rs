@@ -48,8 +48,9 @@ const LONG_LANES: u64 = 6;
 /// Random kills of the short dose, beside one at every named place.
 const RANDOM_KILLS: u64 = 90;
 
-/// Random kills of a lane before its books are looked at, in the long dose.
-const KILLS_A_ROUND: u64 = 1500;
+/// Random kills of a lane before its books are looked at, in the long dose: with some 6 generations
+/// each, so that the mock still has the whole bill.
+const KILLS_A_ROUND: u64 = 500;
 
 /// Kills the program and looks whether anybody lost anything.
 #[derive(Debug, Parser)]
