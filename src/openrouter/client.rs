@@ -21,14 +21,14 @@ use super::{Config, install_crypto};
 use crate::ports::{Bill, Billed, DrawCause, DrawError, Drawing, ImageProvider, Order};
 
 /// Tries after the first (`reliability.md` row 30).
-const MAX_RETRIES: u32 = 2;
+pub(super) const MAX_RETRIES: u32 = 2;
 
 /// The longest `Retry-After` that is waited for; longer ones are for the caller to decide
 /// (`api.md`, Limits).
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// Spread on top of `Retry-After`, so that calls refused together do not return together.
-const RETRY_AFTER_SPREAD: Duration = Duration::from_millis(250);
+pub(super) const RETRY_AFTER_SPREAD: Duration = Duration::from_millis(250);
 
 /// With less than this left to the deadline another try is pointless.
 const LEAST_USEFUL: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const LEAST_USEFUL: Duration = Duration::from_secs(1);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The most bytes of an error or a record that are read.
-const SMALL_BODY_CAP_BYTES: usize = 64 << 10;
+pub(super) const SMALL_BODY_CAP_BYTES: usize = 64 << 10;
 
 /// Per stream: with 200 slow readers 50 MiB may be in flight, and at 50 ms to OpenRouter a
 /// picture still comes with 5 MB/s.
@@ -74,23 +74,7 @@ impl Client {
     /// # Errors
     /// If the address is no URL, the key no header value, or TLS cannot be set up.
     pub fn new(config: Config) -> Result<Self, reqwest::Error> {
-        install_crypto();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("image-gateway/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // Whatever retries must know about money.
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(config.connect_timeout)
-            // Calls are silent for minutes: a dead connection must be found out meanwhile.
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_keepalive_interval(Duration::from_secs(15))
-            .http2_keep_alive_interval(Duration::from_secs(15))
-            .http2_keep_alive_timeout(Duration::from_secs(20))
-            .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-            .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .build()?;
+        let http = http(&config)?;
         let client = Self {
             config,
             http,
@@ -102,7 +86,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.config.base_url.trim_end_matches('/'))
+        url(&self.config, path)
     }
 
     fn keyed(&self, request: RequestBuilder) -> RequestBuilder {
@@ -143,26 +127,14 @@ impl Client {
         })
     }
 
-    /// Reads why, as far as it can be read: the status alone says enough.
     async fn refusal(
         &self,
         response: Response,
         upstream_id: Option<String>,
         deadline: Instant,
     ) -> Refusal {
-        let status = response.status().as_u16();
-        let advised = response.headers().get(RETRY_AFTER);
-        let retry_after = advised
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry_after(value, crate::clock::now()));
         let until = deadline.min(Instant::now() + self.config.idle_timeout);
-        let body = small_body(response, until).await.unwrap_or_default();
-        Refusal {
-            status,
-            retry_after,
-            upstream_id,
-            body: RefusalBody::read(&body),
-        }
+        refusal_of(response, upstream_id, until).await
     }
 
     /// How long to wait before another try, which must begin before `latest`; `None` if there is
@@ -320,6 +292,55 @@ impl Failed {
     }
 }
 
+/// A client with an empty pool of connections.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub(super) fn http(config: &Config) -> Result<reqwest::Client, reqwest::Error> {
+    install_crypto();
+    reqwest::Client::builder()
+        .user_agent(concat!("image-gateway/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        // Whatever retries must know about money.
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(config.connect_timeout)
+        // Calls are silent for minutes: a dead connection must be found out meanwhile.
+        .tcp_keepalive(Duration::from_secs(30))
+        .tcp_keepalive_interval(Duration::from_secs(15))
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .http2_keep_alive_timeout(Duration::from_secs(20))
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+        .pool_idle_timeout(Duration::from_secs(90))
+        .build()
+}
+
+/// The address of a path of the API.
+pub(super) fn url(config: &Config, path: &str) -> String {
+    format!("{}/{path}", config.base_url.trim_end_matches('/'))
+}
+
+/// Reads why, as far as it can be read until then: the status alone says enough.
+pub(super) async fn refusal_of(
+    response: Response,
+    upstream_id: Option<String>,
+    until: Instant,
+) -> Refusal {
+    let status = response.status().as_u16();
+    let advised = response.headers().get(RETRY_AFTER);
+    let retry_after = advised
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after(value, crate::clock::now()));
+    let body = small_body(response, until).await.unwrap_or_default();
+    Refusal {
+        status,
+        retry_after,
+        upstream_id,
+        body: RefusalBody::read(&body),
+    }
+}
+
 fn too_late() -> DrawError {
     DrawError {
         billed: Billed::Unanswered,
@@ -344,7 +365,7 @@ async fn small_body(mut response: Response, until: Instant) -> Option<Vec<u8>> {
 }
 
 /// A random wait up to this one.
-fn below(most: Duration) -> Duration {
+pub(super) fn below(most: Duration) -> Duration {
     let most_us = u64::try_from(most.as_micros()).unwrap_or(u64::MAX - 1);
     // Without randomness the whole wait is as good as any.
     let random = getrandom::u64().unwrap_or(most_us);
