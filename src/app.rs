@@ -25,6 +25,7 @@ use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::openrouter;
 use crate::ports::{Gallery, ImageProvider, Ledger, Settings};
+use crate::prices::{self, Prices};
 use crate::recover::{self, Recovery};
 use crate::store::gallery::Files;
 use crate::store::sqlite::Sqlite;
@@ -58,6 +59,8 @@ pub struct App {
     work: TaskTracker,
     /// Finishes what nobody works on.
     recovery: JoinHandle<()>,
+    /// Keeps prices up to date.
+    prices: JoinHandle<()>,
     grpc_door: JoinHandle<()>,
     http_door: JoinHandle<()>,
     /// Keeps other gateways out of the data folder.
@@ -119,7 +122,7 @@ struct Cellar {
 // === impl App ===
 
 impl App {
-    /// Listens, opens every room and serves.
+    /// Listens, opens every room and serves. The price list is the given one until the first sync.
     ///
     /// # Errors
     /// See [`StartError`]; then nothing is left running.
@@ -133,7 +136,8 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let work = TaskTracker::new();
         let provider = provider(&config)?;
-        let parts = parts(&config, &cellar, catalog, (&provider, &metrics, &work));
+        let prices = prices(&config, &cellar, catalog, (&metrics, &work)).await?;
+        let parts = parts(&config, &cellar, &prices, (&provider, &metrics, &work));
         let recovery = Recovery::new(recover::Parts {
             ledger: Arc::clone(&ledger),
             upkeep: cellar.books.clone(),
@@ -157,6 +161,7 @@ impl App {
         let grpc_door = doors::grpc(grpc_listener, served.routes, draining.clone());
         let http_door = doors::http(http_listener, pages, closing.clone());
         let recovering = recovery.run(closing.clone());
+        let syncing = prices.run(closing.clone());
         Ok(Self {
             grpc_address,
             http_address,
@@ -166,6 +171,7 @@ impl App {
             draining,
             closing,
             recovery: doors.spawn(recovering),
+            prices: doors.spawn(syncing),
             work,
             grpc_door: doors.spawn(grpc_door),
             http_door: doors.spawn(http_door),
@@ -208,6 +214,9 @@ impl App {
         self.closing.cancel();
         if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.recovery).await {
             ended("recovery", result);
+        }
+        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.prices).await {
+            ended("price list", result);
         }
         if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.http_door).await {
             ended("HTTP", result);
@@ -256,26 +265,49 @@ impl fmt::Debug for Cellar {
 
 /// The way to OpenRouter.
 fn provider(config: &Config) -> Result<Arc<dyn ImageProvider>, StartError> {
+    let client =
+        openrouter::Client::new(upstream(config)).map_err(room("the way to OpenRouter"))?;
+    Ok(Arc::new(client))
+}
+
+/// The price list as it was kept, or the given one.
+async fn prices(
+    config: &Config,
+    cellar: &Cellar,
+    catalog: Catalog,
+    (metrics, work): (&Arc<Metrics>, &TaskTracker),
+) -> Result<Arc<Prices>, StartError> {
+    let lists = openrouter::Lists::new(upstream(config)).map_err(room("the way to OpenRouter"))?;
+    let parts = prices::Parts {
+        lister: Arc::new(lists),
+        store: cellar.books.clone(),
+        metrics: Arc::clone(metrics),
+        interval: config.catalog_sync_interval,
+        tracker: work.clone(),
+    };
+    let prices = Prices::open(parts, catalog);
+    Ok(Arc::new(prices.await.map_err(room("the price list"))?))
+}
+
+fn upstream(config: &Config) -> openrouter::Config {
     let mut upstream = openrouter::Config::new(
         config.openrouter_base_url.clone(),
         config.openrouter_api_key.clone(),
     );
     upstream.total_timeout = config.upstream_timeout;
-    let client = openrouter::Client::new(upstream).map_err(room("the way to OpenRouter"))?;
-    Ok(Arc::new(client))
+    upstream
 }
 
 /// Everything that gRPC serves, made of what was opened.
 fn parts(
     config: &Config,
     cellar: &Cellar,
-    catalog: Catalog,
+    prices: &Arc<Prices>,
     (provider, metrics, work): (&Arc<dyn ImageProvider>, &Arc<Metrics>, &TaskTracker),
 ) -> grpc::Parts {
     let ledger: Arc<dyn Ledger> = cellar.books.clone();
     let settings: Arc<dyn Settings> = cellar.books.clone();
     let gallery: Arc<dyn Gallery> = cellar.gallery.clone();
-    let catalog = Arc::new(catalog);
     let pepper = cellar.master_key.derive(PEPPER);
     let keyring = Arc::new(Keyring::new(pepper, config.operator_key.as_ref()));
     let generator = Generator::new(generate::Parts {
@@ -283,7 +315,7 @@ fn parts(
         settings: Arc::clone(&settings),
         gallery: Arc::clone(&gallery),
         provider: Arc::clone(provider),
-        catalog: Arc::clone(&catalog),
+        prices: Arc::clone(prices),
         keyring: Arc::clone(&keyring),
         metrics: Arc::clone(metrics),
         tracker: work.clone(),
@@ -296,7 +328,7 @@ fn parts(
         ledger,
         settings,
         gallery,
-        catalog,
+        prices: Arc::clone(prices),
         keyring,
         metrics: Arc::clone(metrics),
     }

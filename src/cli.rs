@@ -12,6 +12,7 @@ mod demo;
 mod failed;
 mod generate;
 mod mock_openrouter;
+mod models;
 mod reconcile;
 mod serve;
 mod shutdown;
@@ -52,6 +53,8 @@ enum Command {
     Reconcile(Box<reconcile::Args>),
     /// Show what an organization has consumed, from a running gateway
     Usage(Box<usage::Args>),
+    /// Lists the models of a running gateway, and what an image costs
+    Models(Box<models::Args>),
     /// Serve a stand-in for OpenRouter that draws and prices, but costs nothing
     MockOpenrouter(mock_openrouter::Args),
 }
@@ -87,6 +90,7 @@ impl Command {
             Self::Audit(args) => audit::run(&args),
             Self::Reconcile(args) => reconcile::run(*args).await,
             Self::Usage(args) => usage::run(*args).await,
+            Self::Models(args) => models::run(*args).await,
             Self::MockOpenrouter(args) => mock_openrouter::run(args).await,
         }
     }

@@ -38,6 +38,8 @@ pub const MAX_CONCURRENT_GENERATIONS: &str = "256";
 pub const IMAGE_STORE_QUOTA: &str = "0";
 /// Default of `IMAGE_RETENTION`.
 pub const IMAGE_RETENTION: &str = "30d";
+/// Default of `CATALOG_SYNC_INTERVAL`.
+pub const CATALOG_SYNC_INTERVAL: &str = "15m";
 /// Default of `RUST_LOG`.
 pub const RUST_LOG: &str = "info";
 /// Default of `LOG_FORMAT`.
@@ -70,6 +72,8 @@ pub struct Config {
     pub image_store_quota_bytes: Option<u64>,
     /// How long images are kept after their generation has ended.
     pub image_retention: Duration,
+    /// How often prices are read from upstream; `None` is only when the operator asks.
+    pub catalog_sync_interval: Option<Duration>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -174,6 +178,12 @@ impl Config {
             &values::CONCURRENCY,
         );
         let kept = kept((given.image_store_quota, given.image_retention), reader);
+        let sync = reader.plain(
+            "CATALOG_SYNC_INTERVAL",
+            given.catalog_sync_interval,
+            CATALOG_SYNC_INTERVAL,
+            &values::SYNC_INTERVAL,
+        );
         let log = Log::read(given.rust_log, given.log_format, reader);
         Some(Self {
             listen: listen?,
@@ -188,6 +198,7 @@ impl Config {
             max_concurrent_generations: max_concurrent_generations?,
             image_store_quota_bytes: kept?.0,
             image_retention: kept?.1,
+            catalog_sync_interval: Some(sync?).filter(|every| !every.is_zero()),
             log: log?,
         })
     }

@@ -12,6 +12,7 @@ pub mod job;
 pub mod listing;
 pub mod media;
 pub mod money;
+pub mod pricelist;
 pub mod pricing;
 pub mod recent;
 pub mod recovery;

@@ -13,7 +13,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::crash::step;
 use crate::domain::books::Stage;
-use crate::domain::catalog::Catalog;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{Draft, Generation, KeyMode};
 use crate::domain::ids::{GenerationId, OrganizationId};
@@ -26,6 +25,7 @@ use crate::ports::{
     Gallery, HoldOutcome, ImageProvider, Ledger, Limits, Opening, ReferenceImage, Settings,
     Settlement, Which,
 };
+use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
 use refusals::{conflict, overloaded};
@@ -54,7 +54,7 @@ pub struct Parts {
     /// Who draws.
     pub provider: Arc<dyn ImageProvider>,
     /// The price list.
-    pub catalog: Arc<Catalog>,
+    pub prices: Arc<Prices>,
     /// Names organizations to upstream.
     pub keyring: Arc<Keyring>,
     /// What is counted.
@@ -183,8 +183,9 @@ impl Generator {
             }
             None => false,
         };
-        let model = usable_model(tool, &self.parts.catalog, available)?;
-        Job::plan(&call.request, tool, model)
+        let list = self.parts.prices.current();
+        let model = usable_model(tool, &list.catalog, available)?;
+        Job::plan(&call.request, tool, model, &list)
     }
 
     async fn hold_and_run(
@@ -328,7 +329,7 @@ impl Generator {
             request_id: draft.request_id.to_string(),
             model: draft.model.to_string(),
             estimate: job.estimate.clone(),
-            price_time: self.parts.catalog.as_of,
+            price_time: job.price_time,
             hold: draft.hold,
         }
     }

@@ -8,12 +8,12 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::server::HealthReporter;
 
-use crate::domain::catalog::Catalog;
 use crate::domain::failure::Failure;
 use crate::generate::Generator;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::ports::{Gallery, Ledger, Records, Settings};
+use crate::prices::Prices;
 use crate::proto;
 use crate::proto::billing_service_server::BillingServiceServer;
 use crate::proto::image_service_server::ImageServiceServer;
@@ -51,7 +51,7 @@ pub struct Parts {
     /// Earlier pictures, for references.
     pub gallery: Arc<dyn Gallery>,
     /// The price list.
-    pub catalog: Arc<Catalog>,
+    pub prices: Arc<Prices>,
     /// Makes and checks keys.
     pub keyring: Arc<Keyring>,
     /// What is counted.

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod mock;
 pub mod openrouter;
 pub mod ports;
+pub mod prices;
 pub mod recover;
 pub mod store;
 pub mod watch;
@@ -28,6 +29,7 @@ pub mod proto {
         missing_docs,
         clippy::allow_attributes,
         clippy::excessive_nesting,
+        clippy::large_enum_variant,
         clippy::too_many_lines,
         reason = "generated"
     )]

@@ -20,6 +20,9 @@ use crate::domain::generation::CostSource;
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
 use crate::ports::DrawCause;
+use prices::PriceFigures;
+
+mod prices;
 
 /// What [`Metrics::encode`] writes: the media type of OpenMetrics text, version 1.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,6 +57,7 @@ pub struct Metrics {
     open_holds: Gauge<u64, AtomicU64>,
     costs_unknown: Family<Labels<1>, Counter>,
     recovered: Family<Labels<1>, Counter>,
+    prices: PriceFigures,
 }
 
 /// A generation that is running: counted as in flight until this is dropped.
@@ -87,7 +91,9 @@ impl Metrics {
             open_holds: Gauge::default(),
             costs_unknown: Family::default(),
             recovered: Family::default(),
+            prices: PriceFigures::default(),
         };
+        metrics.prices.register(&mut metrics.registry);
         metrics.register_calls();
         metrics.register_results();
         metrics.begin_at_zero();

@@ -19,6 +19,7 @@ mod drawing;
 mod error_body;
 mod failures;
 mod lenient;
+mod lists;
 mod presentable;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod probe;
@@ -29,6 +30,7 @@ mod summary;
 mod wire;
 
 pub use client::Client;
+pub use lists::Lists;
 pub use wire::KeyUsage;
 
 /// Where OpenRouter is, how to pay it, and how long and how much it may answer.

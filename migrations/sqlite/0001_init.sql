@@ -69,6 +69,35 @@ CREATE TABLE model_off (
   PRIMARY KEY (organization, model)
 ) STRICT, WITHOUT ROWID;
 
+-- Every model ever listed by OpenRouter, in its own words.
+CREATE TABLE model (
+  slug             TEXT PRIMARY KEY CHECK (length(slug) BETWEEN 1 AND 128),
+  listed           TEXT NOT NULL CHECK (json_valid(listed)),
+  withdrawn_us     INTEGER,
+  price_changed_us INTEGER,
+  -- How it was listed before a price that is hard to believe, and since when.
+  doubted          TEXT CHECK (json_valid(doubted)),
+  doubted_us       INTEGER,
+  CHECK ((doubted IS NULL) = (doubted_us IS NULL))
+) STRICT, WITHOUT ROWID;
+
+-- When OpenRouter's lists were last read; no row before that.
+CREATE TABLE price_list (
+  one     INTEGER PRIMARY KEY CHECK (one = 1),
+  read_us INTEGER NOT NULL
+) STRICT;
+
+-- What a picture of 1K was billed, and is since, as decimals in USD.
+CREATE TABLE price_change (
+  at_us   INTEGER NOT NULL,
+  model   TEXT NOT NULL REFERENCES model (slug),
+  before  TEXT NOT NULL,
+  after   TEXT NOT NULL,
+  flagged INTEGER NOT NULL CHECK (flagged IN (0, 1)),
+  PRIMARY KEY (at_us, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX price_change_of ON price_change (model, at_us);
+
 -- What is fixed when a generation begins. Also the record by which a repeated request is known.
 CREATE TABLE generation (
   id           BLOB PRIMARY KEY CHECK (length(id) = 16),
@@ -161,6 +190,19 @@ CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_i
 CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
 -- Sums over a period read that period of one organization.
 CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
+
+-- What settled generations cost that the platform paid for: the newest of each kind tell what a
+-- picture costs lately.
+CREATE TABLE actual (
+  model       TEXT NOT NULL,
+  resolution  TEXT NOT NULL,
+  quality     TEXT NOT NULL,
+  finished_us INTEGER NOT NULL,
+  generation  BLOB NOT NULL UNIQUE REFERENCES generation (id),
+  cost_pd     INTEGER NOT NULL CHECK (cost_pd >= 0),
+  images      INTEGER NOT NULL CHECK (images BETWEEN 1 AND 10),
+  PRIMARY KEY (model, resolution, quality, finished_us, generation)
+) STRICT, WITHOUT ROWID;
 
 -- Noted when an answer begins: the name by which OpenRouter can be asked about it.
 CREATE TABLE upstream_call (
@@ -333,6 +375,11 @@ CREATE TRIGGER generation_fixed BEFORE UPDATE ON generation BEGIN SELECT RAISE(A
 CREATE TRIGGER generation_kept BEFORE DELETE ON generation BEGIN SELECT RAISE(ABORT, 'a generation is kept'); END;
 CREATE TRIGGER event_fixed BEFORE UPDATE ON generation_event BEGIN SELECT RAISE(ABORT, 'history is fixed'); END;
 CREATE TRIGGER event_kept BEFORE DELETE ON generation_event BEGIN SELECT RAISE(ABORT, 'history is kept'); END;
+CREATE TRIGGER price_change_fixed BEFORE UPDATE ON price_change BEGIN SELECT RAISE(ABORT, 'a price change is fixed'); END;
+CREATE TRIGGER price_change_kept BEFORE DELETE ON price_change BEGIN SELECT RAISE(ABORT, 'a price change is kept'); END;
+CREATE TRIGGER model_kept BEFORE DELETE ON model BEGIN SELECT RAISE(ABORT, 'a model is kept'); END;
+CREATE TRIGGER actual_fixed BEFORE UPDATE ON actual BEGIN SELECT RAISE(ABORT, 'what was charged is fixed'); END;
+CREATE TRIGGER actual_kept BEFORE DELETE ON actual BEGIN SELECT RAISE(ABORT, 'what was charged is kept'); END;
 CREATE TRIGGER hold_fixed BEFORE UPDATE ON hold BEGIN SELECT RAISE(ABORT, 'a hold is fixed'); END;
 CREATE TRIGGER hold_kept BEFORE DELETE ON hold BEGIN SELECT RAISE(ABORT, 'a hold is kept'); END;
 CREATE TRIGGER resolution_fixed BEFORE UPDATE ON hold_resolution BEGIN SELECT RAISE(ABORT, 'a resolution is fixed'); END;

@@ -103,6 +103,11 @@ pub struct Given {
     /// number and ms, s, m, h or d; 1s to 3650d [default: 30d]
     #[arg(long, env = "IMAGE_RETENTION", value_name = "DURATION")]
     pub image_retention: Option<String>,
+    /// How often models and prices are read from OpenRouter, beside the start and whenever the
+    /// operator asks. A number and ms, s, m, h or d; 1s to 7d; 0s: only when the operator asks
+    /// [default: 15m]
+    #[arg(long, env = "CATALOG_SYNC_INTERVAL", value_name = "DURATION")]
+    pub catalog_sync_interval: Option<String>,
     /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
     /// [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]

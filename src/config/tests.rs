@@ -41,6 +41,8 @@ fn everything_but_the_platforms_key_has_a_default() {
     assert_eq!(config.drain_timeout, Duration::from_secs(60));
     assert_eq!(config.max_concurrent_generations, 256);
     assert_eq!(config.image_retention, Duration::from_secs(30 * 24 * 3600));
+    let quarter = Duration::from_secs(15 * 60);
+    assert_eq!(config.catalog_sync_interval, Some(quarter));
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.log.format, LogFormat::Text);
 }
@@ -59,6 +61,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         drain_timeout: text("2h"),
         max_concurrent_generations: text("0"),
         image_retention: text("0s"),
+        catalog_sync_interval: text("8d"),
         rust_log: text("image_gateway=loud"),
         log_format: text("xml"),
         ..Given::default()
@@ -75,6 +78,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         r#"DRAIN_TIMEOUT must be a duration from 0s to 1h, such as 90s or 5m, not "2h""#,
         r#"MAX_CONCURRENT_GENERATIONS must be a whole number from 1 to 100000, not "0""#,
         r#"IMAGE_RETENTION must be a duration from 1s to 3650d, such as 12h or 30d, not "0s""#,
+        r#"CATALOG_SYNC_INTERVAL must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never, not "8d""#,
         r#"RUST_LOG must be log directives"#,
         r#"LOG_FORMAT must be text or json, not "xml""#,
     ];
@@ -221,6 +225,7 @@ fn help_names_every_setting_with_its_default() {
         ("MAX_CONCURRENT_GENERATIONS", MAX_CONCURRENT_GENERATIONS),
         ("IMAGE_STORE_QUOTA", IMAGE_STORE_QUOTA),
         ("IMAGE_RETENTION", IMAGE_RETENTION),
+        ("CATALOG_SYNC_INTERVAL", CATALOG_SYNC_INTERVAL),
         ("RUST_LOG", RUST_LOG),
         ("LOG_FORMAT", LOG_FORMAT),
     ] {

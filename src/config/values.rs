@@ -11,6 +11,7 @@ use super::{LogFormat, MasterKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Ten years: longer than any of this is kept.
 const RETENTION_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
@@ -86,6 +87,16 @@ pub(super) const UPSTREAM_TIMEOUT: Kind<Duration> = Kind {
     accepted: "must be a duration from 1s to 1h, such as 90s or 5m",
     meaning: "a duration",
     parse: |text| duration(text).filter(|value| (SECOND..=HOUR).contains(value)),
+};
+
+/// How often prices are read; zero is never.
+pub(super) const SYNC_INTERVAL: Kind<Duration> = Kind {
+    accepted: "must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never",
+    meaning: "a duration",
+    parse: |text| {
+        let fits = |value: &Duration| value.is_zero() || (SECOND..=WEEK).contains(value);
+        duration(text).filter(fits)
+    },
 };
 
 /// How long to wait at the end; zero is not at all.

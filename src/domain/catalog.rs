@@ -177,13 +177,17 @@ impl Catalog {
 impl Model {
     /// One picture at 1K, or at the model's smallest size class if it has no 1K.
     pub fn estimate(&self) -> Option<Estimate> {
+        self.estimate_for(&Question::one(self.usual_resolution()?))
+    }
+
+    /// 1K, or the model's smallest size class if it has no 1K.
+    pub fn usual_resolution(&self) -> Option<Resolution> {
         let offered = self.resolutions();
-        let resolution = if offered.contains(&Resolution::R1K) {
-            Resolution::R1K
+        if offered.contains(&Resolution::R1K) {
+            Some(Resolution::R1K)
         } else {
-            offered.first().copied()?
-        };
-        self.estimate_for(&Question::one(resolution))
+            offered.first().copied()
+        }
     }
 
     /// The answer to any question; none for a model that makes no pictures.
@@ -262,6 +266,14 @@ fn text_charge(cost: UsdCost) -> Credits {
 // === impl Usability ===
 
 impl Usability {
+    /// What a model can be by itself, whoever asks.
+    pub const OF_A_MODEL: [Self; 4] = [
+        Self::Usable,
+        Self::Withdrawn,
+        Self::TextOnly,
+        Self::Unpriced,
+    ];
+
     /// The machine's word for it, as in `metadata.cause`.
     pub const fn cause(self) -> &'static str {
         match self {

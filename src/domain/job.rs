@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::catalog::{Catalog, Model, Usability};
 use super::failure::{Failure, Reason};
 use super::generation::Adjustment;
 use super::money::Credits;
+use super::pricelist::PriceList;
 use super::pricing::{Estimate, Question};
 use super::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution, SentShape};
 use super::tool::Tool;
@@ -48,6 +51,8 @@ pub struct Job {
     pub question: Question,
     /// Its answer.
     pub estimate: Estimate,
+    /// When the price of the estimate was read.
+    pub price_time: Timestamp,
     /// What to hold.
     pub hold: Credits,
 }
@@ -59,7 +64,12 @@ impl Job {
     ///
     /// # Errors
     /// The failure to answer with; nothing has been held yet.
-    pub fn plan(request: &ImageRequest, tool: &Tool, model: &Arc<Model>) -> Result<Self, Failure> {
+    pub fn plan(
+        request: &ImageRequest,
+        tool: &Tool,
+        model: &Arc<Model>,
+        list: &PriceList,
+    ) -> Result<Self, Failure> {
         check_amounts(request, tool, model)?;
         let mut adjustments = Vec::new();
         let mut fit = Fitting {
@@ -79,6 +89,7 @@ impl Job {
         refuse_if_strict(request, &adjustments)?;
         let question = question(request, resolution, quality);
         let estimate = estimate(model, &question)?;
+        let estimate = list.recent.beside(&model.slug, &question, estimate);
         let hold = hold(request, &estimate)?;
         Ok(Self {
             model: Arc::clone(model),
@@ -94,6 +105,7 @@ impl Job {
             adjustments,
             question,
             estimate,
+            price_time: list.catalog.as_of,
             hold,
         })
     }

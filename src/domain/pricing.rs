@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 
 use super::generation::Bounds;
 use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
+use super::recent::Remark;
 use super::shape::{Quality, Resolution, words};
 
 pub use token::TokenPrice;
@@ -124,6 +125,10 @@ pub struct Estimate {
     pub billing_type: BillingType,
     /// From which price and rule, in words.
     pub basis: String,
+    /// The usual cost in USD.
+    pub usd: Decimal,
+    /// What such pictures cost lately, where that is known.
+    pub recent: Option<Remark>,
 }
 
 /// What came, for computing a cost that upstream did not tell (`domain.md` C15 b).
@@ -202,6 +207,8 @@ impl Pricing {
             display: display(exact, self.billing_type()),
             billing_type: self.billing_type(),
             basis: self.output.basis(question.size()),
+            usd: expected,
+            recent: None,
         })
     }
 

@@ -94,23 +94,21 @@ impl Recent {
         }
     }
 
-    /// What is to be said beside an estimate for such pictures; nothing, if none was drawn.
-    pub fn remark(&self, model: &Slug, question: &Question, estimate: &Estimate) -> Option<Remark> {
-        let figures = self.of(model, question)?;
-        let average = charge(figures.average, question.count)?;
-        Some(Remark {
+    /// The estimate for such pictures with what they cost lately beside it; its high end covers
+    /// what 99 of 100 generations cost, and so does the hold.
+    pub fn beside(&self, model: &Slug, question: &Question, mut estimate: Estimate) -> Estimate {
+        let Some(figures) = self.of(model, question) else {
+            return estimate;
+        };
+        if let Some(p99) = charge(figures.p99, question.count) {
+            estimate.bounds.high = estimate.bounds.high.max(p99);
+        }
+        estimate.recent = charge(figures.average, question.count).map(|average| Remark {
             average,
             count: figures.count,
             departs: figures.count >= TELLING && departs(average, &estimate.bounds),
-        })
-    }
-
-    /// What to hold for such pictures: the dearer of the estimate and what 99 of 100 cost.
-    pub fn hold(&self, model: &Slug, question: &Question, high: Credits) -> Credits {
-        let p99 = self
-            .of(model, question)
-            .and_then(|figures| charge(figures.p99, question.count));
-        high.max(p99.unwrap_or(Credits::ZERO))
+        });
+        estimate
     }
 
     fn of(&self, model: &Slug, question: &Question) -> Option<&Figures> {
@@ -154,27 +152,32 @@ mod tests {
         (model, question, Recent::new(figures))
     }
 
+    fn estimated(costs: &[(UsdCost, u32)], asked: Question) -> Estimate {
+        let (model, _, recent) = recent(costs);
+        let catalog = Catalog::built_in();
+        let estimate = catalog.find(&model).expect("listed").estimate_for(&asked);
+        recent.beside(&model, &asked, estimate.expect("priced"))
+    }
+
     #[test]
     fn a_hold_covers_what_ninety_nine_of_a_hundred_cost() {
         let mut costs = vec![(usd("0.04"), 1); 98];
         costs.extend([(usd("0.1"), 2), (usd("0.2"), 2)]);
-        let (model, question, recent) = recent(&costs);
-        let high = Credits::from_whole(81);
-        assert_eq!(recent.hold(&model, &question, high).to_string(), "101.00");
-        let two = Question {
-            count: 2,
-            ..question
-        };
-        assert_eq!(recent.hold(&model, &two, high).to_string(), "202.00");
-        let dear = Credits::from_whole(500);
-        assert_eq!(recent.hold(&model, &question, dear), dear);
+        let one = Question::one(Resolution::R1K);
+        let high = |asked| estimated(&costs, asked).bounds.high.to_string();
+        assert_eq!(high(one), "101.00");
+        assert_eq!(high(Question { count: 2, ..one }), "202.00");
         let other = Question::one(Resolution::R4K);
-        assert_eq!(recent.hold(&model, &other, high), high);
+        assert_eq!(high(other), "81.00");
+        assert_eq!(
+            estimated(&[(usd("0.01"), 1)], one).bounds.high.to_string(),
+            "81.00"
+        );
     }
 
     #[test]
     fn an_estimate_that_is_off_by_more_than_a_quarter_is_pointed_out() {
-        let catalog = Catalog::built_in();
+        let one = Question::one(Resolution::R1K);
         for (cost, times, departs) in [
             ("0.04", 5, false),
             // 81 credits are expected: 101.25 is exactly a quarter more.
@@ -183,24 +186,11 @@ mod tests {
             ("0.0298", 5, true),
             ("0.4", 4, false),
         ] {
-            let (model, question, recent) = recent(&vec![(usd(cost), 1); times]);
-            let estimate = catalog
-                .find(&model)
-                .expect("listed")
-                .estimate()
-                .expect("priced");
-            let remark = recent
-                .remark(&model, &question, &estimate)
-                .expect("a remark");
+            let remark = estimated(&vec![(usd(cost), 1); times], one).recent;
+            let remark = remark.expect("a remark");
             assert_eq!(remark.departs, departs, "{cost}");
             assert_eq!(remark.average, platform_charge(usd(cost), 1));
         }
-        let (model, question, recent) = recent(&[]);
-        let estimate = catalog
-            .find(&model)
-            .expect("listed")
-            .estimate()
-            .expect("priced");
-        assert_eq!(recent.remark(&model, &question, &estimate), None);
+        assert_eq!(estimated(&[], one).recent, None);
     }
 }

@@ -12,7 +12,9 @@ use crate::domain::books::Stage;
 use crate::domain::delivery::{Verdict, measured_adjustments, verdict};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{CallRecord, CostSource, Generation, StoredImage};
-use crate::domain::money::Credits;
+use crate::domain::job::Job;
+use crate::domain::money::{Credits, UsdCost};
+use crate::domain::pricing::Pricing;
 use crate::ports::{Billed, Delivery, DrawCause, LedgerError, Settlement, Voiding};
 
 /// Waits before the books are asked again to end a generation: its images are stored, and must not
@@ -112,6 +114,13 @@ impl Generator {
         }
         if charge.cost_source != CostSource::Usage {
             self.parts.metrics.cost_unknown(charge.cost_source);
+        }
+        if charge.cost == UsdCost::ZERO && costs(&held.job) {
+            self.parts.metrics.images_free(charge.images);
+            tracing::warn!(
+                generation = %held.draft.id, model = %held.draft.model,
+                "upstream says that pictures of a model with a price cost nothing"
+            );
         }
         Box::new(Settlement {
             delivery,
@@ -336,6 +345,13 @@ fn without_prompt<'a>(detail: &'a str, prompt: &str) -> &'a str {
     } else {
         detail
     }
+}
+
+/// Whether pictures of its model have a price.
+fn costs(job: &Job) -> bool {
+    let pricing = job.model.pricing.as_ref();
+    let usd = pricing.and_then(Pricing::billed_at_1k);
+    usd.is_some_and(|usd| !usd.is_zero())
 }
 
 #[cfg(test)]

@@ -83,6 +83,13 @@ const TABLE: &[(&str, &str, Needs)] = &[
         Needs::Role(Role::Admin),
     ),
     (
+        "ModelService",
+        "ListPriceChanges",
+        Needs::RoleOrOperator(Role::Runtime),
+    ),
+    ("ModelService", "SyncModels", Needs::Operator),
+    ("ModelService", "ConfirmPrice", Needs::Operator),
+    (
         "BillingService",
         "GetBalance",
         Needs::RoleOrOperator(Role::Admin),

@@ -163,7 +163,8 @@ impl Service {
             }
             None => false,
         };
-        let model = usable_model(&tool, &self.parts.catalog, available)?;
+        let list = self.parts.prices.current();
+        let model = usable_model(&tool, &list.catalog, available)?;
         let count = read::amount("count", request.count)?.max(1);
         let references = read::amount("reference_image_count", request.reference_image_count)?;
         let asked = ImageRequest {
@@ -176,8 +177,8 @@ impl Service {
             ],
             ..ImageRequest::bare(tool.agent.clone())?
         };
-        let job = Job::plan(&asked, &tool, model)?;
-        Ok(write::estimate(&job.estimate, self.parts.catalog.as_of))
+        let job = Job::plan(&asked, &tool, model, &list)?;
+        Ok(write::estimate(&job.estimate, job.price_time))
     }
 
     /// The agent's tool, or one that may do everything with the model that was named.
@@ -197,7 +198,8 @@ impl Service {
             }
             Some(Subject::Model(slug)) => {
                 let slug = read::slug("model", slug)?;
-                if self.parts.catalog.find(&slug).is_none() {
+                let list = self.parts.prices.current();
+                if list.catalog.find(&slug).is_none() {
                     return Err(Failure::model_not_found(slug.as_str()));
                 }
                 let anybody = read::name("agent_id", "estimate", AgentId::parse)?;
@@ -206,7 +208,7 @@ impl Service {
                     max_resolution: Resolution::R4K,
                     max_images_per_call: IMAGES_PER_CALL_MAX,
                     allow_reference_images: true,
-                    ..Tool::new(anybody, self.parts.catalog.as_of)
+                    ..Tool::new(anybody, list.catalog.as_of)
                 }
             }
             None => return Err(Failure::invalid("agent_id", "or model must be set")),

@@ -1,6 +1,7 @@
 //! The models an organization can choose from.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
@@ -10,12 +11,13 @@ use super::{Service, caller, read, write};
 use crate::domain::catalog::Model;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{OrganizationId, Slug};
-use crate::domain::job::REFERENCES_MAX;
-use crate::domain::pricing::Question;
-use crate::domain::tool::IMAGES_PER_CALL_MAX;
 use crate::generate::unsettled;
 use crate::proto;
 use crate::proto::model_service_server::ModelService;
+use show::{capabilities, show};
+
+mod changes;
+mod show;
 
 /// The most agents that are named or counted.
 const AGENTS_MAX: u32 = 1000;
@@ -52,6 +54,27 @@ impl ModelService for Service {
     ) -> Result<Response<proto::UpdateModelAvailabilityResponse>, Status> {
         self.answer("UpdateModelAvailability", self.availability(request).await)
     }
+
+    async fn list_price_changes(
+        &self,
+        request: Request<proto::ListPriceChangesRequest>,
+    ) -> Result<Response<proto::ListPriceChangesResponse>, Status> {
+        self.answer("ListPriceChanges", self.price_changes(request).await)
+    }
+
+    async fn sync_models(
+        &self,
+        _: Request<proto::SyncModelsRequest>,
+    ) -> Result<Response<proto::SyncModelsResponse>, Status> {
+        self.answer("SyncModels", self.sync().await)
+    }
+
+    async fn confirm_price(
+        &self,
+        request: Request<proto::ConfirmPriceRequest>,
+    ) -> Result<Response<proto::Model>, Status> {
+        self.answer("ConfirmPrice", self.confirm(request).await)
+    }
 }
 
 impl Service {
@@ -73,30 +96,28 @@ impl Service {
         );
         let question = Asked::new(&self.parts.keyring, &asked);
         let mut page = Page::new(request.page_size)?;
-        let shown = question.place(&request.page_token)?;
-        let shown = shown.map_or(0, u32::from_be_bytes);
+        let shown = question.place_of_any_length(&request.page_token)?;
+        let list = self.parts.prices.current();
         let wanted = |model: &Model| {
             has(model, capability)
                 && (tier == proto::Tier::Unspecified || model.tier().map(write::tier) == Some(tier))
                 && (!request.available_only || (view.available(&model.slug) && !model.withdrawn))
         };
         let mut next_page_token = String::new();
-        let mut last = shown;
-        // Places in the whole list, which is the same for all while the gateway runs: switching a
-        // model off between two pages moves nothing.
-        for (place, model) in (1u32..).zip(self.parts.catalog.models()) {
-            if place <= shown || !wanted(model) {
-                continue;
-            }
-            if !page.add(self.show(model, &view)) {
-                next_page_token = question.token(&last.to_be_bytes());
+        let mut last: &[u8] = &[];
+        for model in after(list.catalog.models(), shown.as_deref()).filter(|model| wanted(model)) {
+            if !page.add(show(model, &list, &view)) {
+                next_page_token = question.token(last);
                 break;
             }
-            last = place;
+            last = model.slug.as_str().as_bytes();
         }
         Ok(proto::ListModelsResponse {
             models: page.items,
             next_page_token,
+            last_sync: list.last_sync.map(write::timestamp),
+            stale: self.parts.prices.is_stale(&list, crate::clock::now()),
+            sync_error: list.trouble.clone().unwrap_or_default(),
         })
     }
 
@@ -106,9 +127,10 @@ impl Service {
     ) -> Result<proto::Model, Failure> {
         let view = self.view(&caller(&request)?).await?;
         let slug = read::slug("slug", &request.get_ref().slug)?;
-        let found = self.parts.catalog.find(&slug);
+        let list = self.parts.prices.current();
+        let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;
-        Ok(self.show(model, &view))
+        Ok(show(model, &list, &view))
     }
 
     async fn availability(
@@ -120,7 +142,8 @@ impl Service {
         let request = request.into_inner();
         let slug = read::slug("slug", &request.slug)?;
         let settings = &self.parts.settings;
-        let found = self.parts.catalog.find(&slug);
+        let list = self.parts.prices.current();
+        let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;
         let agents = settings
             .agents_using(&organization, &slug, AGENTS_MAX)
@@ -132,7 +155,7 @@ impl Service {
                 .await;
             change.map_err(unsettled)?;
         }
-        let mut shown = self.show(model, &self.view(&caller).await?);
+        let mut shown = show(model, &list, &self.view(&caller).await?);
         shown.available = Some(request.available);
         Ok(proto::UpdateModelAvailabilityResponse {
             model: Some(shown),
@@ -157,66 +180,31 @@ impl Service {
             agents: agents.into_iter().collect(),
         })
     }
+}
 
-    fn show(&self, model: &Model, view: &View) -> proto::Model {
-        let price_time = self.parts.catalog.as_of;
-        let estimate = model.estimate();
-        let by_resolution = model.resolutions().into_iter().filter_map(|resolution| {
-            let estimate = model.estimate_for(&Question::one(resolution))?;
-            Some((
-                resolution.to_string(),
-                write::estimate(&estimate, price_time),
-            ))
-        });
-        let billing_type = model
-            .pricing
-            .as_ref()
-            .map(|pricing| write::billing_type(pricing.billing_type()));
-        let parameters = &model.parameters;
-        let draws = model.pricing.is_some();
-        proto::Model {
-            slug: model.slug.to_string(),
-            name: model.name.clone(),
-            capabilities: capabilities(model).into_iter().map(Into::into).collect(),
-            billing_type: billing_type.unwrap_or_default().into(),
-            estimate: estimate
-                .as_ref()
-                .map(|estimate| write::estimate(estimate, price_time)),
-            estimates_by_resolution: by_resolution.collect(),
-            tier: model.tier().map(write::tier).unwrap_or_default().into(),
-            aspect_ratios: parameters
-                .aspect_ratios
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            resolutions: if draws {
-                model
-                    .resolutions()
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect()
-            } else {
-                Vec::new()
-            },
-            max_count: if draws {
-                write::int(IMAGES_PER_CALL_MAX)
-            } else {
-                0
-            },
-            max_reference_images: write::int(parameters.references.min(REFERENCES_MAX)),
-            available: view
-                .organization
-                .is_some()
-                .then(|| view.available(&model.slug)),
-            agents_using: write::int(view.agents(&model.slug)),
-            withdrawn: model.withdrawn,
-        }
-    }
+/// The models behind the one that was last shown, in the order of today: a sync between two pages
+/// may move a model to the other side, but none is ever gone.
+fn after<'a>(
+    models: &'a [Arc<Model>],
+    shown: Option<&[u8]>,
+) -> impl Iterator<Item = &'a Arc<Model>> {
+    let place = |slug: &[u8]| {
+        let mut slugs = models.iter().map(|model| model.slug.as_str().as_bytes());
+        slugs.position(|one| one == slug)
+    };
+    let begin = shown.map_or(0, |slug| {
+        place(slug).map_or(models.len(), |place| place + 1)
+    });
+    models.iter().skip(begin)
 }
 
 // === impl View ===
 
 impl View {
+    const fn shows_availability(&self) -> bool {
+        self.organization.is_some()
+    }
+
     fn available(&self, slug: &Slug) -> bool {
         let organization = self.organization.as_ref();
         organization.is_none_or(|organization| !organization.switched_off.contains(slug))
@@ -227,19 +215,6 @@ impl View {
         let count = organization.and_then(|organization| organization.agents.get(slug));
         count.copied().unwrap_or(0)
     }
-}
-
-fn capabilities(model: &Model) -> Vec<proto::Capability> {
-    let has = model.capabilities;
-    [
-        (has.generates_images, proto::Capability::GeneratesImages),
-        (has.reads_images, proto::Capability::ReadsImages),
-        (has.text, proto::Capability::Text),
-        (has.files, proto::Capability::Files),
-    ]
-    .into_iter()
-    .filter_map(|(has, capability)| has.then_some(capability))
-    .collect()
 }
 
 fn has(model: &Model, capability: proto::Capability) -> bool {

@@ -19,6 +19,9 @@ const SIZE_MAX: u32 = 1_000;
 /// 4 MiB unless they are told otherwise (gRPC's default).
 const BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// The longest place: a time and a slug.
+const PLACE_BYTES_MAX: usize = 8 + 128;
+
 /// What was asked, but for the page.
 pub(super) struct Asked<'a> {
     keyring: &'a Keyring,
@@ -47,14 +50,18 @@ impl<'a> Asked<'a> {
 
     /// Where the page before ended; `None` for the first page.
     pub(super) fn place<const N: usize>(&self, token: &str) -> Result<Option<[u8; N]>, Failure> {
+        let place = self.place_of_any_length(token)?;
+        let sized = |place: Vec<u8>| place.try_into().map_err(|_| foreign());
+        place.map(sized).transpose()
+    }
+
+    /// The same, where places differ in length.
+    pub(super) fn place_of_any_length(&self, token: &str) -> Result<Option<Vec<u8>>, Failure> {
         if token.is_empty() {
             return Ok(None);
         }
         let place = read(token).filter(|place| self.token(place) == token);
-        let what = "is not one that an earlier answer to this question gave";
-        place
-            .map(Some)
-            .ok_or_else(|| Failure::invalid("page_token", what))
+        place.map(Some).ok_or_else(foreign)
     }
 
     /// The token of the page after this place.
@@ -101,16 +108,20 @@ impl<T: Message> Page<T> {
     }
 }
 
-fn read<const N: usize>(token: &str) -> Option<[u8; N]> {
-    let digits = token.as_bytes();
-    if digits.len() != (N + SEAL_BYTES) * 2 || !token.is_ascii() {
+/// What stands before the seal.
+fn read(token: &str) -> Option<Vec<u8>> {
+    let digits = token.len().checked_sub(SEAL_BYTES * 2)?;
+    if digits > PLACE_BYTES_MAX * 2 || digits % 2 == 1 || !token.is_ascii() {
         return None;
     }
-    let mut place = [0; N];
-    for (byte, pair) in place.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(place)
+    let pairs = token.as_bytes()[..digits].chunks_exact(2);
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
+}
+
+fn foreign() -> Failure {
+    let what = "is not one that an earlier answer to this question gave";
+    Failure::invalid("page_token", what)
 }
 
 #[cfg(test)]

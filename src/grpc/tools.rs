@@ -6,6 +6,7 @@ use super::{Service, caller, read, write};
 use crate::domain::failure::Failure;
 use crate::domain::ids::OrganizationId;
 use crate::domain::job::{ImageRequest, Job, usable_model};
+use crate::domain::pricelist::PriceList;
 use crate::domain::pricing::Estimate;
 use crate::domain::shape::AspectRatio;
 use crate::domain::tool::{Status as ToolState, Tool};
@@ -81,7 +82,7 @@ impl Service {
         }
         tool.updated = now;
         let available = self.tool_model_available(&organization, &tool).await?;
-        tool.check(&self.parts.catalog, available)?;
+        tool.check(&self.parts.prices.current().catalog, available)?;
         if !request.validate_only {
             settings
                 .save_tool(&organization, tool.clone())
@@ -110,14 +111,15 @@ impl Service {
         organization: &OrganizationId,
         tool: &Tool,
     ) -> Result<proto::GenerateImageTool, Failure> {
-        let catalog = &self.parts.catalog;
+        let list = self.parts.prices.current();
+        let catalog = &list.catalog;
         let available = self.tool_model_available(organization, tool).await?;
         let (status, status_reason) = match tool.status(catalog, available) {
             ToolState::Ready => (proto::ToolStatus::Ready, String::new()),
             ToolState::Disabled => (proto::ToolStatus::Disabled, String::new()),
             ToolState::NeedsConfiguration(why) => (proto::ToolStatus::NeedsConfiguration, why),
         };
-        let estimate = self.usual_estimate(tool, available);
+        let estimate = usual_estimate(tool, &list, available);
         Ok(proto::GenerateImageTool {
             agent_id: tool.agent.to_string(),
             enabled: tool.enabled,
@@ -153,19 +155,18 @@ impl Service {
             update_time: Some(write::timestamp(tool.updated)),
         })
     }
+}
 
-    /// One image with the tool's defaults, whether it is switched on or not.
-    fn usual_estimate(&self, tool: &Tool, available: bool) -> Option<Estimate> {
-        let tool = Tool {
-            enabled: true,
-            ..tool.clone()
-        };
-        let model = usable_model(&tool, &self.parts.catalog, available).ok()?;
-        let request = ImageRequest::bare(tool.agent.clone()).ok()?;
-        Job::plan(&request, &tool, model)
-            .ok()
-            .map(|job| job.estimate)
-    }
+/// One image with the tool's defaults, whether it is switched on or not.
+fn usual_estimate(tool: &Tool, list: &PriceList, available: bool) -> Option<Estimate> {
+    let tool = Tool {
+        enabled: true,
+        ..tool.clone()
+    };
+    let model = usable_model(&tool, &list.catalog, available).ok()?;
+    let request = ImageRequest::bare(tool.agent.clone()).ok()?;
+    let job = Job::plan(&request, &tool, model, list).ok()?;
+    Some(job.estimate)
 }
 
 /// Which fields to change: those of the mask; without one, those that are set (AIP-134).

@@ -150,6 +150,13 @@ pub(super) fn estimate(value: &Estimate, price_time: Timestamp) -> proto::Estima
         billing_type: billing_type(value.billing_type).into(),
         basis: value.basis.clone(),
         price_time: Some(timestamp(price_time)),
+        recent_average: value
+            .recent
+            .map(|recent| recent.average.to_string())
+            .unwrap_or_default(),
+        recent_count: int(value.recent.map_or(0, |recent| recent.count)),
+        departs: value.recent.is_some_and(|recent| recent.departs),
+        usd_expected: value.usd.normalize().to_string(),
     }
 }
 

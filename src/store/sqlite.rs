@@ -19,6 +19,7 @@ mod inspector;
 mod ledger;
 mod migrate;
 mod pinned;
+mod prices;
 mod records;
 mod rows;
 mod settings;

@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) mock: mock::Options,
     pub(crate) image_quota: Option<u64>,
     pub(crate) image_retention: Option<&'static str>,
+    /// Prices are only read when the operator asks, unless this says otherwise.
+    pub(crate) sync_interval: Option<&'static str>,
     /// What the gateway takes for the upstream; `None` is the mock itself.
     pub(crate) base_url: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Default for Setup {
             mock: mock::Options::default(),
             image_quota: None,
             image_retention: None,
+            sync_interval: None,
             base_url: None,
         }
     }
@@ -315,6 +318,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         max_concurrent_generations: Some(setup.max_concurrent.to_string()),
         image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),
         image_retention: setup.image_retention.map(str::to_owned),
+        catalog_sync_interval: Some(setup.sync_interval.unwrap_or("0s").to_owned()),
         ..Given::default()
     };
     Config::parse(given).expect("settings")

@@ -23,6 +23,7 @@ mod malformed;
 mod orphans;
 mod paging;
 mod places;
+mod prices;
 mod program;
 mod races;
 mod reading;

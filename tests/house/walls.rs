@@ -61,6 +61,18 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "prices",
+        &[
+            "tonic",
+            "prost",
+            "reqwest",
+            "rusqlite",
+            "crate::grpc",
+            "crate::store",
+            "crate::openrouter",
+        ],
+    ),
+    (
         "live",
         &[
             "tonic",

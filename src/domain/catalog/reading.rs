@@ -156,7 +156,10 @@ fn spread(
 ) -> Vec<Pricing> {
     let of = |output, reference| Pricing { output, reference };
     let reference = curated.reference(None);
-    let Some(usd) = believable(image_output).or_else(|| believable(completion)) else {
+    // Without a price of its own a picture is billed as text is (`domain.md` C10), unless text is
+    // free, because there is none.
+    let as_text = || believable(completion).filter(|usd| !usd.is_zero());
+    let Some(usd) = believable(image_output).or_else(as_text) else {
         return Vec::new();
     };
     let per_million = usd.checked_mul(Decimal::from(1_000_000));

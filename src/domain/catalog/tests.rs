@@ -1,5 +1,8 @@
 use super::*;
 
+mod reading;
+mod renewal;
+
 /// The published page's table, character for character.
 const PUBLISHED: &str = "\
 OpenAI: GPT-5 Image Mini | ~6
@@ -52,6 +55,8 @@ fn a_model_that_cannot_be_used_says_why() {
     let mut model = Model::clone(&catalog.models()[0]);
     assert_eq!(model.usability(true), Usability::Usable);
     assert_eq!(model.usability(false), Usability::NotAvailable);
+    model.pricing = None;
+    assert_eq!(model.usability(true), Usability::Unpriced);
     model.withdrawn = true;
     assert_eq!(model.usability(true), Usability::Withdrawn);
     model.capabilities.generates_images = false;

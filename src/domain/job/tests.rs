@@ -28,7 +28,12 @@ fn tool(model: &str) -> Tool {
 fn plan(model: &str, request: &ImageRequest) -> Result<Job, Failure> {
     let catalog = Catalog::built_in();
     let tool = tool(model);
-    Job::plan(request, &tool, usable_model(&tool, &catalog, true)?)
+    Job::plan(
+        request,
+        &tool,
+        usable_model(&tool, &catalog, true)?,
+        &PriceList::built_in(),
+    )
 }
 
 const KLEIN: &str = "black-forest-labs/flux.2-klein-4b";

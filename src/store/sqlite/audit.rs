@@ -100,6 +100,13 @@ const QUESTIONS: &[(&str, &str)] = &[
             AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.generation = l.generation)",
     ),
     (
+        "what pictures cost lately is not what was settled",
+        "SELECT hex(s.generation) FROM generation_state s JOIN generation g ON g.id = s.generation
+           LEFT JOIN actual a ON a.generation = s.generation
+          WHERE (a.generation IS NOT NULL) <> (s.state = 'settled' AND g.key_mode = 'platform')
+             OR a.cost_pd <> s.cost_pd OR a.images <> s.charged_images OR a.model <> g.model",
+    ),
+    (
         "I13: nobody has asked what a call cost that did not tell",
         "SELECT hex(u.generation) || ' ' || u.call FROM upstream_call u
            JOIN generation_state s ON s.generation = u.generation

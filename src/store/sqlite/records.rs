@@ -79,6 +79,20 @@ impl Conditions {
             .push(format!("{comparison} ?{}", self.values.len()));
     }
 
+    /// Adds a comparison of two columns with two values.
+    pub(super) fn add_pair(
+        &mut self,
+        comparison: &str,
+        first: impl ToSql + 'static,
+        second: impl ToSql + 'static,
+    ) {
+        self.values.push(Box::new(first));
+        self.values.push(Box::new(second));
+        let last = self.values.len();
+        self.sql
+            .push(format!("{comparison} (?{}, ?{last})", last - 1));
+    }
+
     pub(super) fn add_period(&mut self, column: &str, period: Period) {
         if let Some(from) = period.from {
             self.add(&format!("{column} >="), first_micros(from));
@@ -104,11 +118,8 @@ impl Conditions {
         let mut all = Self::default();
         all.add("g.organization =", organization.to_string());
         if let Some(Seen { accepted, id }) = after {
-            all.values.push(Box::new(rows::micros(accepted)));
-            all.values.push(Box::new(id.uuid().into_bytes()));
-            let last = all.values.len();
-            all.sql
-                .push(format!("(g.created_us, g.id) < (?{}, ?{last})", last - 1));
+            let (at, id) = (rows::micros(accepted), id.uuid().into_bytes());
+            all.add_pair("(g.created_us, g.id) <", at, id);
         }
         if let Some(agent) = &filter.agent {
             all.add("g.agent =", agent.to_string());

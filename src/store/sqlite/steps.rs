@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::calls;
 use super::entries::{self, About};
+use super::prices;
 use super::rows::{self, account, by_id, micros};
 use crate::domain::books::{Account, Stage};
 use crate::domain::generation::{CallRecord, Generation, StoredImage};
@@ -110,6 +111,7 @@ pub(super) fn settle(
             settlement.disputed.map(UsdCost::pico),
             micros(delivery.now),
         ])?;
+    prices::note_actual(connection, id)?;
     // What was told after the charge had been computed, and before it was booked.
     calls::follow(connection, id, delivery.now)?;
     read_back(connection, id)

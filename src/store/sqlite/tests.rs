@@ -31,6 +31,7 @@ mod constraints;
 mod differential;
 mod histories;
 mod holds;
+mod prices;
 mod records;
 mod round_trip;
 mod settings;

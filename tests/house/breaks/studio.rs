@@ -18,6 +18,7 @@ use image_gateway::metrics::Metrics;
 use image_gateway::mock::{self, Mock, Script};
 use image_gateway::openrouter;
 use image_gateway::ports::{Ledger, Organization, Purchase, Settings, Upkeep};
+use image_gateway::prices::{self, Prices};
 use image_gateway::recover::{self, Recovery};
 use image_gateway::store::gallery::Files;
 use image_gateway::store::sqlite::Sqlite;
@@ -71,6 +72,7 @@ pub(crate) struct Studio {
     books: Arc<TrappedBooks>,
     provider: Arc<TrappedProvider>,
     settings: Arc<TrappedSettings>,
+    prices: Arc<Prices>,
     scene: Scene,
 }
 
@@ -78,6 +80,18 @@ pub(crate) struct Studio {
 pub(crate) struct Process {
     pub(crate) generator: Arc<Generator>,
     tracker: TaskTracker,
+}
+
+async fn prices(config: &openrouter::Config, sqlite: &Sqlite) -> Arc<Prices> {
+    let parts = prices::Parts {
+        lister: Arc::new(openrouter::Lists::new(config.clone()).expect("lists")),
+        store: Arc::new(sqlite.clone()),
+        metrics: Arc::new(Metrics::new()),
+        interval: None,
+        tracker: TaskTracker::new(),
+    };
+    let prices = Prices::open(parts, Catalog::built_in()).await;
+    Arc::new(prices.expect("prices"))
 }
 
 pub(crate) fn organization() -> OrganizationId {
@@ -101,6 +115,7 @@ impl Studio {
         furnish(&sqlite, scene.model).await;
         let key = SecretString::from("sk-or-v1-mock");
         let config = openrouter::Config::new(mock.base_url(), key);
+        let prices = prices(&config, &sqlite).await;
         let books = TrappedBooks {
             books: sqlite.clone(),
             trap: Arc::clone(&trap),
@@ -124,6 +139,7 @@ impl Studio {
             gallery: Arc::new(gallery),
             provider: Arc::new(provider),
             settings: Arc::new(settings),
+            prices,
             mock,
             sqlite,
             trap,
@@ -140,7 +156,7 @@ impl Studio {
             settings: self.settings.clone(),
             gallery: self.gallery.clone(),
             provider: self.provider.clone(),
-            catalog: Arc::new(Catalog::built_in()),
+            prices: Arc::clone(&self.prices),
             keyring: Arc::new(Keyring::new([7; 32], None)),
             metrics: Arc::new(Metrics::new()),
             tracker: tracker.clone(),

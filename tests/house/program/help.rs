@@ -22,11 +22,12 @@ const SETTINGS: [&str; 15] = [
 ];
 
 /// Every command.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "serve",
     "demo",
     "generate",
     "usage",
+    "models",
     "audit",
     "reconcile",
     "mock-openrouter",

@@ -1,0 +1,297 @@
+//! The models on paper: an aligned table, and below it where the figures are from.
+
+use anstyle::{AnsiColor, Style};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::shape::Resolution;
+use crate::proto::{self, BillingType, Capability, Model, Tier};
+
+const HEAD: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
+const WARNING: Style = AnsiColor::Yellow.on_default();
+
+/// The frame of the published page: makes images.
+const FRAME: &str = "▣";
+
+/// The heads, and whether a column is of numbers.
+const COLUMNS: [(&str, bool); 8] = [
+    ("", false),
+    ("Model", false),
+    ("Credits", true),
+    ("Range", true),
+    ("Tier", false),
+    ("Billed", false),
+    ("Lately", true),
+    ("Agents", true),
+];
+
+/// A line of the table, and what is to be said about it.
+struct Row {
+    cells: [String; 8],
+    remark: String,
+    /// It cannot be used.
+    faint: bool,
+}
+
+/// A table for people.
+pub(super) fn table(
+    answer: &proto::ListModelsResponse,
+    resolution: Resolution,
+    now: Timestamp,
+) -> String {
+    let rows: Vec<Row> = answer
+        .models
+        .iter()
+        .map(|model| row(model, resolution))
+        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row.cells[column].chars().count());
+        cells
+            .chain([COLUMNS[column].0.chars().count()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let heads = COLUMNS.map(|(head, _)| head.to_owned());
+    let mut lines = vec![format!("{HEAD}{}{HEAD:#}", line(&heads, &widths))];
+    for row in &rows {
+        let line = line(&row.cells, &widths);
+        let remark = if row.remark.is_empty() {
+            String::new()
+        } else {
+            format!("  {WARNING}{}{WARNING:#}", row.remark)
+        };
+        lines.push(if row.faint {
+            format!("{FAINT}{line}{FAINT:#}{remark}")
+        } else {
+            format!("{line}{remark}").trim_end().to_owned()
+        });
+    }
+    lines.push(String::new());
+    lines.push(format!(
+        "{} models, {FRAME} makes images; credits for one image at {resolution}, or for 1,000 tokens written",
+        rows.len()
+    ));
+    lines.extend(standing(answer, now));
+    lines.join("\n")
+}
+
+/// From when the figures are.
+fn standing(answer: &proto::ListModelsResponse, now: Timestamp) -> Vec<String> {
+    let read = answer.last_sync.as_ref().and_then(|at| {
+        let nanos = at.nanos;
+        Timestamp::new(at.seconds, nanos).ok()
+    });
+    let mut lines = vec![match read {
+        Some(at) => format!(
+            "prices read from OpenRouter {}",
+            ago(now.duration_since(at))
+        ),
+        None => "prices of the published page; OpenRouter's list was not read yet".to_owned(),
+    }];
+    if answer.stale {
+        let why = match answer.sync_error.as_str() {
+            "" => "they have not been read for a while".to_owned(),
+            error => printable(error),
+        };
+        lines.push(format!(
+            "{WARNING}prices may be out of date:{WARNING:#} {why}"
+        ));
+    }
+    lines
+}
+
+/// How long ago, in the unit that fits.
+fn ago(age: SignedDuration) -> String {
+    let (count, unit) = match age.as_secs() {
+        ..=0 => return "just now".to_owned(),
+        seconds @ 1..60 => (seconds, "second"),
+        seconds @ 60..3600 => (seconds / 60, "minute"),
+        seconds @ 3600..86_400 => (seconds / 3600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
+fn row(model: &Model, resolution: Resolution) -> Row {
+    let draws = model
+        .capabilities
+        .contains(&Capability::GeneratesImages.into());
+    let estimate = model.estimates_by_resolution.get(resolution.as_str());
+    let dash = || "–".to_owned();
+    let credits = match estimate {
+        Some(estimate) => estimate.display.clone(),
+        None if draws || model.credits_per_1k_output_tokens.is_empty() => dash(),
+        None => format!("{}/1k", model.credits_per_1k_output_tokens),
+    };
+    let cells = [
+        if draws { FRAME } else { "" }.to_owned(),
+        printable(&model.name),
+        credits,
+        estimate.map(range).unwrap_or_default(),
+        tier(model.tier()).to_owned(),
+        billed(model.billing_type(), draws).to_owned(),
+        estimate.map(lately).unwrap_or_default(),
+        if model.agents_using > 0 {
+            model.agents_using.to_string()
+        } else {
+            String::new()
+        },
+    ];
+    Row {
+        cells,
+        remark: remarks(model, estimate).join(", "),
+        faint: model.withdrawn || model.available == Some(false),
+    }
+}
+
+/// From the least to the most, where they differ.
+fn range(estimate: &proto::Estimate) -> String {
+    if estimate.low == estimate.high {
+        String::new()
+    } else {
+        format!("{}–{}", estimate.low, estimate.high)
+    }
+}
+
+fn lately(estimate: &proto::Estimate) -> String {
+    match estimate.recent_count {
+        0 => String::new(),
+        count => format!("{} (of {count})", estimate.recent_average),
+    }
+}
+
+fn remarks(model: &Model, estimate: Option<&proto::Estimate>) -> Vec<&'static str> {
+    let departs = estimate.is_some_and(|estimate| estimate.departs);
+    let unpriced = model.estimate.is_none()
+        && model
+            .capabilities
+            .contains(&Capability::GeneratesImages.into());
+    [
+        (model.withdrawn, "no longer offered"),
+        (model.available == Some(false), "switched off"),
+        (unpriced, "no price that can be read"),
+        (
+            model.price_unconfirmed_since.is_some(),
+            "price not confirmed",
+        ),
+        (departs, "lately off the estimate"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, remark)| holds.then_some(remark))
+    .collect()
+}
+
+const fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Unspecified => "",
+        Tier::Draft => "draft",
+        Tier::General => "general",
+        Tier::Final => "final",
+    }
+}
+
+const fn billed(by: BillingType, draws: bool) -> &'static str {
+    match by {
+        BillingType::Unspecified if draws => "",
+        BillingType::Unspecified => "text",
+        BillingType::PerImage => "per image",
+        BillingType::PerMegapixel => "per megapixel",
+        BillingType::PerToken => "per token",
+    }
+}
+
+/// Upstream's words, without control characters.
+fn printable(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(printable).collect()
+}
+
+fn line(cells: &[String; 8], widths: &[usize; 8]) -> String {
+    let columns = cells.iter().zip(widths).zip(COLUMNS);
+    let shown = columns.map(|((cell, width), (_, number))| {
+        if number {
+            format!("{cell:>width$}")
+        } else {
+            format!("{cell:<width$}")
+        }
+    });
+    shown.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Estimate, ListModelsResponse};
+
+    fn model(name: &str, display: &str) -> Model {
+        let estimate = Estimate {
+            low: "20.00".to_owned(),
+            high: "40.00".to_owned(),
+            display: display.to_owned(),
+            ..Estimate::default()
+        };
+        Model {
+            name: name.to_owned(),
+            capabilities: vec![Capability::GeneratesImages.into()],
+            billing_type: BillingType::PerToken.into(),
+            tier: Tier::Draft.into(),
+            estimate: Some(estimate.clone()),
+            estimates_by_resolution: [("1K".to_owned(), estimate)].into(),
+            ..Model::default()
+        }
+    }
+
+    fn shown(answer: &ListModelsResponse, resolution: Resolution) -> Vec<String> {
+        let now = Timestamp::from_second(1_000_000).expect("a time");
+        let table = table(answer, resolution, now);
+        let plain = anstream::adapter::strip_str(&table).to_string();
+        plain.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn image_and_text_models_stand_in_one_table() {
+        let mut dear = model("Somebody: Dear\u{1b}[31m", "~27");
+        dear.withdrawn = true;
+        let text = Model {
+            name: "OpenAI: GPT-4".to_owned(),
+            credits_per_1k_output_tokens: "120.00".to_owned(),
+            capabilities: vec![Capability::Text.into()],
+            ..Model::default()
+        };
+        let answer = ListModelsResponse {
+            models: vec![model("Somebody: Cheap", "~9"), dear, text],
+            ..ListModelsResponse::default()
+        };
+        let lines = shown(&answer, Resolution::R1K);
+        assert_eq!(
+            lines[..4],
+            [
+                "   Model                  Credits        Range  Tier   Billed     Lately  Agents",
+                "▣  Somebody: Cheap             ~9  20.00–40.00  draft  per token",
+                "▣  Somebody: Dear\u{fffd}[31m        ~27  20.00–40.00  draft  per token  no longer offered",
+                "   OpenAI: GPT-4        120.00/1k                      text",
+            ]
+        );
+        let large = shown(&answer, Resolution::R2K);
+        assert!(large[1].contains(" – "), "{large:#?}");
+    }
+
+    #[test]
+    fn it_says_from_when_the_prices_are() {
+        let mut answer = ListModelsResponse::default();
+        let last = |answer: &ListModelsResponse| shown(answer, Resolution::R1K).pop();
+        assert!(last(&answer).expect("a line").contains("published page"));
+        answer.last_sync = Some(prost_types::Timestamp {
+            seconds: 1_000_000 - 120,
+            nanos: 0,
+        });
+        let read = "prices read from OpenRouter 2 minutes ago";
+        assert_eq!(last(&answer).as_deref(), Some(read));
+        answer.stale = true;
+        answer.sync_error = "upstream does not answer".to_owned();
+        let stale = "prices may be out of date: upstream does not answer";
+        assert_eq!(last(&answer).as_deref(), Some(stale));
+    }
+}

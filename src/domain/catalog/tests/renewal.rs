@@ -1,0 +1,174 @@
+//! From one list to the next.
+
+use jiff::{SignedDuration, ToSpan};
+
+use super::reading::listed;
+use super::*;
+use crate::domain::listing::Listed;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_795_000_000).expect("a time")
+}
+
+fn one(slug: &str, usd: &'static str) -> Listed {
+    listed(slug, &[("output_image", "image", "", usd)])
+}
+
+/// Four models; "a" costs so much.
+fn four(usd: &'static str) -> Vec<Listed> {
+    let rest = ["somebody/b", "somebody/c", "somebody/d"];
+    let mut all = vec![one("somebody/a", usd)];
+    all.extend(rest.map(|slug| one(slug, "0.04")));
+    all
+}
+
+fn begun() -> Vec<Kept> {
+    renew(&[], four("0.04"), now()).expect("a list").kept
+}
+
+fn a(kept: &[Kept]) -> &Kept {
+    let found = kept
+        .iter()
+        .find(|kept| kept.listed.slug.as_str() == "somebody/a");
+    found.expect("never gone")
+}
+
+/// What a picture of "a" would hold.
+fn held(kept: &[Kept], at: Timestamp) -> String {
+    let catalog = Catalog::synced(kept, at, at);
+    let model = catalog.find(&Slug::parse("somebody/a").expect("a slug"));
+    let estimate = model.expect("never gone").estimate().expect("priced");
+    estimate.bounds.high.to_string()
+}
+
+#[test]
+fn the_same_list_again_changes_nothing() {
+    let kept = begun();
+    let again = renew(&kept, four("0.04"), now() + 1.hour()).expect("a list");
+    assert_eq!((again.changed.len(), again.prices.len()), (0, 0));
+    assert_eq!((again.added, again.withdrawn), (0, 0));
+    assert_eq!(again.kept, kept);
+}
+
+#[test]
+fn a_model_that_is_gone_is_withdrawn_and_comes_back() {
+    let kept = begun();
+    let gone = renew(&kept, four("0.04").split_off(1), now() + 1.hour()).expect("a list");
+    assert_eq!((gone.withdrawn, gone.changed.len()), (1, 1));
+    assert_eq!(a(&gone.kept).withdrawn, Some(now() + 1.hour()));
+    let model = Catalog::synced(&gone.kept, now(), now());
+    let slug = Slug::parse("somebody/a").expect("a slug");
+    let usability = model.find(&slug).expect("kept").usability(true);
+    assert_eq!(usability, Usability::Withdrawn);
+    let still = renew(&gone.kept, four("0.04").split_off(1), now() + 2.hours()).expect("a list");
+    assert_eq!((still.withdrawn, still.changed.len()), (0, 0));
+    let back = renew(&still.kept, four("0.04"), now() + 3.hours()).expect("a list");
+    assert_eq!((back.added, a(&back.kept).withdrawn), (1, None));
+}
+
+#[test]
+fn a_price_that_moves_is_noted_with_its_time() {
+    let later = now() + 1.hour();
+    let moved = renew(&begun(), four("0.05"), later).expect("a list");
+    let change = PriceChange {
+        slug: Slug::parse("somebody/a").expect("a slug"),
+        at: later,
+        before: Decimal::new(4, 2),
+        after: Decimal::new(5, 2),
+        flagged: false,
+    };
+    assert_eq!(moved.prices, [change]);
+    assert_eq!(a(&moved.kept).price_changed, Some(later));
+    assert_eq!(a(&moved.kept).caution, None);
+    assert_eq!(held(&moved.kept, later), "101.00");
+}
+
+#[test]
+fn a_price_that_leaps_or_goes_through_zero_is_doubted_for_a_day() {
+    for (usd, dearer) in [("0.41", "821.00"), ("0.0039", "81.00"), ("0", "81.00")] {
+        let later = now() + 1.hour();
+        let leapt = renew(&begun(), four(usd), later).expect("a list");
+        assert!(leapt.prices[0].flagged, "{usd}");
+        assert_eq!(
+            held(&leapt.kept, later),
+            dearer,
+            "the dearer of old and new"
+        );
+        // It stands through the syncs of a day, and is believed after it.
+        let (mut kept, mut at) = (leapt.kept, later);
+        while at < later + CAUTION {
+            assert_eq!(held(&kept, at), dearer);
+            at += SignedDuration::from_mins(90);
+            kept = renew(&kept, four(usd), at).expect("a list").kept;
+        }
+        assert_eq!(a(&kept).caution, None);
+        let believed = renew(&[], four(usd), now()).expect("a list").kept;
+        assert_eq!(held(&kept, at), held(&believed, at), "{usd}");
+    }
+    for believable in ["0.4", "0.004"] {
+        let moved = renew(&begun(), four(believable), now()).expect("a list");
+        assert!(!moved.prices[0].flagged, "{believable}");
+    }
+}
+
+#[test]
+fn a_doubted_price_that_comes_back_is_compared_with_the_one_before() {
+    let leapt = renew(&begun(), four("4"), now() + 1.hour()).expect("a list");
+    let back = renew(&leapt.kept, four("0.05"), now() + 2.hours()).expect("a list");
+    assert!(!back.prices[0].flagged, "0.04 to 0.05 is believable");
+    assert_eq!(a(&back.kept).caution, None);
+    let on = renew(&leapt.kept, four("8"), now() + 2.hours()).expect("a list");
+    assert!(on.prices[0].flagged, "0.04 to 8 is not");
+    let caution = a(&on.kept).caution.as_ref().expect("doubted");
+    assert_eq!(caution.since, now() + 2.hours());
+    assert_eq!(caution.before, one("somebody/a", "0.04"));
+}
+
+#[test]
+fn a_price_that_cannot_be_read_leaves_the_last_good_one() {
+    for usd in ["", "-1", "soon", "1e9", "NaN"] {
+        let odd = renew(&begun(), four(usd), now() + 1.hour()).expect("a list");
+        assert_eq!(odd.prices, []);
+        assert_eq!(held(&odd.kept, now()), "81.00", "{usd:?}");
+    }
+}
+
+#[test]
+fn a_list_that_cannot_be_true_changes_nothing() {
+    let kept = begun();
+    let absurd = |listing| renew(&kept, listing, now()).expect_err("absurd");
+    assert_eq!(absurd(Vec::new()), Absurd::Empty);
+    let unpriced = four("0.04")
+        .into_iter()
+        .map(|listed| one(listed.slug.as_str(), "soon"));
+    assert_eq!(absurd(unpriced.collect()), Absurd::Empty);
+    let one_left = vec![one("somebody/a", "0.04")];
+    assert_eq!(absurd(one_left), Absurd::HalfGone { gone: 3, known: 4 });
+    let free = four("0.04")
+        .into_iter()
+        .map(|listed| one(listed.slug.as_str(), "0"));
+    assert_eq!(
+        absurd(free.collect()),
+        Absurd::HalfUnpriced { odd: 4, known: 4 }
+    );
+    let half = four("0.04").split_off(2);
+    assert_eq!(renew(&kept, half, now()).expect("a list").withdrawn, 2);
+}
+
+#[test]
+fn a_model_that_is_listed_twice_is_read_as_the_last_word() {
+    let mut twice = four("0.04");
+    twice.push(one("somebody/a", "0.05"));
+    let begun = renew(&[], twice, now()).expect("a list");
+    assert_eq!((begun.kept.len(), begun.added), (4, 4));
+    assert_eq!(held(&begun.kept, now()), "101.00");
+}
+
+#[test]
+fn models_of_the_published_page_that_are_not_listed_are_withdrawn() {
+    let catalog = Catalog::synced(&begun(), now(), now());
+    assert_eq!(catalog.models().len(), 4 + 12);
+    let withdrawn = catalog.models().iter().filter(|model| model.withdrawn);
+    assert_eq!(withdrawn.count(), 12);
+    assert!(catalog.synced);
+}
