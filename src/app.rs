@@ -319,7 +319,8 @@ fn parts(
         keyring: Arc::clone(&keyring),
         metrics: Arc::clone(metrics),
         tracker: work.clone(),
-        max_concurrent: config.max_concurrent_generations,
+        max_concurrent: config.limits.max_concurrent_generations,
+        max_concurrent_each: config.limits.max_concurrent_per_organization,
         upstream_timeout: config.upstream_timeout,
     });
     grpc::Parts {
@@ -331,6 +332,7 @@ fn parts(
         prices: Arc::clone(prices),
         keyring,
         metrics: Arc::clone(metrics),
+        calls_per_second: config.limits.calls_per_second,
     }
 }
 

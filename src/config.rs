@@ -34,6 +34,10 @@ pub const UPSTREAM_TIMEOUT: &str = "5m";
 pub const DRAIN_TIMEOUT: &str = "60s";
 /// Default of `MAX_CONCURRENT_GENERATIONS`.
 pub const MAX_CONCURRENT_GENERATIONS: &str = "256";
+/// Default of `MAX_CONCURRENT_PER_ORGANIZATION`.
+pub const MAX_CONCURRENT_PER_ORGANIZATION: &str = "0";
+/// Default of `MAX_CALLS_PER_SECOND`.
+pub const MAX_CALLS_PER_SECOND: &str = "200";
 /// Default of `IMAGE_STORE_QUOTA`.
 pub const IMAGE_STORE_QUOTA: &str = "0";
 /// Default of `IMAGE_RETENTION`.
@@ -66,8 +70,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// The longest that running generations are waited for at the end.
     pub drain_timeout: Duration,
-    /// Generations that may run at once; above it callers are told to come back.
-    pub max_concurrent_generations: usize,
+    /// How much is too much.
+    pub limits: Limits,
     /// The most bytes of images that are kept; `None` is as much as the disk holds.
     pub image_store_quota_bytes: Option<u64>,
     /// How long images are kept after their generation has ended.
@@ -76,6 +80,17 @@ pub struct Config {
     pub catalog_sync_interval: Option<Duration>,
     /// What is logged and how.
     pub log: Log,
+}
+
+/// How much is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Generations that may run at once; above it callers are told to come back.
+    pub max_concurrent_generations: usize,
+    /// Of them, those of one organization; `None` is what is fair.
+    pub max_concurrent_per_organization: Option<usize>,
+    /// Calls a second that one organization may make; `None` is no limit.
+    pub calls_per_second: Option<u32>,
 }
 
 /// What is logged and how.
@@ -171,11 +186,11 @@ impl Config {
             DRAIN_TIMEOUT,
             &values::DRAIN_TIMEOUT,
         );
-        let max_concurrent_generations = reader.plain(
-            "MAX_CONCURRENT_GENERATIONS",
+        let limits = Limits::read(
             given.max_concurrent_generations,
-            MAX_CONCURRENT_GENERATIONS,
-            &values::CONCURRENCY,
+            given.max_concurrent_per_organization,
+            given.max_calls_per_second,
+            reader,
         );
         let kept = kept((given.image_store_quota, given.image_retention), reader);
         let sync = reader.plain(
@@ -195,7 +210,7 @@ impl Config {
             key_encryption_key: key_encryption_key?,
             upstream_timeout: upstream_timeout?,
             drain_timeout: drain_timeout?,
-            max_concurrent_generations: max_concurrent_generations?,
+            limits: limits?,
             image_store_quota_bytes: kept?.0,
             image_retention: kept?.1,
             catalog_sync_interval: Some(sync?).filter(|every| !every.is_zero()),
@@ -214,6 +229,41 @@ fn kept(
     let lasting = &values::RETENTION;
     let retention = reader.plain("IMAGE_RETENTION", retention, IMAGE_RETENTION, lasting);
     Some((Some(quota?).filter(|bytes| *bytes > 0), retention?))
+}
+
+// === impl Limits ===
+
+impl Limits {
+    fn read(
+        all: Option<String>,
+        each: Option<String>,
+        rate: Option<String>,
+        reader: &mut Reader,
+    ) -> Option<Self> {
+        let all = reader.plain(
+            "MAX_CONCURRENT_GENERATIONS",
+            all,
+            MAX_CONCURRENT_GENERATIONS,
+            &values::CONCURRENCY,
+        );
+        let each = reader.plain(
+            "MAX_CONCURRENT_PER_ORGANIZATION",
+            each,
+            MAX_CONCURRENT_PER_ORGANIZATION,
+            &values::CONCURRENCY_EACH,
+        );
+        let rate = reader.plain(
+            "MAX_CALLS_PER_SECOND",
+            rate,
+            MAX_CALLS_PER_SECOND,
+            &values::CALL_RATE,
+        );
+        Some(Self {
+            max_concurrent_generations: all?,
+            max_concurrent_per_organization: Some(each?).filter(|most| *most > 0),
+            calls_per_second: Some(rate?).filter(|rate| *rate > 0),
+        })
+    }
 }
 
 // === impl Log ===

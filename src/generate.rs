@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -28,7 +27,8 @@ use crate::ports::{
 use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
-use refusals::{conflict, overloaded};
+use places::{Place, Places};
+use refusals::{conflict, no_place};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
 use settle::Booked;
 
@@ -36,6 +36,7 @@ mod attach;
 mod calendar;
 mod draw;
 mod easel;
+mod places;
 mod refusals;
 mod settle;
 
@@ -63,6 +64,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// The most generations at a time; one more is refused before any hold.
     pub max_concurrent: usize,
+    /// The most of one organization; `None` is only what is fair.
+    pub max_concurrent_each: Option<usize>,
     /// The longest an upstream call may take.
     pub upstream_timeout: Duration,
 }
@@ -71,7 +74,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Generator {
     parts: Parts,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     registry: Registry,
 }
 
@@ -97,7 +100,7 @@ struct Held {
     /// When the caller stops waiting: nothing is tried again after it.
     patience: Option<Instant>,
     /// Given back when the generation ends.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 // === impl Generator ===
@@ -106,7 +109,7 @@ impl Generator {
     /// A generator with nothing running.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(parts.max_concurrent)),
+            places: Places::new(parts.max_concurrent, parts.max_concurrent_each),
             registry: Registry::default(),
             parts,
         })
@@ -132,9 +135,7 @@ impl Generator {
         let job = self.plan(&call, &tool).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| overloaded())?;
+        let place = self.places.take(&call.organization).map_err(no_place)?;
         // From here on money moves: a caller that hangs up must not leave a hold without a task.
         let generator = Arc::clone(self);
         let begun = async move { generator.hold_and_run(call, &tool, job, place).await };
@@ -193,7 +194,7 @@ impl Generator {
         call: Call,
         tool: &Tool,
         job: Job,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Watch, Failure> {
         let now = crate::clock::now();
         let draft = self.draft(&call, &job, now);

@@ -28,6 +28,7 @@ mod consumption;
 mod images;
 mod models;
 mod organizations;
+mod pace;
 mod page;
 mod read;
 mod status;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Calls a second that one organization may make; `None` is no limit.
+    pub calls_per_second: Option<u32>,
 }
 
 /// The services, and the switch of their health.

@@ -95,6 +95,14 @@ pub struct Given {
     /// [default: 256]
     #[arg(long, env = "MAX_CONCURRENT_GENERATIONS", value_name = "N")]
     pub max_concurrent_generations: Option<String>,
+    /// Calls a second that the keys of one organization may make together, whatever they ask; twice
+    /// as many at once; 0: no limit [default: 200]
+    #[arg(long, env = "MAX_CALLS_PER_SECOND", value_name = "N")]
+    pub max_calls_per_second: Option<String>,
+    /// The most generations of one organization at a time, 0 to 100000; 0: as many as leaves room
+    /// for others [default: 0]
+    #[arg(long, env = "MAX_CONCURRENT_PER_ORGANIZATION", value_name = "N")]
+    pub max_concurrent_per_organization: Option<String>,
     /// The most bytes of images that are kept; beyond it new ones are refused as STORAGE_FULL.
     /// 0 means as much as the disk holds [default: 0]
     #[arg(long, env = "IMAGE_STORE_QUOTA", value_name = "BYTES")]

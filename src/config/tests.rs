@@ -39,7 +39,7 @@ fn everything_but_the_platforms_key_has_a_default() {
     assert!(config.key_encryption_key.is_none());
     assert_eq!(config.upstream_timeout, Duration::from_secs(300));
     assert_eq!(config.drain_timeout, Duration::from_secs(60));
-    assert_eq!(config.max_concurrent_generations, 256);
+    assert_eq!(config.limits.max_concurrent_generations, 256);
     assert_eq!(config.image_retention, Duration::from_secs(30 * 24 * 3600));
     let quarter = Duration::from_secs(15 * 60);
     assert_eq!(config.catalog_sync_interval, Some(quarter));
@@ -226,6 +226,11 @@ fn help_names_every_setting_with_its_default() {
         ("IMAGE_STORE_QUOTA", IMAGE_STORE_QUOTA),
         ("IMAGE_RETENTION", IMAGE_RETENTION),
         ("CATALOG_SYNC_INTERVAL", CATALOG_SYNC_INTERVAL),
+        ("MAX_CALLS_PER_SECOND", MAX_CALLS_PER_SECOND),
+        (
+            "MAX_CONCURRENT_PER_ORGANIZATION",
+            MAX_CONCURRENT_PER_ORGANIZATION,
+        ),
         ("RUST_LOG", RUST_LOG),
         ("LOG_FORMAT", LOG_FORMAT),
     ] {

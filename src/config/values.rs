@@ -110,10 +110,23 @@ pub(super) const DRAIN_TIMEOUT: Kind<Duration> = Kind {
 pub(super) const CONCURRENCY: Kind<usize> = Kind {
     accepted: "must be a whole number from 1 to 100000",
     meaning: "a number of generations",
+    parse: |text| whole(text).filter(|number| (1..=100_000).contains(number)),
+};
+
+/// The same for one organization; zero is as many as is fair.
+pub(super) const CONCURRENCY_EACH: Kind<usize> = Kind {
+    accepted: "must be a whole number from 1 to 100000, or 0 for as many as is fair",
+    meaning: "a number of generations",
+    parse: |text| whole(text).filter(|number| *number <= 100_000),
+};
+
+/// Calls a second; zero is no limit.
+pub(super) const CALL_RATE: Kind<u32> = Kind {
+    accepted: "must be a whole number from 1 to 1000000, or 0 for no limit",
+    meaning: "a number of calls a second",
     parse: |text| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = digits.then(|| text.parse().ok()).flatten();
-        number.filter(|number| (1..=100_000).contains(number))
+        let number = u32::try_from(whole(text)?).ok()?;
+        Some(number).filter(|number| *number <= 1_000_000)
     },
 };
 
@@ -172,6 +185,12 @@ fn base_url(text: &str) -> Option<String> {
     let plain = !authority.as_str().contains('@') && uri.query().is_none() && !text.contains('#');
     let usable = matches!(scheme, "http" | "https") && !authority.host().is_empty();
     (plain && usable).then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// Digits alone, without sign or blanks.
+fn whole(text: &str) -> Option<usize> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -2,13 +2,30 @@
 
 use std::time::Duration;
 
+use super::places::NoPlace;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::GenerationId;
 use crate::ports::{GalleryError, LedgerError, SettingsError};
 
-pub(super) fn overloaded() -> Failure {
-    let what = "The gateway is as busy as it may be; nothing was begun. Try again in a moment.";
-    Failure::new(Reason::Overloaded, what).retry_after(Duration::from_secs(2))
+/// When it is worth asking again for a place: pictures take seconds.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+
+/// What a gateway or an organization with enough to do answers with, before anything is held.
+pub(super) fn no_place(why: NoPlace) -> Failure {
+    let failure = match why {
+        NoPlace::Crowded => {
+            let what =
+                "The gateway is as busy as it may be; nothing was begun. Try again in a moment.";
+            Failure::new(Reason::Overloaded, what)
+        }
+        NoPlace::Enough { most } => {
+            let what = format!(
+                "Your organization makes {most} generations at a time, as many as it may; nothing was begun. Try again when one has ended."
+            );
+            Failure::new(Reason::LimitReached, what).with("limit", "concurrent_generations")
+        }
+    };
+    failure.retry_after(PLACE_WAIT)
 }
 
 pub(super) fn conflict(id: GenerationId) -> Failure {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::body::{Budget, Counted};
+use super::pace::Pace;
 use super::{Parts, status};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::OrganizationId;
@@ -146,6 +147,7 @@ pub(super) struct Gate {
     keyring: Arc<Keyring>,
     metrics: Arc<Metrics>,
     budget: Arc<Budget>,
+    pace: Option<Arc<Pace>>,
 }
 
 // === impl Gate ===
@@ -157,6 +159,7 @@ impl Gate {
             keyring: Arc::clone(&parts.keyring),
             metrics: Arc::clone(&parts.metrics),
             budget: Arc::new(Budget::default()),
+            pace: parts.calls_per_second.map(Pace::new).map(Arc::new),
         }
     }
 
@@ -197,6 +200,9 @@ impl Gate {
             presented.matches(mac) && key.expires.is_none_or(|expires| expires > now)
         });
         let (key, _) = good.ok_or_else(Failure::unauthenticated)?;
+        if let Some(pace) = &self.pace {
+            pace.take(&key.organization, Instant::now())?;
+        }
         Ok(Caller::Organization {
             id: key.organization,
             role: key.role,

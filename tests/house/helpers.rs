@@ -44,6 +44,9 @@ pub(crate) struct Setup {
     pub(crate) mock: mock::Options,
     pub(crate) image_quota: Option<u64>,
     pub(crate) image_retention: Option<&'static str>,
+    /// No limit, unless this says otherwise.
+    pub(crate) max_calls_per_second: Option<&'static str>,
+    pub(crate) max_concurrent_each: Option<&'static str>,
     /// Prices are only read when the operator asks, unless this says otherwise.
     pub(crate) sync_interval: Option<&'static str>,
     /// What the gateway takes for the upstream; `None` is the mock itself.
@@ -60,6 +63,8 @@ impl Default for Setup {
             mock: mock::Options::default(),
             image_quota: None,
             image_retention: None,
+            max_calls_per_second: None,
+            max_concurrent_each: None,
             sync_interval: None,
             base_url: None,
         }
@@ -318,6 +323,8 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         max_concurrent_generations: Some(setup.max_concurrent.to_string()),
         image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),
         image_retention: setup.image_retention.map(str::to_owned),
+        max_calls_per_second: Some(setup.max_calls_per_second.unwrap_or("0").to_owned()),
+        max_concurrent_per_organization: setup.max_concurrent_each.map(str::to_owned),
         catalog_sync_interval: Some(setup.sync_interval.unwrap_or("0s").to_owned()),
         ..Given::default()
     };

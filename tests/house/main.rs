@@ -19,6 +19,7 @@ mod hangup;
 mod helpers;
 mod idempotency;
 mod jobs;
+mod limits;
 mod malformed;
 mod orphans;
 mod paging;

@@ -161,6 +161,7 @@ impl Studio {
             metrics: Arc::new(Metrics::new()),
             tracker: tracker.clone(),
             max_concurrent: 8,
+            max_concurrent_each: None,
             upstream_timeout: Duration::from_secs(20),
         });
         Process { generator, tracker }

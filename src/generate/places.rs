@@ -1,0 +1,173 @@
+//! Who may draw at the same time: so many generations in all, so many of one organization, and a
+//! share that only those can take who have less than their part, so that nobody who floods the
+//! gateway keeps the others out (`reliability.md` rows 77, 78).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::ids::OrganizationId;
+
+/// Of so many places one is kept for organizations that have less than their part.
+const ONE_KEPT_OF: usize = 8;
+
+/// The places of a gateway.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// In all.
+    most: usize,
+    /// Of one organization.
+    most_each: usize,
+    taken: Mutex<Taken>,
+}
+
+/// A place; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    organization: OrganizationId,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The gateway is full, or nearly so and the organization has more than its part.
+    Crowded,
+    /// The organization has as many as it may.
+    Enough {
+        /// As many.
+        most: usize,
+    },
+}
+
+/// Only organizations with a place are in it: it is never larger than `most`.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    each: HashMap<OrganizationId, usize>,
+}
+
+// === impl Places ===
+
+impl Places {
+    pub(super) fn new(most: usize, most_each: Option<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            most_each: most_each.unwrap_or(usize::MAX),
+            taken: Mutex::default(),
+        })
+    }
+
+    /// A place for one generation of an organization.
+    pub(super) fn take(self: &Arc<Self>, organization: &OrganizationId) -> Result<Place, NoPlace> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = taken.each.get(organization).copied().unwrap_or(0);
+        if has >= self.most_each {
+            let most = self.most_each;
+            return Err(NoPlace::Enough { most });
+        }
+        let others = taken.each.len() - usize::from(has > 0);
+        if taken.all >= self.open_to(has, others) {
+            return Err(NoPlace::Crowded);
+        }
+        taken.all += 1;
+        *taken.each.entry(organization.clone()).or_default() += 1;
+        Ok(Place {
+            places: Arc::clone(self),
+            organization: organization.clone(),
+        })
+    }
+
+    /// How many places may be taken before one who has so many beside so many others is refused.
+    /// A part is what everybody would have if one more came.
+    const fn open_to(&self, has: usize, others: usize) -> usize {
+        let part = self.most / (others + 2);
+        if has < part {
+            self.most
+        } else {
+            self.most - self.most / ONE_KEPT_OF
+        }
+    }
+
+    fn give_back(&self, organization: &OrganizationId) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(has) = taken.each.get_mut(organization) {
+            *has = has.saturating_sub(1);
+            if *has == 0 {
+                taken.each.remove(organization);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.give_back(&self.organization);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn organization(name: &str) -> OrganizationId {
+        OrganizationId::parse(name).expect("a name")
+    }
+
+    /// As many places as the organization can get.
+    fn flood(places: &Arc<Places>, name: &str) -> (Vec<Place>, NoPlace) {
+        let organization = organization(name);
+        let mut got = Vec::new();
+        loop {
+            match places.take(&organization) {
+                Ok(place) => got.push(place),
+                Err(why) => return (got, why),
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_floods_leaves_room_for_others() {
+        let places = Places::new(64, None);
+        let (flood_has, why) = flood(&places, "loud");
+        assert_eq!((flood_has.len(), why), (56, NoPlace::Crowded));
+        let (quiet_has, why) = flood(&places, "quiet");
+        assert_eq!((quiet_has.len(), why), (8, NoPlace::Crowded));
+        // What the loud one gives back is the others' until they have their part.
+        drop(flood_has.into_iter().take(20).collect::<Vec<_>>());
+        assert_eq!(flood(&places, "loud").1, NoPlace::Crowded);
+        drop(quiet_has);
+        let taken = places.taken.lock().expect("a look");
+        assert_eq!((taken.all, taken.each.len()), (0, 0));
+    }
+
+    #[test]
+    fn parts_even_out_as_places_are_given_back() {
+        let places = Places::new(80, None);
+        let loud = organization("loud");
+        let (mut loud_has, _) = flood(&places, "loud");
+        let (mut quiet_has, _) = flood(&places, "quiet");
+        for _ in 0..200 {
+            loud_has.pop();
+            loud_has.extend(places.take(&loud));
+            quiet_has.extend(places.take(&organization("quiet")));
+        }
+        assert!(quiet_has.len() >= 80 / 3, "{}", quiet_has.len());
+        assert!(loud_has.len() >= 80 / 3, "{}", loud_has.len());
+    }
+
+    #[test]
+    fn an_organization_has_no_more_than_it_may() {
+        let places = Places::new(64, Some(3));
+        let (has, why) = flood(&places, "acme");
+        assert_eq!((has.len(), why), (3, NoPlace::Enough { most: 3 }));
+    }
+
+    #[test]
+    fn the_last_place_can_be_taken() {
+        for most in 1..8 {
+            let (has, _) = flood(&Places::new(most, None), "acme");
+            assert_eq!(has.len(), most);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! How much an organization may ask for, and that nobody pays for another's flood.
+
+use image_gateway::mock::Script;
+use image_gateway::proto;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::helpers::{House, Setup, Story, detail, reason, request};
+
+#[tokio::test]
+async fn an_organization_makes_as_many_generations_at_a_time_as_it_may() {
+    let house = House::with(Setup {
+        max_concurrent_each: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    house.mock.script(Script::gated("slow"));
+    let mut images = house.images(&house.runtime);
+    let first = images.generate_image(request("first")).await;
+    let first = first.expect("taken").into_inner();
+    house.mock.wait_at_gate("slow").await;
+    let status = house.generate(request("second")).await;
+    let status = status.expect_err("one too many");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "LIMIT_REACHED");
+    assert_eq!(detail(&status, "limit"), "concurrent_generations");
+    let details = status.get_error_details();
+    assert!(details.quota_failure().is_some() && details.retry_info().is_some());
+    assert_eq!(house.balance().await.held, "29.00", "only the first holds");
+    // A duplicate of the running one is not another generation.
+    let duplicate = house.generate(request("first"));
+    let both = async {
+        house.mock.open_gate("slow");
+        Story::read(first).await
+    };
+    let (duplicate, first) = tokio::join!(duplicate, both);
+    assert_eq!(
+        duplicate.expect("attached").completed.id,
+        first.expect("a picture").completed.id
+    );
+    let second = house.generate(request("second")).await;
+    second.expect("a place is free again");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_organization_that_calls_too_often_is_told_when_to_come_back() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("5"),
+        ..Setup::default()
+    })
+    .await;
+    let mut models = house.models(&house.runtime);
+    let mut refused = None;
+    for _ in 0..30 {
+        let answer = models.list_models(proto::ListModelsRequest::default());
+        if let Err(status) = answer.await {
+            refused = Some(status);
+            break;
+        }
+    }
+    let status = refused.expect("30 calls at once are more than 5 a second");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "LIMIT_REACHED");
+    assert_eq!(detail(&status, "limit"), "calls_per_second");
+    let details = status.get_error_details();
+    assert!(details.quota_failure().is_some());
+    let wait = details.retry_info().and_then(|info| info.retry_delay);
+    let wait = wait.expect("a time");
+    // The operator has no organization, and nobody else's calls count.
+    house.top_up("acme", "1", "meanwhile").await;
+    tokio::time::sleep(wait).await;
+    let again = models.list_models(proto::ListModelsRequest::default());
+    again.await.expect("as it was told");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_organization_that_floods_the_gateway_leaves_places_for_others() {
+    let house = House::with(Setup {
+        max_concurrent: 16,
+        ..Setup::default()
+    })
+    .await;
+    let other = proto::CreateOrganizationRequest {
+        id: "other".to_owned(),
+        name: "Other".to_owned(),
+    };
+    let mut organizations = house.organizations(crate::helpers::OPERATOR_KEY);
+    let made = organizations.create_organization(other).await;
+    made.expect("an organization");
+    house.top_up("other", "1000", "first").await;
+    let admin = house.key("other", proto::Role::Admin).await;
+    let tool = proto::GenerateImageTool {
+        agent_id: "painter".to_owned(),
+        enabled: true,
+        model: crate::helpers::KLEIN.to_owned(),
+        ..proto::GenerateImageTool::default()
+    };
+    let saved = proto::UpdateGenerateImageToolRequest {
+        generate_image_tool: Some(tool),
+        ..proto::UpdateGenerateImageToolRequest::default()
+    };
+    let mut tools = house.tools(&admin);
+    let saved = tools.update_generate_image_tool(saved).await;
+    saved.expect("a tool");
+    house.mock.script(Script::gated("slow").times(100));
+    let mut loud = Vec::new();
+    let mut refused = 0;
+    for number in 0..32 {
+        let mut images = house.images(&house.runtime);
+        let asked = request(&format!("loud-{number}"));
+        match images.generate_image(asked).await {
+            Ok(events) => loud.push(events.into_inner()),
+            Err(status) => {
+                assert_eq!(reason(&status), "OVERLOADED");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((loud.len(), refused), (14, 18), "two of sixteen are kept");
+    let mut images = house.images(&admin);
+    let quiet = images.generate_image(request("quiet")).await;
+    let quiet = quiet.expect("a place").into_inner();
+    house.mock.open_gate("slow");
+    Story::read(quiet).await.expect("a picture");
+    for events in loud {
+        Story::read(events).await.expect("a picture");
+    }
+    house.close().await;
+}
