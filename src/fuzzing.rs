@@ -10,6 +10,7 @@ pub mod amounts;
 mod answers;
 pub mod dose;
 mod json;
+mod lists;
 mod pictures;
 mod reading;
 mod refusals;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// All entry points.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "decode",
         check: decode,
@@ -56,6 +57,11 @@ pub const TARGETS: [Target; 5] = [
         name: "picture",
         check: picture,
         every: 20,
+    },
+    Target {
+        name: "lists",
+        check: lists,
+        every: 1,
     },
 ];
 
@@ -88,6 +94,13 @@ pub fn sse(data: &[u8]) {
 /// a correct checksum in a PNG's header, which no fuzzer would ever guess.
 pub fn picture(data: &[u8]) {
     pictures::check(data);
+}
+
+/// An answer of which the list of models is made: one byte that says which (`m` a page of models,
+/// `i` the image models, anything else the endpoints of one), and the body. What is listed is what
+/// is told, in bounded texts, and can be taken over by the domain.
+pub fn lists(data: &[u8]) {
+    lists::check(data);
 }
 
 /// Cuts a body into pieces whose sizes follow from three bytes: small ones, or some of many

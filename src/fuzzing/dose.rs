@@ -15,7 +15,7 @@ const INPUT_MAX_BYTES: usize = 16 << 10;
 
 /// Pieces that have a meaning to somebody on the way: to JSON, streams, base64, or whoever reads
 /// costs, keys or pictures.
-const TOKENS: [&[u8]; 65] = [
+const TOKENS: [&[u8]; 71] = [
     b"NaN",
     b"Infinity",
     b"1e400",
@@ -81,6 +81,12 @@ const TOKENS: [&[u8]; 65] = [
     b"event: x\n",
     b"data: [DONE]\n\n",
     b": x\n",
+    b"\"id\":\"a/b\",",
+    b"{\"id\":\"c/d\"},",
+    b"\"endpoints\":[],",
+    b"{\"billable\":\"output_image\",\"unit\":\"image\",\"cost_usd\":1e-7},",
+    b"\"variant\":\"2k\",",
+    b"\"values\":[\"1K\",\"2K\"],",
 ];
 
 /// What may stand in the place of a value.
@@ -105,8 +111,8 @@ const VALUES: [&[u8]; 18] = [
     b"[{\"cost\":0.05},{\"total_cost\":0.06}]",
 ];
 
-/// Names whose values decide over money and pictures.
-const NAMES: [&[u8]; 14] = [
+/// Names whose values decide over money, pictures and what is listed.
+const NAMES: [&[u8]; 29] = [
     b"\"usage\"",
     b"\"cost\"",
     b"\"cost_details\"",
@@ -121,6 +127,21 @@ const NAMES: [&[u8]; 14] = [
     b"\"type\"",
     b"\"error\"",
     b"\"id\"",
+    b"\"name\"",
+    b"\"architecture\"",
+    b"\"output_modalities\"",
+    b"\"context_length\"",
+    b"\"pricing\"",
+    b"\"image_output\"",
+    b"\"supported_parameters\"",
+    b"\"values\"",
+    b"\"max\"",
+    b"\"endpoints\"",
+    b"\"provider_slug\"",
+    b"\"billable\"",
+    b"\"unit\"",
+    b"\"variant\"",
+    b"\"cost_usd\"",
 ];
 
 /// An input that breaks a promise.

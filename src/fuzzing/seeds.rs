@@ -56,10 +56,21 @@ pub struct Seed {
     pub bytes: Vec<u8>,
 }
 
-/// A recorded answer. Requests have no status, and catalogs stand alone.
+/// A recorded answer. Requests have no status, and endpoints stand many in a file.
 #[derive(Debug, Deserialize)]
 struct Sample {
     http: Http,
+    body: Box<RawValue>,
+}
+
+/// Recorded endpoints by slug, some with a remark around them.
+#[derive(Debug, Deserialize)]
+struct Records {
+    records: BTreeMap<String, Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Remarked {
     body: Box<RawValue>,
 }
 
@@ -90,6 +101,8 @@ pub fn seeds() -> io::Result<Vec<Seed>> {
             of_stream(&name, text.as_bytes(), &mut seeds);
         } else if let Ok(sample) = serde_json::from_str(&text) {
             of_sample(&name, &sample, &mut seeds);
+        } else if let Ok(Records { records }) = serde_json::from_str(&text) {
+            of_records(&name, &records, &mut seeds);
         }
     }
     for (number, cost) in ODD_COSTS.iter().enumerate() {
@@ -132,6 +145,15 @@ fn of_sample(name: &str, sample: &Sample, seeds: &mut Vec<Seed>) {
         push(seeds, "sse", &streamed, &[&SIZES, stream.as_bytes()]);
         of_pictures(name, Reading::of_document(wire.as_bytes()), seeds);
     }
+    let list = match name {
+        _ if status >= 300 => None,
+        _ if name.starts_with("models-") => Some(b"m"),
+        _ if name.starts_with("images-models-") => Some(b"i"),
+        _ => None,
+    };
+    if let Some(kind) = list {
+        push(seeds, "lists", name, &[kind, compact(&wire).as_bytes()]);
+    }
     if status >= 300 {
         let advised = sample.http.headers.get("retry-after");
         let advised = advised.map_or("", String::as_str);
@@ -145,6 +167,33 @@ fn of_sample(name: &str, sample: &Sample, seeds: &mut Vec<Seed>) {
         // The same may come within an answer that began well.
         push(seeds, "decode", name, &[b"j", &SIZES, wire.as_bytes()]);
     }
+}
+
+fn of_records(name: &str, records: &BTreeMap<String, Box<RawValue>>, seeds: &mut Vec<Seed>) {
+    for (number, record) in records.values().enumerate() {
+        let remarked: Option<Remarked> = serde_json::from_str(record.get()).ok();
+        let body = remarked.map_or_else(|| record.clone(), |remarked| remarked.body);
+        let name = format!("{name}-{number}");
+        push(
+            seeds,
+            "lists",
+            &name,
+            &[b"e", compact(body.get()).as_bytes()],
+        );
+    }
+}
+
+/// JSON without the white space that the samples are laid out with, so that more of it is changed
+/// by the same luck.
+fn compact(json: &str) -> String {
+    let mut in_string = false;
+    let mut escaped = false;
+    let kept = json.chars().filter(|c| {
+        in_string ^= *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        in_string || !c.is_ascii_whitespace()
+    });
+    kept.collect()
 }
 
 fn of_pictures(name: &str, reading: Reading, seeds: &mut Vec<Seed>) {

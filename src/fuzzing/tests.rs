@@ -145,3 +145,37 @@ fn a_picture_that_is_lost_is_noticed() {
     result.pictures.clear();
     compare(&result, &reading, 1000, GOOD.as_bytes());
 }
+
+const MODELS: &str = r#"{"data":[{"id":"a/b","pricing":{"prompt":2.50e-6}}]}"#;
+
+const ENDPOINTS: &str = r#"{"endpoints":[{"pricing":[{"unit":"image","cost_usd":0.04}]}]}"#;
+
+#[test]
+fn lists_as_they_are_told_are_not_found_fault_with() {
+    let models = probe::models(MODELS.as_bytes());
+    lists::compare_models(models.as_deref(), MODELS.as_bytes(), true);
+    let offer = probe::endpoints(ENDPOINTS.as_bytes());
+    lists::compare_lines(offer.as_ref(), ENDPOINTS.as_bytes());
+}
+
+#[test]
+#[should_panic(expected = "prices of a/b")]
+fn a_price_that_is_written_otherwise_is_noticed() {
+    let mut models = probe::models(MODELS.as_bytes()).expect("a list");
+    models[0].prices.prompt = "0.0000025".to_owned();
+    lists::compare_models(Some(&models), MODELS.as_bytes(), true);
+}
+
+#[test]
+#[should_panic(expected = "left == right")]
+fn a_model_that_is_lost_is_noticed() {
+    lists::compare_models(Some(&[]), MODELS.as_bytes(), true);
+}
+
+#[test]
+#[should_panic(expected = "left == right")]
+fn a_line_that_is_lost_is_noticed() {
+    let mut offer = probe::endpoints(ENDPOINTS.as_bytes()).expect("endpoints");
+    offer.lines.clear();
+    lists::compare_lines(Some(&offer), ENDPOINTS.as_bytes());
+}

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::classify::{Refusal, RefusalBody, retry_after};
 use super::decoder::{Decoder, Framing};
 use super::lenient::Object;
+pub(crate) use super::lists::probe::{endpoints, image_models, models, whole};
 use super::splice::EventKind;
 use super::sse::{Lines, Part};
 use super::wire::Record;
