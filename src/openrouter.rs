@@ -1,6 +1,7 @@
 //! The door out: the only room that knows HTTP clients. It keeps [`crate::ports::ImageProvider`]
 //! with OpenRouter, and holds no picture: references are encoded while they are sent, answers
-//! decoded while they arrive, and the memory of a call is bounded by constants.
+//! decoded while they arrive, and the memory of a call is bounded by constants. It keeps
+//! [`crate::ports::Lister`] as well, for the models and their prices.
 //!
 //! Upstream is not trusted. Every field of it is optional, every size has a cap, redirects are
 //! errors (following one would carry the key along), and what it says is cut and cleaned before

@@ -20,6 +20,7 @@ use crate::ports::{
 
 mod calls;
 mod decoding;
+mod lists;
 mod requests;
 mod samples;
 mod server;

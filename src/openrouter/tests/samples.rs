@@ -55,7 +55,7 @@ const NOTHING: Said = Said {
     text: "",
 };
 
-const CATALOG: Expected = Expected::NotHere("used by catalog sync");
+const CATALOG: Expected = Expected::NotHere("compared in lists/recorded.rs");
 const OPERATOR: Expected = Expected::NotHere("for an operator with a management key");
 
 fn expectations() -> Vec<(&'static str, Expected)> {
