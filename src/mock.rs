@@ -157,6 +157,13 @@ impl Mock {
         self.stage.ledger.entries()
     }
 
+    /// What this body of `POST /images` would be billed, in USD, without drawing; `None` if it
+    /// would be refused.
+    #[must_use]
+    pub fn quote(&self, body: &serde_json::Value) -> Option<Decimal> {
+        images::quote(body, &self.stage.catalog)
+    }
+
     /// The sum of everything billed since the start, in USD.
     #[must_use]
     pub fn total_billed(&self) -> Decimal {

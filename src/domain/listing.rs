@@ -1,5 +1,5 @@
 //! What OpenRouter lists about its models, in its own words: kept as it was told, so that every
-//! figure can be traced back, and understood only in [`reading`](super::reading).
+//! figure can be traced back, and understood only where a catalog reads it.
 
 use rust_decimal::Decimal;
 

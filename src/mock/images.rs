@@ -3,13 +3,14 @@
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
+use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::answer::{Answer, EVENT_STREAM, JSON, Refusal};
 use super::call::{Call, Ordered, unix_seconds};
-use super::catalog::{ImageApi, Model};
+use super::catalog::{Catalog, ImageApi, Model};
 use super::parts::Parts;
-use super::price::Order;
+use super::price::{Charge, Order};
 use super::reference::{fonts, pixels_of};
 use super::script::MediaType;
 use super::size::{ASPECT_RATIOS, Pixels, RESOLUTIONS, clamp_shape, clamp_tier, tier_named};
@@ -47,25 +48,15 @@ pub(crate) async fn create(call: Call) -> Response<Body> {
 
 async fn make(call: &Call) -> Result<Answer, Refusal> {
     call.check_key()?;
-    let wish = read(call)?;
+    let wish = read(&call.body, &call.stage.catalog)?;
     let images = call.script.images.unwrap_or(wish.images);
-    let references: Vec<u64> = wish.references.iter().map(|url| pixels_of(url)).collect();
-    let charge = wish.model.price.charge(&Order {
-        images,
-        pixels: wish.pixels,
-        tier: wish.tier,
-        quality: wish.quality,
-        references: &references,
-        fonts: fonts(call.body.pointer("/provider/options/sourceful/font_inputs")),
-        prompt_characters: text_of(&call.body, "prompt").map_or(0, |text| text.chars().count()),
-        text_tokens: 0,
-    });
+    let charge = wish.charge(&call.body, images);
     let stated = state(&charge, &call.script);
     let stated = stated.map_err(|error| Refusal::broken(&error))?;
     let delivery = call.delivery(Ordered {
         model: wish.model,
         images,
-        references: references.len(),
+        references: wish.references.len(),
         charge,
         cost: stated.cost,
         streamed: wish.streamed,
@@ -151,8 +142,29 @@ fn media_type(call: &Call, parts: &mut Parts) {
     };
 }
 
-fn read(call: &Call) -> Result<Wish<'_>, Refusal> {
-    let body = &call.body;
+/// What a request would cost in USD, without drawing; `None` if it would be refused.
+pub(crate) fn quote(body: &Value, catalog: &Catalog) -> Option<Decimal> {
+    let wish = read(body, catalog).ok()?;
+    Some(wish.charge(body, wish.images).cost())
+}
+
+impl Wish<'_> {
+    fn charge(&self, body: &Value, images: usize) -> Charge {
+        let references: Vec<u64> = self.references.iter().map(|url| pixels_of(url)).collect();
+        self.model.price.charge(&Order {
+            images,
+            pixels: self.pixels,
+            tier: self.tier,
+            quality: self.quality,
+            references: &references,
+            fonts: fonts(body.pointer("/provider/options/sourceful/font_inputs")),
+            prompt_characters: text_of(body, "prompt").map_or(0, |text| text.chars().count()),
+            text_tokens: 0,
+        })
+    }
+}
+
+fn read<'a>(body: &'a Value, catalog: &'a Catalog) -> Result<Wish<'a>, Refusal> {
     let slug = text_of(body, "model").ok_or_else(|| invalid("model: Required"))?;
     let prompt = text_of(body, "prompt").ok_or_else(|| invalid("prompt: Required"))?;
     if prompt.is_empty() {
@@ -160,7 +172,7 @@ fn read(call: &Call) -> Result<Wish<'_>, Refusal> {
             "prompt: Too small: expected string to have >=1 characters",
         ));
     }
-    let model = call.stage.catalog.model(slug);
+    let model = catalog.model(slug);
     let found = model.and_then(|model| Some((model, model.image_api.as_ref()?)));
     let Some((model, api)) = found else {
         return Err(Refusal::plain(

@@ -10,6 +10,8 @@ use tonic::Status;
 
 use crate::helpers::{House, KLEIN, OPERATOR_KEY, Setup, Story, detail, reason, request};
 
+mod ceiling;
+
 /// Klein's prices at OpenRouter.
 const KLEIN_ENDPOINTS: &str = "/images/models/black-forest-labs/flux.2-klein-4b/endpoints";
 
