@@ -148,6 +148,7 @@ impl Prices {
         let mut kept = self.kept.lock().await;
         let renewed = self.renew(&mut kept).await;
         drop(kept);
+        self.look().await;
         self.parts.metrics.prices_synced(renewed.is_ok());
         match &renewed {
             Ok(synced) => self.recovered(synced),

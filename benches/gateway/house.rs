@@ -155,6 +155,7 @@ impl Gateway {
             ("OPENROUTER_BASE_URL", &mock.base_url),
             ("OPENROUTER_API_KEY", "sk-or-v1-mock"),
             ("OPERATOR_KEY", OPERATOR_KEY),
+            ("MAX_CALLS_PER_SECOND", "0"),
             ("RUST_LOG", "warn"),
             ("LOG_FORMAT", "json"),
         ]);

@@ -332,3 +332,30 @@ async fn only_the_operator_syncs() {
     assert_eq!(list(&house).await.last_sync, None);
     house.close().await;
 }
+
+#[tokio::test]
+async fn what_pictures_cost_lately_stands_beside_the_estimate_and_under_the_hold() {
+    let house = House::open().await;
+    sync(&house).await.expect("a list");
+    // Klein's estimate is 29.00; lately it was billed 0.05 USD, which makes 101.00.
+    for number in 0..5 {
+        house.mock.script(Script::usage_cost("0.05"));
+        let asked = request(&format!("dear-{number}"));
+        house.generate(asked).await.expect("a picture");
+    }
+    sync(&house).await.expect("a list");
+    let estimate = klein(&house).await.estimate.expect("an estimate");
+    assert_eq!(
+        (estimate.expected.as_str(), estimate.high.as_str()),
+        ("29.00", "101.00")
+    );
+    assert_eq!(
+        (estimate.recent_average.as_str(), estimate.recent_count),
+        ("101.00", 5)
+    );
+    assert!(estimate.departs);
+    let story = house.generate(request("next")).await.expect("a picture");
+    assert_eq!(story.accepted.hold, "101.00");
+    assert_eq!(story.charge().credits, "29.00");
+    house.close().await;
+}
