@@ -44,12 +44,31 @@ pub struct ImageRequest {
 /// What is known of a reference picture without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceFacts {
-    /// SHA-256 of its bytes.
+    /// What tells it from others: SHA-256 of its bytes or, if only its address was given, of that.
     pub sha256: [u8; 32],
-    /// Its size.
+    /// Its size; as small as it can be, while it is not known.
     pub pixels: PixelSize,
     /// The earlier picture it is, if it is one.
     pub from: Option<SourceImage>,
+}
+
+// === impl ReferenceFacts ===
+
+impl ReferenceFacts {
+    /// What is known of a picture by its address alone. The request is the address: the same one
+    /// is the same request, whatever is found there.
+    pub fn by_url(url: &str) -> Self {
+        // No picture begins like this, so no address is taken for one.
+        let digest = Sha256::new().chain_update("url ").chain_update(url);
+        Self {
+            sha256: digest.finalize().into(),
+            pixels: PixelSize {
+                width: 1,
+                height: 1,
+            },
+            from: None,
+        }
+    }
 }
 
 // === impl ImageRequest ===
