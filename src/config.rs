@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+mod allowed;
 mod given;
 mod master_key;
 mod reader;
 mod values;
 
+pub use allowed::Allowed;
 pub use given::Given;
 pub(crate) use given::secret;
 pub use master_key::{MasterKey, MasterKeyError};
@@ -44,6 +46,8 @@ pub const IMAGE_STORE_QUOTA: &str = "0";
 pub const IMAGE_RETENTION: &str = "30d";
 /// Default of `CATALOG_SYNC_INTERVAL`.
 pub const CATALOG_SYNC_INTERVAL: &str = "15m";
+/// Default of `REFERENCE_URL_ALLOW`.
+pub const REFERENCE_URL_ALLOW: &str = "";
 /// Default of `RUST_LOG`.
 pub const RUST_LOG: &str = "info";
 /// Default of `LOG_FORMAT`.
@@ -78,6 +82,8 @@ pub struct Config {
     pub image_retention: Duration,
     /// How often prices are read from upstream; `None` is only when the operator asks.
     pub catalog_sync_interval: Option<Duration>,
+    /// Where reference URLs may lead though it is not public.
+    pub reference_url_allow: Vec<Allowed>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -199,6 +205,12 @@ impl Config {
             CATALOG_SYNC_INTERVAL,
             &values::SYNC_INTERVAL,
         );
+        let reference_url_allow = reader.plain(
+            "REFERENCE_URL_ALLOW",
+            given.reference_url_allow,
+            REFERENCE_URL_ALLOW,
+            &values::ALLOWED,
+        );
         let log = Log::read(given.rust_log, given.log_format, reader);
         Some(Self {
             listen: listen?,
@@ -214,6 +226,7 @@ impl Config {
             image_store_quota_bytes: kept?.0,
             image_retention: kept?.1,
             catalog_sync_interval: Some(sync?).filter(|every| !every.is_zero()),
+            reference_url_allow: reference_url_allow?,
             log: log?,
         })
     }

@@ -116,6 +116,11 @@ pub struct Given {
     /// [default: 15m]
     #[arg(long, env = "CATALOG_SYNC_INTERVAL", value_name = "DURATION")]
     pub catalog_sync_interval: Option<String>,
+    /// Where reference URLs may lead though it is not public, also by http and on other ports: hosts
+    /// (files.internal), hosts and ports (files.internal:9000) and networks (10.0.0.0/8), separated
+    /// by commas [default: none]
+    #[arg(long, env = "REFERENCE_URL_ALLOW", value_name = "LIST")]
+    pub reference_url_allow: Option<String>,
     /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
     /// [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]

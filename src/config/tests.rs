@@ -43,6 +43,7 @@ fn everything_but_the_platforms_key_has_a_default() {
     assert_eq!(config.image_retention, Duration::from_secs(30 * 24 * 3600));
     let quarter = Duration::from_secs(15 * 60);
     assert_eq!(config.catalog_sync_interval, Some(quarter));
+    assert_eq!(config.reference_url_allow, []);
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.log.format, LogFormat::Text);
 }
@@ -62,6 +63,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         max_concurrent_generations: text("0"),
         image_retention: text("0s"),
         catalog_sync_interval: text("8d"),
+        reference_url_allow: text("10.0.0.1/8"),
         rust_log: text("image_gateway=loud"),
         log_format: text("xml"),
         ..Given::default()
@@ -79,6 +81,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         r#"MAX_CONCURRENT_GENERATIONS must be a whole number from 1 to 100000, not "0""#,
         r#"IMAGE_RETENTION must be a duration from 1s to 3650d, such as 12h or 30d, not "0s""#,
         r#"CATALOG_SYNC_INTERVAL must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never, not "8d""#,
+        r#"REFERENCE_URL_ALLOW must be hosts, hosts with a port, and networks"#,
         r#"RUST_LOG must be log directives"#,
         r#"LOG_FORMAT must be text or json, not "xml""#,
     ];
@@ -251,6 +254,7 @@ fn help_names_every_setting_with_its_default() {
         "OPERATOR_KEY_FILE",
         "KEY_ENCRYPTION_KEY",
         "KEY_ENCRYPTION_KEY_FILE",
+        "REFERENCE_URL_ALLOW",
     ] {
         let flag = format!("--{} ", variable.to_lowercase().replace('_', "-"));
         assert!(help.contains(&flag), "{flag} is not in\n{help}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-use super::{LogFormat, MasterKey};
+use super::{Allowed, LogFormat, MasterKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -135,6 +135,13 @@ pub(super) const BYTES: Kind<u64> = Kind {
     accepted: "must be a number of bytes, 0 for no limit",
     meaning: "bytes",
     parse: |text| text.parse().ok(),
+};
+
+/// Where reference URLs may lead.
+pub(super) const ALLOWED: Kind<Vec<Allowed>> = Kind {
+    accepted: "must be hosts, hosts with a port, and networks, separated by commas, such as files.internal,minio:9000,10.0.0.0/8",
+    meaning: "places that reference URLs may lead to",
+    parse: Allowed::list,
 };
 
 /// What is logged.
