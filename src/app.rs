@@ -18,6 +18,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, MasterKey};
 use crate::domain::catalog::Catalog;
+use crate::fetch;
 use crate::generate::{self, Generator};
 use crate::grpc;
 use crate::http;
@@ -137,7 +138,10 @@ impl App {
         let work = TaskTracker::new();
         let provider = provider(&config)?;
         let prices = prices(&config, &cellar, catalog, (&metrics, &work)).await?;
-        let parts = parts(&config, &cellar, &prices, (&provider, &metrics, &work));
+        let fetcher = fetch::Client::new(&config.reference_url_allow);
+        let fetcher = Arc::new(fetcher.map_err(room("the way to reference images"))?);
+        let outside = (&provider, fetcher);
+        let parts = parts(&config, &cellar, &prices, outside, (&metrics, &work));
         let recovery = Recovery::new(recover::Parts {
             ledger: Arc::clone(&ledger),
             upkeep: cellar.books.clone(),
@@ -303,7 +307,8 @@ fn parts(
     config: &Config,
     cellar: &Cellar,
     prices: &Arc<Prices>,
-    (provider, metrics, work): (&Arc<dyn ImageProvider>, &Arc<Metrics>, &TaskTracker),
+    (provider, fetcher): (&Arc<dyn ImageProvider>, Arc<fetch::Client>),
+    (metrics, work): (&Arc<Metrics>, &TaskTracker),
 ) -> grpc::Parts {
     let ledger: Arc<dyn Ledger> = cellar.books.clone();
     let settings: Arc<dyn Settings> = cellar.books.clone();
@@ -329,6 +334,7 @@ fn parts(
         ledger,
         settings,
         gallery,
+        fetcher,
         prices: Arc::clone(prices),
         keyring,
         metrics: Arc::clone(metrics),
@@ -380,16 +386,4 @@ fn ended(door: &'static str, result: Result<(), tokio::task::JoinError>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_data_folder_is_taken_by_one_gateway_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
-        let second = lock(folder.path()).unwrap_err();
-        assert!(matches!(second, StartError::InUse { .. }), "{second}");
-        drop(first);
-        assert!(lock(folder.path()).is_ok());
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The rules. No async, no I/O, no wire format: values in, values out.
 
+pub mod address;
 pub mod books;
 pub mod catalog;
 pub mod delivery;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::crash::step;
 use crate::domain::books::Stage;
-use crate::domain::failure::{Failure, Reason};
+use crate::domain::failure::Failure;
 use crate::domain::generation::{Draft, Generation, KeyMode};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
@@ -28,7 +28,8 @@ use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
 use places::{Place, Places};
-use refusals::{conflict, no_place};
+pub use references::{Errand, Reference};
+use refusals::{conflict, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
 use settle::Booked;
 
@@ -37,6 +38,7 @@ mod calendar;
 mod draw;
 mod easel;
 mod places;
+mod references;
 mod refusals;
 mod settle;
 
@@ -85,8 +87,8 @@ pub struct Call {
     pub organization: OrganizationId,
     /// What is asked.
     pub request: ImageRequest,
-    /// The bytes of its references, in the order of `request.references`.
-    pub references: Vec<ReferenceImage>,
+    /// Its references, in the order of `request.references`.
+    pub references: Vec<Reference>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
 }
@@ -120,25 +122,33 @@ impl Generator {
     ///
     /// # Errors
     /// The failure to answer with; no credits were moved.
-    pub async fn generate(self: &Arc<Self>, call: Call) -> Result<Watch, Failure> {
+    pub async fn generate(self: &Arc<Self>, mut call: Call) -> Result<Watch, Failure> {
         let left = call
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left < LEAST_TIME) {
-            let what = "Less than a second is left to your deadline; nothing was begun.";
-            return Err(Failure::new(Reason::DeadlineExceeded, what));
+            return Err(too_late());
         }
         if let Some(earlier) = self.earlier_answer(&call).await? {
             return Ok(earlier);
         }
         let tool = self.tool(&call).await?;
-        let job = self.plan(&call, &tool).await?;
+        let mut job = self.plan(&call, &tool).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
         let place = self.places.take(&call.organization).map_err(no_place)?;
+        let away = call.references.iter().any(Reference::is_elsewhere);
+        let references = references::gather(&mut call).await?;
+        if away {
+            // With the sizes that are known now, which may cost more.
+            job = self.plan(&call, &tool).await?;
+        }
         // From here on money moves: a caller that hangs up must not leave a hold without a task.
         let generator = Arc::clone(self);
-        let begun = async move { generator.hold_and_run(call, &tool, job, place).await };
+        let begun = async move {
+            let order = (job, references);
+            generator.hold_and_run(call, &tool, order, place).await
+        };
         let begun = self.parts.tracker.spawn(begun).await;
         begun.unwrap_or_else(|_| Err(Failure::internal()))
     }
@@ -193,7 +203,7 @@ impl Generator {
         self: &Arc<Self>,
         call: Call,
         tool: &Tool,
-        job: Job,
+        (job, references): (Job, Vec<ReferenceImage>),
         place: Place,
     ) -> Result<Watch, Failure> {
         let now = crate::clock::now();
@@ -219,7 +229,7 @@ impl Generator {
         let held = Held {
             draft,
             job,
-            references: call.references,
+            references,
             live: Arc::clone(&live),
             patience: call.deadline,
             _place: place,

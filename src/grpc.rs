@@ -12,7 +12,7 @@ use crate::domain::failure::Failure;
 use crate::generate::Generator;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
-use crate::ports::{Gallery, Ledger, Records, Settings};
+use crate::ports::{Gallery, Ledger, Records, ReferenceFetcher, Settings};
 use crate::prices::Prices;
 use crate::proto;
 use crate::proto::billing_service_server::BillingServiceServer;
@@ -51,6 +51,8 @@ pub struct Parts {
     pub records: Arc<dyn Records>,
     /// Earlier pictures, for references.
     pub gallery: Arc<dyn Gallery>,
+    /// Pictures that are somewhere else, for references.
+    pub fetcher: Arc<dyn ReferenceFetcher>,
     /// The price list.
     pub prices: Arc<Prices>,
     /// Makes and checks keys.

@@ -10,6 +10,7 @@
 //! | [`Lister`], [`PriceStore`] | whoever tells prices, and whoever keeps them |
 //! | [`Gallery`], [`Canvas`], [`ImageSource`] | where pictures are kept, written and read |
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
+//! | [`ReferenceFetcher`] | whoever brings pictures that a caller has only named |
 
 mod gallery;
 mod inspection;
@@ -17,6 +18,7 @@ mod ledger;
 mod prices;
 mod provider;
 mod records;
+mod references;
 mod settings;
 mod upkeep;
 
@@ -35,5 +37,6 @@ pub use records::{
     EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records, Seen, Usage, UsageBy, UsageQuery,
     UsageRow,
 };
+pub use references::{FetchError, ReferenceFetcher, Room};
 pub use settings::{ApiKey, Organization, Role, Settings, SettingsError};
 pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};

@@ -28,6 +28,11 @@ pub(super) fn no_place(why: NoPlace) -> Failure {
     failure.retry_after(PLACE_WAIT)
 }
 
+pub(super) fn too_late() -> Failure {
+    let what = "Less than a second is left to your deadline; nothing was begun.";
+    Failure::new(Reason::DeadlineExceeded, what)
+}
+
 pub(super) fn conflict(id: GenerationId) -> Failure {
     let what = "This request_id was used before for another request; take a new one.";
     Failure::new(Reason::IdempotencyConflict, what).with("generation_id", id)

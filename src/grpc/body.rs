@@ -14,6 +14,7 @@ use http_body::Frame;
 
 use super::status;
 use crate::domain::failure::{Failure, Reason};
+use crate::ports::Room;
 
 /// Bytes of all requests together: eight of the largest kind, or thousands of ordinary ones.
 const IN_FLIGHT_BYTES_MAX: usize = 8 * super::REQUEST_BYTES_MAX;
@@ -83,7 +84,7 @@ impl http_body::Body for Counted {
 
 // === impl Share ===
 
-impl Share {
+impl Room for Share {
     fn take(&self, bytes: usize) -> bool {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
@@ -98,7 +99,7 @@ impl Drop for Share {
     }
 }
 
-fn overloaded() -> Failure {
+pub(super) fn overloaded() -> Failure {
     let what = "Too many reference images are in flight; try again in a moment.";
     Failure::new(Reason::Overloaded, what).retry_after(Duration::from_secs(2))
 }

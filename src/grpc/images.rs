@@ -126,7 +126,10 @@ impl Service {
         let call = Call {
             organization,
             request,
-            references: references.into_iter().map(|(_, image)| image).collect(),
+            references: references
+                .into_iter()
+                .map(|(_, reference)| reference)
+                .collect(),
             deadline,
         };
         self.parts.generator.generate(call).await

@@ -1,5 +1,6 @@
 //! Reference images: looked at before anything else happens, so that a bad one costs nothing.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,21 +12,65 @@ use crate::domain::generation::{MediaType, SourceImage};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{REFERENCES_MAX, ReferenceFacts};
 use crate::domain::media;
-use crate::generate::internal;
+use crate::domain::shape::PixelSize;
+use crate::generate::{Errand, Reference, internal};
 use crate::grpc::Service;
-use crate::grpc::body::Share;
-use crate::ports::{GalleryError, ImageSource, ReferenceImage, Which};
+use crate::grpc::body::{Share, overloaded};
+use crate::ports::{
+    FetchError, GalleryError, ImageSource, ReferenceFetcher, ReferenceImage, Room, Which,
+};
 use crate::proto;
 use crate::proto::reference_image::Source;
 
 /// Bytes of one reference image (`api.md`, Limits).
 const BYTES_MAX: usize = 10 * 1024 * 1024;
 
+/// What is asked of an address that cannot be fetched, whatever the cause: nobody shall learn from
+/// the words what is at a place that only the gateway can see.
+const UNREACHABLE: &str = "cannot be fetched: its url must lead to a public https server that \
+                           answers promptly, with the picture itself and not with a redirect";
+
+/// What is asked of an address behind which there is something else.
+const NOT_A_PICTURE: &str = "has a url that does not lead to a PNG, JPEG, WebP or GIF; use the \
+                             address of the picture itself, not of a page that shows it";
+
 /// A reference that came with the request. Holds its share of what may be in flight.
 #[derive(Debug)]
 struct Sent {
     bytes: Bytes,
     _share: Option<Arc<Share>>,
+}
+
+/// A reference that is somewhere else, and the room its bytes will take.
+struct Away {
+    fetcher: Arc<dyn ReferenceFetcher>,
+    url: String,
+    position: usize,
+    share: Option<Arc<Share>>,
+}
+
+/// Without a share nothing counts: no server hands out a request that was not counted.
+impl Room for Option<Arc<Share>> {
+    fn take(&self, bytes: usize) -> bool {
+        self.as_ref().is_none_or(|share| share.take(bytes))
+    }
+}
+
+impl fmt::Debug for Away {
+    /// Without the address, which may hold a signature.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Away").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Errand for Away {
+    async fn run(&self) -> Result<(PixelSize, ReferenceImage), Failure> {
+        let fetched = self.fetcher.fetch(&self.url, &self.share).await;
+        let bytes = fetched.map_err(|error| not_fetched(self.position, error))?;
+        let (facts, image) = looked_at(self.position, bytes, self.share.clone()).await?;
+        Ok((facts.pixels, image))
+    }
 }
 
 #[async_trait]
@@ -40,13 +85,13 @@ impl ImageSource for Sent {
 }
 
 impl Service {
-    /// What each reference is, and where its bytes are.
+    /// What each reference is, and where its bytes are or are to be had.
     pub(super) async fn references(
         &self,
         organization: &OrganizationId,
         sent: Vec<proto::ReferenceImage>,
         share: Option<Arc<Share>>,
-    ) -> Result<Vec<(ReferenceFacts, ReferenceImage)>, Failure> {
+    ) -> Result<Vec<(ReferenceFacts, Reference)>, Failure> {
         let most = usize::try_from(REFERENCES_MAX).unwrap_or(usize::MAX);
         if sent.len() > most {
             let what = format!("is one too many: a call takes at most {most}");
@@ -54,22 +99,44 @@ impl Service {
         }
         let mut references = Vec::with_capacity(sent.len());
         for (position, reference) in sent.into_iter().enumerate() {
-            references.push(match reference.source {
+            let here = match reference.source {
                 Some(Source::Data(bytes)) => looked_at(position, bytes, share.clone()).await?,
                 Some(Source::Generated(image)) => {
                     self.made_here(organization, position, &image).await?
                 }
-                Some(Source::Url(_)) => {
-                    let what = "is a url, which is not taken yet; send its bytes as data";
-                    return Err(Failure::reference_invalid(position, what));
+                Some(Source::Url(url)) => {
+                    references.push(self.elsewhere(position, url, share.clone())?);
+                    continue;
                 }
                 None => {
                     let what = "must have data, url or generated";
                     return Err(Failure::reference_invalid(position, what));
                 }
-            });
+            };
+            references.push((here.0, Reference::Here(here.1)));
         }
         Ok(references)
+    }
+
+    /// A picture that is named by its address: fetched later, if it comes to that.
+    fn elsewhere(
+        &self,
+        position: usize,
+        url: String,
+        share: Option<Arc<Share>>,
+    ) -> Result<(ReferenceFacts, Reference), Failure> {
+        let fetcher = Arc::clone(&self.parts.fetcher);
+        fetcher
+            .check(&url)
+            .map_err(|error| not_fetched(position, error))?;
+        let facts = ReferenceFacts::by_url(&url);
+        let away = Away {
+            fetcher,
+            url,
+            position,
+            share,
+        };
+        Ok((facts, Reference::Elsewhere(Arc::new(away))))
     }
 
     /// A picture this organization has made before.
@@ -117,7 +184,20 @@ impl Service {
     }
 }
 
-/// A picture that came with the request: its bytes say what it is.
+/// Why a picture that is somewhere else did not come, as its caller may know it.
+fn not_fetched(position: usize, error: FetchError) -> Failure {
+    match error {
+        FetchError::Address(what) => Failure::reference_invalid(position, what),
+        FetchError::Unreachable => Failure::reference_invalid(position, UNREACHABLE),
+        FetchError::NotAPicture => Failure::reference_invalid(position, NOT_A_PICTURE),
+        FetchError::TooLarge { size_bytes } => {
+            Failure::reference_too_large(position, size_bytes, BYTES_MAX)
+        }
+        FetchError::Overloaded => overloaded(),
+    }
+}
+
+/// A picture that came with the request, or was fetched: its bytes say what it is.
 async fn looked_at(
     position: usize,
     bytes: Bytes,
