@@ -9,6 +9,9 @@ pub const SNIFF_BYTES: usize = 12;
 /// The largest side of a picture that is taken, in pixels (`reliability.md` §6).
 pub const SIDE_MAX: u32 = 16_384;
 
+/// The largest area of a picture that is taken, in megapixels (`reliability.md` §6).
+pub const MEGAPIXELS_MAX: u64 = 64;
+
 /// The format, by its first bytes; `None` if it is not one of ours.
 pub fn sniff(head: &[u8]) -> Option<MediaType> {
     if head.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -25,7 +28,7 @@ pub fn sniff(head: &[u8]) -> Option<MediaType> {
 }
 
 /// Format and size of a picture that is all in memory; `None` if it has none, or one beyond
-/// [`SIDE_MAX`].
+/// [`SIDE_MAX`] or [`MEGAPIXELS_MAX`].
 pub fn inspect(bytes: &[u8]) -> Option<(MediaType, PixelSize)> {
     let media_type = sniff(bytes)?;
     let size = imagesize::blob_size(bytes).ok()?;
@@ -37,7 +40,7 @@ pub fn inspect(bytes: &[u8]) -> Option<(MediaType, PixelSize)> {
         width: side(size.width)?,
         height: side(size.height)?,
     };
-    Some((media_type, pixels))
+    (pixels.megapixels() <= MEGAPIXELS_MAX).then_some((media_type, pixels))
 }
 
 #[cfg(test)]
@@ -78,6 +81,11 @@ mod tests {
         png[16..20].copy_from_slice(&60_000u32.to_be_bytes());
         assert_eq!(inspect(&png), None);
         png[16..20].copy_from_slice(&0u32.to_be_bytes());
+        assert_eq!(inspect(&png), None);
+        png[16..20].copy_from_slice(&8192u32.to_be_bytes());
+        png[20..24].copy_from_slice(&8192u32.to_be_bytes());
+        assert!(inspect(&png).is_some(), "exactly 64 megapixels");
+        png[16..20].copy_from_slice(&8193u32.to_be_bytes());
         assert_eq!(inspect(&png), None);
     }
 }

@@ -14,6 +14,7 @@ mod breaks;
 mod charges;
 mod closing;
 mod faults;
+mod fetching;
 mod generate;
 mod hangup;
 mod helpers;

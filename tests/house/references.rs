@@ -72,7 +72,7 @@ async fn a_reference_that_cannot_be_used_is_refused_before_any_hold() {
         vec![data(b"\x89PNG\r\n\x1a\n".to_vec())],
         vec![data(gif_bomb)],
         vec![reference(Source::Url(
-            "https://example.com/fox.png".to_owned(),
+            "http://example.com/fox.png".to_owned(),
         ))],
         vec![proto::ReferenceImage::default()],
         vec![made("not-an-id", 0)],

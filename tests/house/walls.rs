@@ -31,6 +31,7 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
             "crate::grpc",
             "crate::store",
             "crate::openrouter",
+            "crate::fetch",
             "crate::generate",
             "crate::live",
             "crate::watch",
@@ -46,6 +47,7 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
             "crate::grpc",
             "crate::store",
             "crate::openrouter",
+            "crate::fetch",
         ],
     ),
     (
@@ -124,12 +126,27 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fetch",
+        &[
+            "tonic",
+            "prost",
+            "rusqlite",
+            "crate::grpc",
+            "crate::generate",
+            "crate::store",
+            "crate::openrouter",
+            "crate::mock",
+            "std::fs",
+        ],
+    ),
+    (
         "grpc",
         &[
             "reqwest",
             "rusqlite",
             "crate::store",
             "crate::openrouter",
+            "crate::fetch",
             "crate::mock",
             "crate::app",
         ],
