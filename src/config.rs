@@ -180,18 +180,7 @@ impl Config {
             (given.key_encryption_key, given.key_encryption_key_file),
             &values::MASTER_KEY,
         );
-        let upstream_timeout = reader.plain(
-            "UPSTREAM_TIMEOUT",
-            given.upstream_timeout,
-            UPSTREAM_TIMEOUT,
-            &values::UPSTREAM_TIMEOUT,
-        );
-        let drain_timeout = reader.plain(
-            "DRAIN_TIMEOUT",
-            given.drain_timeout,
-            DRAIN_TIMEOUT,
-            &values::DRAIN_TIMEOUT,
-        );
+        let timeouts = timeouts((given.upstream_timeout, given.drain_timeout), reader);
         let limits = Limits::read(
             given.max_concurrent_generations,
             given.max_concurrent_per_organization,
@@ -199,12 +188,7 @@ impl Config {
             reader,
         );
         let kept = kept((given.image_store_quota, given.image_retention), reader);
-        let sync = reader.plain(
-            "CATALOG_SYNC_INTERVAL",
-            given.catalog_sync_interval,
-            CATALOG_SYNC_INTERVAL,
-            &values::SYNC_INTERVAL,
-        );
+        let sync = sync_interval(given.catalog_sync_interval, reader);
         let reference_url_allow = reader.plain(
             "REFERENCE_URL_ALLOW",
             given.reference_url_allow,
@@ -220,16 +204,43 @@ impl Config {
             openrouter_api_key: api_key?,
             operator_key: operator_key?,
             key_encryption_key: key_encryption_key?,
-            upstream_timeout: upstream_timeout?,
-            drain_timeout: drain_timeout?,
+            upstream_timeout: timeouts?.0,
+            drain_timeout: timeouts?.1,
             limits: limits?,
             image_store_quota_bytes: kept?.0,
             image_retention: kept?.1,
-            catalog_sync_interval: Some(sync?).filter(|every| !every.is_zero()),
+            catalog_sync_interval: sync?,
             reference_url_allow: reference_url_allow?,
             log: log?,
         })
     }
+}
+
+/// How long an upstream call may take, and how long is waited at the end.
+fn timeouts(
+    (upstream, drain): (Option<String>, Option<String>),
+    reader: &mut Reader,
+) -> Option<(Duration, Duration)> {
+    let (long, short) = (&values::UPSTREAM_TIMEOUT, &values::DRAIN_TIMEOUT);
+    let upstream = reader.plain("UPSTREAM_TIMEOUT", upstream, UPSTREAM_TIMEOUT, long);
+    let drain = reader.plain("DRAIN_TIMEOUT", drain, DRAIN_TIMEOUT, short);
+    Some((upstream?, drain?))
+}
+
+/// How often prices are read; the inner `None` is never.
+#[expect(
+    clippy::option_option,
+    reason = "a setting that cannot be used is something else than one that says never"
+)]
+fn sync_interval(interval: Option<String>, reader: &mut Reader) -> Option<Option<Duration>> {
+    let kind = &values::SYNC_INTERVAL;
+    let every = reader.plain(
+        "CATALOG_SYNC_INTERVAL",
+        interval,
+        CATALOG_SYNC_INTERVAL,
+        kind,
+    )?;
+    Some(Some(every).filter(|every| !every.is_zero()))
 }
 
 /// How much of the images is kept, in bytes if there is a limit, and for how long.
