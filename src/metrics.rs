@@ -23,6 +23,10 @@ use crate::ports::DrawCause;
 use prices::PriceFigures;
 
 mod prices;
+use connections::Connections;
+pub use connections::{ConnectionEnd, OpenConnection};
+
+mod connections;
 
 /// What [`Metrics::encode`] writes: the media type of OpenMetrics text, version 1.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -58,6 +62,7 @@ pub struct Metrics {
     costs_unknown: Family<Labels<1>, Counter>,
     recovered: Family<Labels<1>, Counter>,
     prices: PriceFigures,
+    connections: Connections,
 }
 
 /// A generation that is running: counted as in flight until this is dropped.
@@ -92,10 +97,12 @@ impl Metrics {
             costs_unknown: Family::default(),
             recovered: Family::default(),
             prices: PriceFigures::default(),
+            connections: Connections::default(),
         };
         metrics.prices.register(&mut metrics.registry);
         metrics.register_calls();
         metrics.register_results();
+        metrics.connections.register(&mut metrics.registry);
         metrics.begin_at_zero();
         metrics
     }

@@ -90,3 +90,33 @@ fn upstream_outcomes_holds_and_unknown_costs_are_shown() {
         check(&metrics, line);
     }
 }
+
+#[test]
+fn connections_are_counted_and_a_certificate_shows_only_if_there_is_one() {
+    let metrics = Arc::new(Metrics::new());
+    let open = metrics.connection_opened();
+    check(&metrics, "image_gateway_connections 1");
+    drop(open);
+    metrics.connection_ended(ConnectionEnd::Flood);
+    metrics.call_shed();
+    for line in [
+        "image_gateway_connections 0",
+        r#"image_gateway_connections_ended_total{reason="flood"} 1"#,
+        r#"image_gateway_connections_ended_total{reason="idle"} 0"#,
+        "image_gateway_calls_shed_total 1",
+    ] {
+        check(&metrics, line);
+    }
+    assert!(
+        !metrics.encode().contains("gateway_tls"),
+        "{}",
+        metrics.encode()
+    );
+    metrics.certificate_taken(2_208_988_800);
+    metrics.certificate_refused(true);
+    check(
+        &metrics,
+        "image_gateway_tls_certificate_expiry_timestamp_seconds 2208988800",
+    );
+    check(&metrics, "image_gateway_tls_files_refused 1");
+}
