@@ -13,6 +13,7 @@ mod allowed;
 mod given;
 mod master_key;
 mod reader;
+mod transport;
 mod values;
 
 pub use allowed::Allowed;
@@ -20,6 +21,7 @@ pub use given::Given;
 pub(crate) use given::secret;
 pub use master_key::{MasterKey, MasterKeyError};
 use reader::Reader;
+pub use transport::{ALLOW_PLAINTEXT, TlsFiles};
 pub(crate) use values::duration;
 
 /// Default of `LISTEN_ADDR`.
@@ -58,6 +60,8 @@ pub const LOG_FORMAT: &str = "text";
 pub struct Config {
     /// Where gRPC is served; port 0 picks one.
     pub listen: SocketAddr,
+    /// What gRPC is encrypted with; `None` is plaintext.
+    pub tls: Option<TlsFiles>,
     /// Where health and metrics are served; port 0 picks one.
     pub http: SocketAddr,
     /// The folder of the database, the images and the key made on first start.
@@ -155,9 +159,15 @@ impl Config {
 
     /// Reads all settings before the first `?`, so that no problem hides another.
     fn read(given: Given, reader: &mut Reader) -> Option<Self> {
-        let address = &values::ADDRESS;
-        let listen = reader.plain("LISTEN_ADDR", given.listen_addr, LISTEN_ADDR, address);
-        let http = reader.plain("HTTP_ADDR", given.http_addr, HTTP_ADDR, address);
+        let callers = transport::Given {
+            listen: given.listen_addr,
+            certificate: given.tls_cert_file,
+            key: given.tls_key_file,
+            client_ca: given.tls_client_ca_file,
+            allow_plaintext: given.allow_plaintext,
+        };
+        let callers = callers.read(reader);
+        let http = reader.plain("HTTP_ADDR", given.http_addr, HTTP_ADDR, &values::ADDRESS);
         let data_dir = reader.plain("DATA_DIR", given.data_dir, DATA_DIR, &values::FOLDER);
         let base_url = reader.plain(
             "OPENROUTER_BASE_URL",
@@ -196,8 +206,10 @@ impl Config {
             &values::ALLOWED,
         );
         let log = Log::read(given.rust_log, given.log_format, reader);
+        let (listen, tls) = callers?;
         Some(Self {
-            listen: listen?,
+            listen,
+            tls,
             http: http?,
             data_dir: data_dir?,
             openrouter_base_url: base_url?,

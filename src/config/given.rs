@@ -10,13 +10,35 @@ use secrecy::SecretString;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Settings")]
 pub struct Given {
-    /// Where gRPC is served; port 0 picks a free one and prints it [default: 127.0.0.1:50051]
+    /// Where gRPC is served; port 0 picks a free one and prints it. Other addresses than those of
+    /// this machine alone need TLS or ALLOW_PLAINTEXT [default: 127.0.0.1:50051]
     #[arg(long, env = "LISTEN_ADDR", value_name = "IP:PORT")]
     pub listen_addr: Option<String>,
-    /// Where /healthz, /readyz and /metrics are served; port 0 picks a free one
+    /// Where /healthz, /readyz and /metrics are served, in plaintext; port 0 picks a free one
     /// [default: 127.0.0.1:8080]
     #[arg(long, env = "HTTP_ADDR", value_name = "IP:PORT")]
     pub http_addr: Option<String>,
+    /// The certificate that gRPC is encrypted with, and those between it and a root, in PEM. Read
+    /// again when it changes [default: none, so gRPC is plaintext]
+    #[arg(long, env = "TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: Option<String>,
+    /// The key of the certificate, in PEM
+    #[arg(long, env = "TLS_KEY_FILE", value_name = "FILE")]
+    pub tls_key_file: Option<String>,
+    /// The authorities that sign callers' certificates, in PEM [default: none, so callers need no
+    /// certificate]
+    #[arg(long, env = "TLS_CLIENT_CA_FILE", value_name = "FILE")]
+    pub tls_client_ca_file: Option<String>,
+    /// Whether gRPC may be served without TLS where others could listen, because a proxy or a
+    /// private network protects it: true or false [default: false]
+    #[arg(
+        long,
+        env = "ALLOW_PLAINTEXT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub allow_plaintext: Option<String>,
     /// Folder of the database and the images; made if it is not there [default: ./data]
     #[arg(long, env = "DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<String>,

@@ -92,7 +92,7 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, variable: &str, value: Option<String>, accepted: &str) {
+    pub(super) fn add(&mut self, variable: &str, value: Option<String>, accepted: &str) {
         self.problems.push(Problem {
             variable: variable.to_owned(),
             value,

@@ -92,6 +92,70 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
 }
 
 #[test]
+fn plaintext_where_others_could_listen_has_to_be_asked_for() {
+    let listen = |address: &str, change: fn(&mut Given)| {
+        let mut given = Given {
+            listen_addr: text(address),
+            ..given()
+        };
+        change(&mut given);
+        Config::parse(given).map(|config| config.tls)
+    };
+    for address in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1"] {
+        assert_eq!(listen(address, |_| ()), Ok(None));
+    }
+    for address in ["0.0.0.0:1", "[::]:1", "192.168.1.1:1"] {
+        let refused = listen(address, |_| ()).unwrap_err().to_string();
+        for word in [
+            "LISTEN_ADDR",
+            address,
+            "TLS_CERT_FILE",
+            "ALLOW_PLAINTEXT=true",
+        ] {
+            assert!(refused.contains(word), "{refused}");
+        }
+        let allowed = listen(address, |given| given.allow_plaintext = text("true"));
+        assert_eq!(allowed, Ok(None));
+        let encrypted = listen(address, |given| {
+            given.tls_cert_file = text("cert.pem");
+            given.tls_key_file = text("key.pem");
+        });
+        assert_eq!(encrypted.unwrap().unwrap().key, PathBuf::from("key.pem"));
+    }
+}
+
+#[test]
+fn the_files_of_tls_are_set_together_or_not_at_all() {
+    let found = |cert: &str, key: &str, ca: &str| {
+        problems(Given {
+            tls_cert_file: text(cert),
+            tls_key_file: text(key),
+            tls_client_ca_file: text(ca),
+            allow_plaintext: text("maybe"),
+            ..given()
+        })
+    };
+    let plaintext = r#"ALLOW_PLAINTEXT must be true or false, not "maybe""#;
+    for (files, problem) in [
+        (
+            ("c", "", ""),
+            "TLS_KEY_FILE must be set together with TLS_CERT_FILE",
+        ),
+        (
+            ("", "k", "a"),
+            "TLS_CERT_FILE must be set together with TLS_KEY_FILE",
+        ),
+        (
+            ("", "", "a"),
+            "TLS_CERT_FILE and TLS_KEY_FILE must be set together with TLS_CLIENT_CA_FILE",
+        ),
+    ] {
+        assert_eq!(found(files.0, files.1, files.2), [plaintext, problem]);
+    }
+    assert_eq!(found("c", "k", "a"), [plaintext]);
+}
+
+#[test]
 fn an_empty_setting_counts_as_not_set() {
     let config = Config::parse(Given {
         listen_addr: text(""),

@@ -40,6 +40,23 @@ pub(super) const FOLDER: Kind<PathBuf> = Kind {
     parse: |text| (!text.contains('\0')).then(|| PathBuf::from(text)),
 };
 
+/// A file, if there is to be one.
+pub(super) const OPTIONAL_FILE: Kind<Option<PathBuf>> = Kind {
+    accepted: "must be the path of a file",
+    meaning: "a file",
+    parse: |text| {
+        let path = (!text.is_empty()).then(|| PathBuf::from(text));
+        (!text.contains('\0')).then_some(path)
+    },
+};
+
+/// Whether something is so.
+pub(super) const YES_OR_NO: Kind<bool> = Kind {
+    accepted: "must be true or false",
+    meaning: "yes or no",
+    parse: |text| text.parse().ok(),
+};
+
 /// The beginning of every address of a server that speaks OpenRouter's API.
 pub(super) const BASE_URL: Kind<String> = Kind {
     accepted: "must be an http or https URL without user, query and fragment, such as https://openrouter.ai/api/v1",
