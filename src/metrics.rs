@@ -20,13 +20,12 @@ use crate::domain::generation::CostSource;
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
 use crate::ports::DrawCause;
-use prices::PriceFigures;
-
-mod prices;
 use connections::Connections;
 pub use connections::{ConnectionEnd, OpenConnection};
+use prices::PriceFigures;
 
 mod connections;
+mod prices;
 
 /// What [`Metrics::encode`] writes: the media type of OpenMetrics text, version 1.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
