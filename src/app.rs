@@ -30,6 +30,7 @@ use crate::prices::{self, Prices};
 use crate::recover::{self, Recovery};
 use crate::store::gallery::Files;
 use crate::store::sqlite::Sqlite;
+use crate::transport::{self, Tls};
 
 mod doors;
 
@@ -131,10 +132,11 @@ impl App {
         // Before anything is made on disk: a taken port is the most common mistake.
         let (grpc_listener, grpc_address) = listen("LISTEN_ADDR", config.listen).await?;
         let (http_listener, http_address) = listen("HTTP_ADDR", config.http).await?;
+        let metrics = Arc::new(Metrics::new());
+        let tls = tls(&config, &metrics)?;
         let cellar = Cellar::open(&config).await?;
         let ledger: Arc<dyn Ledger> = cellar.books.clone();
         let settings: Arc<dyn Settings> = cellar.books.clone();
-        let metrics = Arc::new(Metrics::new());
         let work = TaskTracker::new();
         let provider = provider(&config)?;
         let prices = prices(&config, &cellar, catalog, (&metrics, &work)).await?;
@@ -158,12 +160,16 @@ impl App {
         let closing = CancellationToken::new();
         let pages = http::routes(http::Parts {
             ledger: Arc::clone(&ledger),
-            metrics,
+            metrics: Arc::clone(&metrics),
             draining: draining.clone(),
         });
         let doors = TaskTracker::new();
-        let grpc_door = doors::grpc(grpc_listener, served.routes, draining.clone());
-        let http_door = doors::http(http_listener, pages, closing.clone());
+        if let Some(tls) = &tls {
+            doors.spawn(Arc::clone(tls).watch(closing.clone()));
+        }
+        let front = doors::grpc(served.routes, tls, metrics, config.upstream_timeout);
+        let grpc_door = transport::serve_calls(grpc_listener, front, draining.clone());
+        let http_door = transport::serve_pages(http_listener, pages, closing.clone());
         let recovering = recovery.run(closing.clone());
         let syncing = prices.run(closing.clone());
         Ok(Self {
@@ -265,6 +271,20 @@ impl fmt::Debug for Cellar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cellar").finish_non_exhaustive()
     }
+}
+
+/// What gRPC is encrypted with, if it is.
+fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, StartError> {
+    let Some(files) = config.tls.clone() else {
+        return Ok(None);
+    };
+    let files = transport::Files {
+        certificate: files.certificate,
+        key: files.key,
+        client_ca: files.client_ca,
+    };
+    let tls = Tls::open(files, Arc::clone(metrics)).map_err(room("the TLS files"))?;
+    Ok(Some(tls))
 }
 
 /// The way to OpenRouter.

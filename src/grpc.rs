@@ -2,13 +2,14 @@
 //! types once, here; answers and failures are written once, here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::server::HealthReporter;
 
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, Reason};
 use crate::generate::Generator;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
@@ -37,6 +38,12 @@ mod write;
 
 /// The largest request (`api.md`, Limits): prompt and reference images together.
 const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The largest request without pictures; a tool's settings with its prompts are far below.
+const SMALL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// When to come back after there was no room: calls at the door are short.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the services are made of.
 #[derive(Clone, Debug)]
@@ -97,10 +104,22 @@ pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Err
     let images =
         ImageServiceServer::new(service.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let routes = Routes::new(images)
-        .add_service(ToolServiceServer::new(service.clone()))
-        .add_service(ModelServiceServer::new(service.clone()))
-        .add_service(BillingServiceServer::new(service.clone()))
-        .add_service(OrganizationServiceServer::new(service.clone()))
+        .add_service(
+            ToolServiceServer::new(service.clone())
+                .max_decoding_message_size(SMALL_REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            ModelServiceServer::new(service.clone())
+                .max_decoding_message_size(SMALL_REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            BillingServiceServer::new(service.clone())
+                .max_decoding_message_size(SMALL_REQUEST_BYTES_MAX),
+        )
+        .add_service(
+            OrganizationServiceServer::new(service.clone())
+                .max_decoding_message_size(SMALL_REQUEST_BYTES_MAX),
+        )
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -112,6 +131,13 @@ pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Err
         routes: Routes::from(checked),
         health,
     })
+}
+
+/// The answer to a call for which there is no room, whoever made it.
+pub fn overloaded() -> axum::response::Response {
+    let what = "Too many calls are open; try again in a moment.";
+    let failure = Failure::new(Reason::Overloaded, what).retry_after(OVERLOAD_PAUSE);
+    status::of(&failure).into_http()
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

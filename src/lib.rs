@@ -22,6 +22,7 @@ pub mod ports;
 pub mod prices;
 pub mod recover;
 pub mod store;
+pub mod transport;
 pub mod watch;
 
 /// The contract's messages and services, as generated from `proto/`.

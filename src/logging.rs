@@ -9,6 +9,11 @@ use tracing_subscriber::util::TryInitError;
 
 use crate::config::{Log, LogFormat};
 
+/// What is logged before anything is asked for: the HTTP libraries have a line for each connection
+/// that floods, and floods come by the thousand. [`crate::transport`] counts them and has one line
+/// a minute.
+const QUIET: &str = "h2=error,hyper=error";
+
 /// Why nothing is logged.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
@@ -27,7 +32,8 @@ pub enum LoggingError {
 pub fn start(log: &Log) -> Result<(), LoggingError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
 
-    let filter = EnvFilter::try_new(&log.filter).map_err(LoggingError::Filter)?;
+    let filter = format!("{QUIET},{}", log.filter);
+    let filter = EnvFilter::try_new(filter).map_err(LoggingError::Filter)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -1,39 +1,17 @@
-//! The two servers: gRPC in front, health and metrics at the side. The numbers are the promises
-//! of how much one caller can make the process hold.
+//! The two doors: gRPC in front, health and metrics at the side; and how they are closed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::grpc;
+use crate::metrics::Metrics;
 use crate::proto;
-
-/// Calls at a time on one connection (HTTP/2 knows no limit by itself).
-const STREAMS_MAX: u32 = 200;
-/// Streams that were reset before they were looked at; more close the connection (CVE-2023-44487).
-const PENDING_RESETS_MAX: usize = 20;
-/// Streams that this side reset for errors of the other; more close the connection
-/// (RUSTSEC-2024-0003).
-const LOCAL_RESETS_MAX: usize = 1024;
-/// Bytes of one request that may arrive unread: enough for a fast upload of a reference image.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Bytes of all requests of one connection that may arrive unread.
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Bytes of all headers of a call; keys and metadata are far below.
-const HEADERS_MAX_BYTES: u32 = 16 * 1024;
-/// Silence after which the other side is asked whether it is there: proxies drop silent
-/// connections after a minute or more, and drawing takes longer.
-const PING_AFTER: Duration = Duration::from_secs(30);
-/// How long it may take to answer that.
-const PING_PATIENCE: Duration = Duration::from_secs(10);
-/// A connection at the side is told to end after this, so that idle ones do not pile up.
-const SIDE_CONNECTION_AGE: Duration = Duration::from_secs(60);
+use crate::transport::{Door, Tls};
 
 /// The services whose health is told, beside the whole (`""`).
 const SERVICES: [&str; 6] = [
@@ -59,44 +37,19 @@ pub(super) async fn turn_away(mut health: HealthReporter, draining: &Cancellatio
     }
 }
 
-/// Serves gRPC until told to stop, then until every stream has ended.
-pub(super) async fn grpc(listener: TcpListener, routes: Routes, stop: CancellationToken) {
-    let server = Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_max_header_list_size(HEADERS_MAX_BYTES)
-        .http2_keepalive_interval(Some(PING_AFTER))
-        .http2_keepalive_timeout(Some(PING_PATIENCE))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned());
-    report("gRPC", server.await);
-}
-
-/// Serves the pages until told to stop, then until nobody reads. The same server as for gRPC,
-/// because it sets the time limits for reading headers that others leave out.
-pub(super) async fn http(listener: TcpListener, pages: Router, stop: CancellationToken) {
-    let server = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .http2_max_header_list_size(HEADERS_MAX_BYTES)
-        .max_connection_age(SIDE_CONNECTION_AGE)
-        .serve_with_incoming_shutdown(pages, incoming(listener), stop.cancelled_owned());
-    report("HTTP", server.await);
-}
-
-/// Small messages leave at once: the first bytes of a picture must not wait for the next.
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
-fn report(door: &'static str, result: Result<(), tonic::transport::Error>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "the {door} server failed");
+/// The door in front.
+pub(super) fn grpc(
+    routes: Routes,
+    tls: Option<Arc<Tls>>,
+    metrics: Arc<Metrics>,
+    longest_call: Duration,
+) -> Door {
+    Door {
+        routes: routes.into_axum_router(),
+        tls,
+        metrics,
+        longest_call,
+        overloaded: grpc::overloaded,
     }
 }
 
@@ -104,6 +57,8 @@ fn report(door: &'static str, result: Result<(), tonic::transport::Error>) {
 mod tests {
     use std::net::SocketAddr;
 
+    use axum::Router;
+    use tokio::net::TcpListener;
     use tokio::task::JoinHandle;
     use tokio_util::task::TaskTracker;
     use tonic::transport::Channel;
@@ -112,8 +67,9 @@ mod tests {
     use tonic_health::pb::health_client::HealthClient;
 
     use super::*;
+    use crate::transport;
 
-    struct Door {
+    struct Front {
         address: SocketAddr,
         health: HealthReporter,
         stop: CancellationToken,
@@ -121,21 +77,23 @@ mod tests {
     }
 
     /// The gRPC door with nothing behind it but health.
-    async fn open() -> Door {
+    async fn open() -> Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (health, service) = tonic_health::server::health_reporter();
         let stop = CancellationToken::new();
-        let routes = Routes::new(service);
-        Door {
+        let metrics = Arc::new(Metrics::new());
+        let door = grpc(Routes::new(service), None, metrics, Duration::ZERO);
+        let server = transport::serve_calls(listener, door, stop.clone());
+        Front {
             address,
             health,
-            server: TaskTracker::new().spawn(grpc(listener, routes, stop.clone())),
+            server: TaskTracker::new().spawn(server),
             stop,
         }
     }
 
-    async fn connect(door: &Door) -> HealthClient<Channel> {
+    async fn connect(door: &Front) -> HealthClient<Channel> {
         let address = format!("http://{}", door.address);
         let endpoint = Channel::from_shared(address).unwrap();
         HealthClient::new(endpoint.connect().await.unwrap())
@@ -175,7 +133,8 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let pages = Router::new().route("/", axum::routing::get(async || "here"));
-        let server = TaskTracker::new().spawn(http(listener, pages, stop.clone()));
+        let server =
+            TaskTracker::new().spawn(transport::serve_pages(listener, pages, stop.clone()));
         let client = reqwest::Client::new();
         let page = client.get(url).send().await.unwrap();
         assert_eq!(page.text().await.unwrap(), "here");

@@ -24,7 +24,8 @@ use stage::Stage;
 #[command(after_help = "\
 Draws with a stand-in for OpenRouter, which costs nothing, unless OPENROUTER_API_KEY is set. Keeps
 serving until Ctrl-C, so that the printed grpcurl line can be tried. Three defaults are others than
-those of `serve`: HTTP_ADDR is 127.0.0.1:0, RUST_LOG is warn, OPERATOR_KEY is made for each run.
+those of `serve`: HTTP_ADDR is 127.0.0.1:0, RUST_LOG is warn, OPERATOR_KEY is made for each run. It
+is never encrypted.
 
 Examples:
   image-gateway demo \"a red fox in the snow\"

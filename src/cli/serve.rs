@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::config::{Config, Given, LogFormat};
 use crate::domain::catalog::Catalog;
 use crate::logging;
+use crate::transport;
 
 /// What `serve` can be told.
 #[derive(clap::Args, Debug)]
@@ -19,7 +20,8 @@ generations finish (DRAIN_TIMEOUT); a second signal ends at once.
 
 Example:
   OPENROUTER_API_KEY_FILE=/run/secrets/openrouter OPERATOR_KEY_FILE=/run/secrets/operator \\
-    image-gateway serve --listen-addr 0.0.0.0:50051 --data-dir /var/lib/image-gateway")]
+    image-gateway serve --data-dir /var/lib/image-gateway --listen-addr 0.0.0.0:50051 \\
+    --tls-cert-file /etc/image-gateway/cert.pem --tls-key-file /etc/image-gateway/key.pem")]
 pub(super) struct Args {
     #[command(flatten)]
     given: Given,
@@ -36,6 +38,7 @@ struct Addresses {
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
     let config = Config::parse(args.given)?;
     logging::start(&config.log)?;
+    transport::raise_open_files();
     let mut signals = Signals::listen()?;
     let (format, drain_timeout) = (config.log.format, config.drain_timeout);
     let app = App::start(config, Catalog::built_in()).await?;

@@ -119,6 +119,9 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ),
 ];
 
+/// How long after its deadline a service may still answer.
+const WORDS_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The package all our services are in.
 const PACKAGE: &str = "/squados.images.v1.";
 
@@ -222,14 +225,26 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             return status::of(&failure).into_http();
         }
     };
-    if let Some(left) = timeout(request.headers()) {
-        request
-            .extensions_mut()
-            .insert(Deadline(Instant::now() + left));
+    let deadline = timeout(request.headers()).map(|left| Instant::now() + left);
+    if let Some(deadline) = deadline {
+        request.extensions_mut().insert(Deadline(deadline));
     }
     let counted = Counted::count(&gate.budget, request);
-    let response = next.run(counted).await;
+    let response = in_time(next.run(counted), deadline).await;
     with_reason(response, rpc, &gate.metrics)
+}
+
+/// Ends a call whose answer has not begun when nobody waits for it any more. Services that know of
+/// the deadline have a moment to say it in their own words.
+async fn in_time(answering: impl Future<Output = Response>, deadline: Option<Instant>) -> Response {
+    let Some(deadline) = deadline else {
+        return answering.await;
+    };
+    let answered = tokio::time::timeout_at(deadline + WORDS_PATIENCE, answering).await;
+    answered.unwrap_or_else(|_| {
+        let failure = Failure::new(Reason::DeadlineExceeded, "The deadline has passed.");
+        status::of(&failure).into_http()
+    })
 }
 
 /// The name and the needs of a call; `None` if it is not ours.

@@ -178,6 +178,22 @@ pub(crate) const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "transport",
+        &[
+            "tonic",
+            "prost",
+            "rusqlite",
+            "reqwest",
+            "crate::domain",
+            "crate::grpc",
+            "crate::store",
+            "crate::ports",
+            "crate::openrouter",
+            "crate::generate",
+            "crate::config",
+        ],
+    ),
+    (
         "keys",
         &[
             "tonic",

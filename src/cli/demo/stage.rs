@@ -49,6 +49,7 @@ impl Stage {
         // Only the gRPC port is worth a fixed number here: it stands in the printed command line.
         given.http_addr = or_else(given.http_addr, "127.0.0.1:0");
         given.rust_log = or_else(given.rust_log, QUIET);
+        without_tls(&mut given);
         let config = Config::parse(given)?;
         logging::start(&config.log)?;
         let operator_key = config.operator_key.clone();
@@ -97,6 +98,13 @@ async fn stand_in(given: &mut Given) -> Result<Mock, Failed> {
 fn one_time_key() -> SecretString {
     let (one, two) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
     SecretString::from(format!("{one}{two}"))
+}
+
+/// The demo and the command line it prints speak plaintext.
+fn without_tls(given: &mut Given) {
+    given.tls_cert_file = None;
+    given.tls_key_file = None;
+    given.tls_client_ca_file = None;
 }
 
 fn has_text(secret: Option<&SecretString>) -> bool {

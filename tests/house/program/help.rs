@@ -3,9 +3,13 @@
 use super::{finish, program};
 
 /// Every setting of `serve`, as a flag; the variable is its name in capitals.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 19] = [
     "--listen-addr",
     "--http-addr",
+    "--tls-cert-file",
+    "--tls-key-file",
+    "--tls-client-ca-file",
+    "--allow-plaintext",
     "--data-dir",
     "--openrouter-base-url",
     "--openrouter-api-key",

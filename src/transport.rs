@@ -1,0 +1,82 @@
+//! The connections: how they are taken, encrypted, kept within bounds and ended. Nothing is known
+//! here of what is said on them; whoever speaks may be a stranger, and strangers are many.
+//!
+//! A newcomer waits in a lobby until it has shown that it speaks HTTP/2, for five seconds at most,
+//! and is put out by later ones if the lobby is full. Then it has a seat. Seats are few; a
+//! connection without calls loses its seat to one that has just come. Frames that carry nothing are
+//! counted, calls are counted, and each connection ends after an hour.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::Metrics;
+
+mod accept;
+mod arrival;
+mod calls;
+mod complaint;
+mod life;
+mod limits;
+mod meter;
+mod pages;
+mod seats;
+mod tls;
+
+use calls::Calls;
+use complaint::Complaint;
+pub use limits::raise_open_files;
+pub use pages::serve as serve_pages;
+use seats::Seats;
+pub use tls::{Files, Tls, TlsError};
+
+/// What the door for calls is made of.
+#[derive(Debug)]
+pub struct Door {
+    /// Everything that is served.
+    pub routes: Router,
+    /// What encrypts connections; `None` is plaintext.
+    pub tls: Option<Arc<Tls>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The longest a call may take: an aged connection waits so long for those it has.
+    pub longest_call: Duration,
+    /// The answer to a call for which there is no room.
+    pub overloaded: fn() -> Response,
+}
+
+/// What every connection of the door for calls is handed.
+struct Hall {
+    calls: Arc<Calls>,
+    tls: Option<Arc<Tls>>,
+    metrics: Arc<Metrics>,
+    seats: Arc<Seats>,
+    longest_call: Duration,
+    complaint: Complaint,
+    stop: CancellationToken,
+}
+
+/// Serves calls over HTTP/2 until told to stop, then until every call has ended.
+pub async fn serve_calls(listener: TcpListener, door: Door, stop: CancellationToken) {
+    let hall = Arc::new(Hall {
+        calls: Calls::new(door.routes, Arc::clone(&door.metrics), door.overloaded),
+        tls: door.tls,
+        metrics: door.metrics,
+        seats: Seats::new(limits::lobby_max(), limits::seats_max()),
+        longest_call: door.longest_call,
+        complaint: Complaint::default(),
+        stop: stop.clone(),
+    });
+    let connections = TaskTracker::new();
+    accept::until(&stop, listener, |socket, peer| {
+        connections.spawn(life::attend(Arc::clone(&hall), socket, peer));
+    })
+    .await;
+    connections.close();
+    connections.wait().await;
+}

@@ -1,0 +1,215 @@
+//! Encryption by rustls with ring: a certificate, its key and perhaps the authorities of callers'
+//! certificates, from files. Whoever connects gets what the files held last and could be used.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
+
+use crate::metrics::Metrics;
+use contents::{Contents, Fingerprint};
+
+mod contents;
+mod reload;
+mod validity;
+
+/// The only protocol that is negotiated: HTTP/2 (RFC 9113 section 3.1).
+pub(super) const ALPN: &[u8] = b"h2";
+
+/// Where the certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate and those between it and a root, in PEM.
+    pub certificate: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+    /// The authorities that sign callers' certificates, in PEM; `None` is that callers need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What connections are encrypted with: always the last that could be used.
+#[derive(Debug)]
+pub struct Tls {
+    files: Files,
+    now: RwLock<Arc<Current>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Files that were read and can be used.
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    read: Fingerprint,
+    /// When the first certificate of the chain expires, in seconds since 1970.
+    expires: i64,
+}
+
+/// Why files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// One cannot be read.
+    #[error("cannot read {}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// One does not hold what it should.
+    #[error("{} holds no {what} in PEM", file.display())]
+    Missing {
+        /// Which.
+        file: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+        /// What the reader said.
+        #[source]
+        source: pem::Error,
+    },
+    /// The certificate cannot be read, or the key belongs to another one.
+    #[error("the certificate in {} and the key in {} cannot be used together", certificate.display(), key.display())]
+    Pair {
+        /// Of the certificate.
+        certificate: PathBuf,
+        /// Of the key.
+        key: PathBuf,
+        /// What rustls said.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The certificate does not say how long it is valid.
+    #[error("the certificate in {} does not say how long it is valid", file.display())]
+    Validity {
+        /// Which.
+        file: PathBuf,
+    },
+    /// An authority cannot be used.
+    #[error("an authority in {} cannot be used", file.display())]
+    Authority {
+        /// Which.
+        file: PathBuf,
+        /// What rustls said.
+        #[source]
+        source: rustls::Error,
+    },
+    /// No check can be made of the authorities.
+    #[error("the authorities in {} cannot be used", file.display())]
+    Authorities {
+        /// Which.
+        file: PathBuf,
+        /// What rustls said.
+        #[source]
+        source: VerifierBuilderError,
+    },
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// Reads the files for the first time. Blocks.
+    ///
+    /// # Errors
+    /// If they cannot be used: nothing could be served.
+    pub fn open(files: Files, metrics: Arc<Metrics>) -> Result<Arc<Self>, TlsError> {
+        let current = Current::make(&files, &Contents::read(&files)?)?;
+        metrics.certificate_taken(current.expires);
+        Ok(Arc::new(Self {
+            files,
+            now: RwLock::new(Arc::new(current)),
+            metrics,
+        }))
+    }
+
+    /// What connections that begin now are encrypted with.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().config)
+    }
+
+    fn current(&self) -> Arc<Current> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&now)
+    }
+
+    fn take(&self, current: Current) {
+        self.metrics.certificate_taken(current.expires);
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Arc::new(current);
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    fn make(files: &Files, contents: &Contents) -> Result<Self, TlsError> {
+        let chain = certificates(&files.certificate, &contents.certificate)?;
+        let expires = chain.iter().filter_map(validity::not_after).min();
+        let expires = expires.ok_or_else(|| TlsError::Validity {
+            file: files.certificate.clone(),
+        })?;
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|source| {
+            let (file, what) = (files.key.clone(), "private key");
+            TlsError::Missing { file, what, source }
+        })?;
+        let pair = |source| TlsError::Pair {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            source,
+        };
+        let provider = Arc::new(ring::default_provider());
+        let begun = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(pair)?;
+        let begun = match (&files.client_ca, &contents.client_ca) {
+            (Some(file), Some(pem)) => {
+                let roots = Arc::new(authorities(file, pem)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                let file = file.clone();
+                let failed = |source| TlsError::Authorities { file, source };
+                begun.with_client_cert_verifier(verifier.map_err(failed)?)
+            }
+            _ => begun.with_no_client_auth(),
+        };
+        let mut config = begun.with_single_cert(chain, key).map_err(pair)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self {
+            config: Arc::new(config),
+            read: contents.fingerprint(),
+            expires,
+        })
+    }
+}
+
+fn authorities(file: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file, pem)? {
+        roots.add(certificate).map_err(|source| {
+            let file = file.to_owned();
+            TlsError::Authority { file, source }
+        })?;
+    }
+    Ok(roots)
+}
+
+/// At least one.
+fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let missing = |source| TlsError::Missing {
+        file: file.to_owned(),
+        what: "certificate",
+        source,
+    };
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = read.map_err(missing)?;
+    if certificates.is_empty() {
+        return Err(missing(pem::Error::NoItemsFound));
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests;

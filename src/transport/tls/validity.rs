@@ -1,0 +1,136 @@
+//! Until when a certificate is valid: the one date that rustls reads and does not tell. Follows the
+//! nesting of X.509 (RFC 5280 section 4.1) as far as that date and no further.
+
+use rustls::pki_types::CertificateDer;
+
+/// Tags of ASN.1 (X.690 section 8).
+const SEQUENCE: u8 = 0x30;
+const EXPLICIT_VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+/// When a certificate expires, in seconds since 1970; `None` if it is no certificate.
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (certificate, _) = read(certificate, SEQUENCE)?;
+    let (mut fields, _) = read(certificate, SEQUENCE)?;
+    if let Some((_, rest)) = read(fields, EXPLICIT_VERSION) {
+        fields = rest;
+    }
+    // Serial number, algorithm, issuer.
+    for _ in 0..3 {
+        (_, _, fields) = next(fields)?;
+    }
+    let (validity, _) = read(fields, SEQUENCE)?;
+    let (_, _, not_after) = next(validity)?;
+    let (tag, text, _) = next(not_after)?;
+    seconds(tag, text)
+}
+
+/// The content of an element with this tag, and what follows it.
+fn read(bytes: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
+    let (tag, content, rest) = next(bytes)?;
+    (tag == wanted).then_some((content, rest))
+}
+
+/// The tag and the content of an element, and what follows it.
+fn next(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = if *first < 0x80 {
+        (usize::from(*first), rest)
+    } else {
+        // Four bytes of length are more than any file here has.
+        let count = usize::from(first & 0x7f);
+        let digits = rest.get(..count).filter(|digits| digits.len() <= 4)?;
+        let length = digits.iter().try_fold(0_usize, |sum, digit| {
+            sum.checked_mul(256)?.checked_add(usize::from(*digit))
+        })?;
+        (length, rest.get(count..)?)
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}
+
+/// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from 2050 on (RFC 5280 section 4.1.2.5).
+fn seconds(tag: u8, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (year, rest) = match tag {
+        UTC_TIME => {
+            let (year, rest) = text.split_at_checked(2)?;
+            let year: i16 = year.parse().ok()?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        GENERALIZED_TIME => {
+            let (year, rest) = text.split_at_checked(4)?;
+            (year.parse().ok()?, rest)
+        }
+        _ => return None,
+    };
+    let two = |at: usize| -> Option<i8> { rest.get(at..at + 2)?.parse().ok() };
+    let (month, day, hour, minute, second) = (two(0)?, two(2)?, two(4)?, two(6)?, two(8)?);
+    if rest.len() != 10 {
+        return None;
+    }
+    let time = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let instant = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+    Some(instant.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(year: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(1999, 12, 31);
+        params.not_after = date_time_ymd(year, 2, 28);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_in_both_notations() {
+        for year in [2001, 2027, 2049, 2050, 2999] {
+            let expires = not_after(&certificate(year)).unwrap();
+            let expires = jiff::Timestamp::from_second(expires).unwrap();
+            assert_eq!(expires.to_string(), format!("{year}-02-28T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_end() {
+        let whole = certificate(2027);
+        assert!(not_after(&CertificateDer::from(&whole[..60])).is_none());
+        for (tag, text) in [
+            (UTC_TIME, "270228000000"),
+            (UTC_TIME, "270230000000Z"),
+            (UTC_TIME, "2702280000000Z"),
+            (UTC_TIME, "27022800000Z"),
+            (UTC_TIME, "+70228000000Z"),
+            (GENERALIZED_TIME, "270228000000Z"),
+            (SEQUENCE, "270228000000Z"),
+        ] {
+            assert_eq!(seconds(tag, text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = not_after(&CertificateDer::from(bytes));
+        }
+
+        #[test]
+        fn no_change_of_a_certificate_breaks_the_reader(at in 0_usize..200, to in any::<u8>()) {
+            let mut bytes = certificate(2027).to_vec();
+            bytes[at] = to;
+            let _ = not_after(&CertificateDer::from(bytes));
+        }
+    }
+}
