@@ -19,8 +19,13 @@ use super::terminal;
 use crate::config;
 use crate::proto;
 
+mod tls;
+
 /// A gateway that has not answered by then will not.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How the address of an encrypted gateway begins.
+const ENCRYPTED: &str = "https://";
 
 /// The package of the contract.
 const PACKAGE: &str = "squados.images.v1";
@@ -33,7 +38,7 @@ pub(super) type Connection = InterceptedService<Channel, Bearer>;
 #[group(id = "gateway")]
 #[command(next_help_heading = "Gateway")]
 pub(super) struct Args {
-    /// Where the gateway serves gRPC: host:port, or a URL
+    /// Where the gateway serves gRPC: host:port, or a URL; with https:// it is encrypted
     #[arg(long, env = "LISTEN_ADDR", value_name = "ADDRESS", default_value = config::LISTEN_ADDR)]
     pub(super) address: String,
     /// The key of the organization
@@ -49,6 +54,8 @@ pub(super) struct Args {
     /// A file that holds the key; other users cannot see it in the list of processes
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: tls::Args,
 }
 
 /// Adds the key to every call.
@@ -63,7 +70,7 @@ pub(super) struct Bearer {
 impl Args {
     /// Connects.
     pub(super) async fn connect(&self) -> Result<Connection, Failed> {
-        connect(&self.address, &self.key()?).await
+        connect_with(&self.address, &self.key()?, &self.tls).await
     }
 
     fn key(&self) -> Result<SecretString, Failed> {
@@ -81,21 +88,45 @@ impl Args {
     }
 }
 
-/// Connects to a gateway with a key.
+/// Connects to a gateway of this machine with a key.
 pub(super) async fn connect(address: &str, key: &SecretString) -> Result<Connection, Failed> {
+    connect_with(address, key, &tls::Args::default()).await
+}
+
+async fn connect_with(
+    address: &str,
+    key: &SecretString,
+    tls: &tls::Args,
+) -> Result<Connection, Failed> {
     let bearer = Bearer::new(key)?;
+    let url = url(address, tls.any());
+    let is_encrypted = url.starts_with(ENCRYPTED);
     let unreachable = |error| {
-        Failed::new(format!("cannot reach a gateway at {address}"))
+        Failed::new(format!("cannot reach a gateway at {url}"))
             .because(error)
-            .hint("is it running there? `--address` or LISTEN_ADDR says where to look")
+            .hint(hint(is_encrypted))
     };
-    let channel = Endpoint::from_shared(url(address))
+    let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(unreachable)?
-        .connect_timeout(CONNECT_PATIENCE)
-        .connect()
-        .await
-        .map_err(unreachable)?;
+        .connect_timeout(CONNECT_PATIENCE);
+    if is_encrypted {
+        endpoint = endpoint.tls_config(tls.config()?).map_err(unreachable)?;
+    } else if tls.any() {
+        return Err(Failed::usage(format!("{url} is not encrypted"))
+            .hint("certificates make sense only with an address that begins with https://"));
+    }
+    let channel = endpoint.connect().await.map_err(unreachable)?;
     Ok(InterceptedService::new(channel, bearer))
+}
+
+const fn hint(is_encrypted: bool) -> &'static str {
+    if is_encrypted {
+        "does it serve TLS there? --ca-file names the authority of its certificate, and \
+         --client-cert-file and --client-key-file show yours if it asks for one"
+    } else {
+        "is it running there? `--address` or LISTEN_ADDR says where to look; a gateway with a \
+         certificate is at https://…"
+    }
 }
 
 // === impl Bearer ===
@@ -128,11 +159,13 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn url(address: &str) -> String {
+/// What was typed as a URL; encrypted if that is all that makes sense.
+fn url(address: &str, encrypted: bool) -> String {
+    let scheme = if encrypted { ENCRYPTED } else { "http://" };
     match address.parse() {
-        Ok(address) => format!("http://{}", reachable(address)),
+        Ok(address) => format!("{scheme}{}", reachable(address)),
         Err(_) if address.contains("://") => address.to_owned(),
-        Err(_) => format!("http://{address}"),
+        Err(_) => format!("{scheme}{address}"),
     }
 }
 
@@ -163,13 +196,16 @@ mod tests {
 
     #[test]
     fn an_address_becomes_a_url_that_reaches_it() {
-        for (address, expected) in [
-            ("0.0.0.0:50051", "http://127.0.0.1:50051"),
-            ("[::]:7", "http://[::1]:7"),
-            ("gateway:50051", "http://gateway:50051"),
-            ("https://gateway", "https://gateway"),
+        for (address, encrypted, expected) in [
+            ("0.0.0.0:50051", false, "http://127.0.0.1:50051"),
+            ("[::]:7", false, "http://[::1]:7"),
+            ("gateway:50051", false, "http://gateway:50051"),
+            ("gateway:50051", true, "https://gateway:50051"),
+            ("127.0.0.1:50051", true, "https://127.0.0.1:50051"),
+            ("https://gateway", false, "https://gateway"),
+            ("http://gateway", true, "http://gateway"),
         ] {
-            assert_eq!(url(address), expected);
+            assert_eq!(url(address, encrypted), expected);
         }
     }
 

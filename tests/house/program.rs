@@ -14,16 +14,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::helpers::{House, OPERATOR_KEY};
 
 mod audit;
 mod demo;
+mod encrypted;
 mod generate;
 mod help;
 mod mock_openrouter;
 mod pages;
+mod rotation;
 mod secrets;
 mod serve;
 mod settings;
@@ -185,9 +187,26 @@ impl Served {
     }
 
     async fn with(options: mock::Options, settings: &[(&str, &str)]) -> Self {
+        let house = Self::empty(options).await;
+        let mut served = Self::again(house, settings).await;
+        served.furnish().await;
+        served
+    }
+
+    /// The same, reached over TLS.
+    async fn encrypted(settings: &[(&str, &str)], tls: ClientTlsConfig) -> Self {
+        let house = Self::empty(mock::Options::default()).await;
+        let command = serve(&house, settings);
+        let mut served = Self::reach(house, command, Some(tls)).await;
+        served.furnish().await;
+        served
+    }
+
+    /// A house without a gateway.
+    async fn empty(options: mock::Options) -> House {
         let mock = Mock::start(FREE.parse().unwrap(), options).await.unwrap();
         let nowhere = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
-        let house = House {
+        House {
             mock,
             app: None,
             channel: nowhere,
@@ -197,10 +216,7 @@ impl Served {
             dir: tempfile::tempdir().unwrap(),
             absorbed: Decimal::ZERO,
             in_doubt: 0,
-        };
-        let mut served = Self::again(house, settings).await;
-        served.furnish().await;
-        served
+        }
     }
 
     /// Another process on the data of an earlier one.
@@ -210,14 +226,22 @@ impl Served {
     }
 
     /// The same, with a command of the test's.
-    async fn on(mut house: House, mut command: Command) -> Self {
+    async fn on(house: House, command: Command) -> Self {
+        Self::reach(house, command, None).await
+    }
+
+    async fn reach(mut house: House, mut command: Command, tls: Option<ClientTlsConfig>) -> Self {
         let mut running = Running::start(&mut command);
         let (grpc, http) = (running.line().await, running.line().await);
         let (Some(grpc), Some(http)) = (grpc, http) else {
             panic!("it does not serve: {:#?}", running.ended().await);
         };
         let (grpc, http) = (address(&grpc, "gRPC"), address(&http, "HTTP"));
-        let endpoint = Channel::from_shared(format!("http://{grpc}")).unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut endpoint = Channel::from_shared(format!("{scheme}://{grpc}")).unwrap();
+        if let Some(tls) = tls {
+            endpoint = endpoint.tls_config(tls).expect("certificates");
+        }
         house.channel = endpoint.connect().await.expect("a connection");
         Self {
             house,
