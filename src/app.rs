@@ -2,11 +2,10 @@
 //! list of them, and the order in which they close.
 
 use std::error::Error;
-use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
-use crate::config::{Config, MasterKey};
+use crate::config::Config;
 use crate::domain::catalog::Catalog;
 use crate::fetch;
 use crate::generate::{self, Generator};
@@ -28,18 +27,16 @@ use crate::openrouter;
 use crate::ports::{Gallery, ImageProvider, Ledger, Settings};
 use crate::prices::{self, Prices};
 use crate::recover::{self, Recovery};
-use crate::store::gallery::Files;
-use crate::store::sqlite::Sqlite;
 use crate::transport::{self, Tls};
 
+use cellar::Cellar;
+
+mod cellar;
 mod doors;
 
 /// What API keys are hashed with is derived from the key of keys under these words; changing them
 /// makes every key useless.
 const PEPPER: &str = "image-gateway api keys v1";
-
-/// The file that is locked while a gateway runs on a data folder. It is empty and stays.
-const LOCK: &str = "lock";
 
 /// How long the side door waits for those still reading when everything else is done.
 const HTTP_PATIENCE: Duration = Duration::from_secs(2);
@@ -111,14 +108,6 @@ pub enum StartError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-}
-
-/// What is kept on disk.
-struct Cellar {
-    lock: File,
-    master_key: MasterKey,
-    books: Arc<Sqlite>,
-    gallery: Arc<Files>,
 }
 
 // === impl App ===
@@ -240,39 +229,6 @@ impl App {
     }
 }
 
-// === impl Cellar ===
-
-impl Cellar {
-    /// Opens what is on disk, off the runtime's threads, because a database may have to recover.
-    async fn open(config: &Config) -> Result<Self, StartError> {
-        let data_dir = config.data_dir.clone();
-        let quota = config.image_store_quota_bytes;
-        let given_key = config.key_encryption_key.clone();
-        let open = move || {
-            let lock = lock(&data_dir)?;
-            let master_key = match given_key {
-                Some(key) => key,
-                None => MasterKey::open(&data_dir).map_err(room("the key-encryption key"))?,
-            };
-            Ok(Self {
-                lock,
-                master_key,
-                books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
-                gallery: Arc::new(Files::open(&data_dir, quota).map_err(room("the image folder"))?),
-            })
-        };
-        tokio::task::spawn_blocking(open)
-            .await
-            .map_err(room("the data folder"))?
-    }
-}
-
-impl fmt::Debug for Cellar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cellar").finish_non_exhaustive()
-    }
-}
-
 /// What gRPC is encrypted with, if it is.
 fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, StartError> {
     let Some(files) = config.tls.clone() else {
@@ -362,20 +318,6 @@ fn parts(
     }
 }
 
-/// Makes the data folder and takes it for this process; the system gives it back when the process
-/// ends, however it ends.
-fn lock(data_dir: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(data_dir).map_err(room("the data folder"))?;
-    let file = File::create(data_dir.join(LOCK)).map_err(room("the data folder"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
-            folder: data_dir.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(room("the data folder")(error)),
-    }
-}
-
 async fn listen(
     setting: &'static str,
     address: SocketAddr,
@@ -404,6 +346,3 @@ fn ended(door: &'static str, result: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, "the {door} server ended by itself");
     }
 }
-
-#[cfg(test)]
-mod tests;

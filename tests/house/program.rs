@@ -305,6 +305,8 @@ fn serve(house: &House, settings: &[(&str, &str)]) -> Command {
         .env("OPENROUTER_BASE_URL", house.mock.base_url())
         .env("OPENROUTER_API_KEY", OPENROUTER_KEY)
         .env("OPERATOR_KEY", OPERATOR_KEY)
+        // So that what the mock is asked is what the test asks for.
+        .env("CATALOG_SYNC_INTERVAL", "0s")
         .envs(settings.iter().copied());
     command
 }

@@ -96,6 +96,7 @@ fn command(house: &House, fate: &Fate) -> Command {
         .env("OPERATOR_KEY", OPERATOR_KEY)
         // A hold that nobody can be asked about is free 60 s after this.
         .env("UPSTREAM_TIMEOUT", "3s")
+        .env("CATALOG_SYNC_INTERVAL", "0s")
         .env("IMAGE_RETENTION", fate.retention.unwrap_or("30d"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -16,7 +16,7 @@ use super::Trouble;
 const QUEUE: usize = 1024;
 
 /// Changes in one transaction. At this size the flush is a small part of a change's cost.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// The way to the writer. Its thread ends when this is dropped.
 pub(super) struct Writer {

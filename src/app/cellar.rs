@@ -1,0 +1,84 @@
+//! What is kept on disk: the lock, the key of keys, the books and the pictures.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{StartError, room};
+use crate::config::{Config, MasterKey};
+use crate::store::gallery::Files;
+use crate::store::sqlite::Sqlite;
+
+/// The file that is locked while a gateway runs on a data folder. It is empty and stays.
+const LOCK: &str = "lock";
+
+/// What is kept on disk.
+pub(super) struct Cellar {
+    pub(super) lock: File,
+    pub(super) master_key: MasterKey,
+    pub(super) books: Arc<Sqlite>,
+    pub(super) gallery: Arc<Files>,
+}
+
+// === impl Cellar ===
+
+impl Cellar {
+    /// Opens what is on disk, off the runtime's threads, because a database may have to recover.
+    pub(super) async fn open(config: &Config) -> Result<Self, StartError> {
+        let data_dir = config.data_dir.clone();
+        let quota = config.image_store_quota_bytes;
+        let given_key = config.key_encryption_key.clone();
+        let open = move || {
+            let lock = lock(&data_dir)?;
+            let master_key = match given_key {
+                Some(key) => key,
+                None => MasterKey::open(&data_dir).map_err(room("the key-encryption key"))?,
+            };
+            Ok(Self {
+                lock,
+                master_key,
+                books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
+                gallery: Arc::new(Files::open(&data_dir, quota).map_err(room("the image folder"))?),
+            })
+        };
+        tokio::task::spawn_blocking(open)
+            .await
+            .map_err(room("the data folder"))?
+    }
+}
+
+impl fmt::Debug for Cellar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cellar").finish_non_exhaustive()
+    }
+}
+
+/// Makes the data folder and takes it for this process; the system gives it back when the process
+/// ends, however it ends.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    fs::create_dir_all(data_dir).map_err(room("the data folder"))?;
+    let file = File::create(data_dir.join(LOCK)).map_err(room("the data folder"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+            folder: data_dir.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(room("the data folder")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_is_taken_by_one_gateway_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let second = lock(folder.path()).unwrap_err();
+        assert!(matches!(second, StartError::InUse { .. }), "{second}");
+        drop(first);
+        assert!(lock(folder.path()).is_ok());
+    }
+}
