@@ -38,5 +38,7 @@ pub use records::{
     UsageRow,
 };
 pub use references::{FetchError, ReferenceFetcher, Room};
-pub use settings::{ApiKey, Organization, Role, Settings, SettingsError};
+pub use settings::{
+    Agents, ApiKey, Organization, Role, Settings, SettingsError, StatusFilter, ToolFilter,
+};
 pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};

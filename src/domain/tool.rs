@@ -132,9 +132,121 @@ impl Tool {
         let usability = catalog
             .find(slug)
             .map_or(Usability::NotInCatalog, |model| model.usability(available));
+        Status::with_model(slug, usability)
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// The status of every tool that is switched on and has chosen this model.
+    pub fn with_model(slug: &Slug, usability: Usability) -> Self {
         match usability.sentence() {
-            None => Status::Ready,
-            Some(why) => Status::NeedsConfiguration(format!("{slug} {why}; pick another model.")),
+            None => Self::Ready,
+            Some(why) => Self::NeedsConfiguration(format!("{slug} {why}; pick another model.")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalog::Model;
+    use crate::domain::failure::Reason;
+    use crate::domain::job::usable_model;
+
+    /// The price list after a change of its first model, and a tool that has chosen that one.
+    fn changed(change: impl FnOnce(&mut Vec<Model>)) -> (Catalog, Tool) {
+        let published = Catalog::built_in();
+        let mut models: Vec<Model> = published
+            .models()
+            .iter()
+            .map(|model| Model::clone(model))
+            .collect();
+        let agent = AgentId::parse("painter").expect("an agent");
+        let tool = Tool {
+            enabled: true,
+            model: Some(models[0].slug.clone()),
+            ..Tool::new(agent, Timestamp::UNIX_EPOCH)
+        };
+        change(&mut models);
+        (Catalog::new(models, published.as_of), tool)
+    }
+
+    fn cause(failure: &Failure) -> &str {
+        let mut metadata = failure.metadata.iter();
+        let (_, cause) = metadata.find(|(name, _)| name == "cause").expect("a cause");
+        cause
+    }
+
+    #[test]
+    fn whatever_becomes_of_its_model_a_tool_says_so_and_refuses_to_be_called_or_switched_on() {
+        type Change = fn(&mut Vec<Model>);
+        let cases: [(Usability, bool, Change); 5] = [
+            (Usability::NotInCatalog, true, |models| {
+                models.remove(0);
+            }),
+            (Usability::Withdrawn, true, |models| {
+                models[0].withdrawn = true;
+            }),
+            (Usability::TextOnly, true, |models| {
+                models[0].capabilities.generates_images = false;
+            }),
+            (Usability::Unpriced, true, |models| models[0].pricing = None),
+            (Usability::NotAvailable, false, |_| {}),
+        ];
+        for (usability, available, change) in cases {
+            let (catalog, tool) = changed(change);
+            let Status::NeedsConfiguration(why) = tool.status(&catalog, available) else {
+                panic!("{usability:?} leaves the tool ready");
+            };
+            let sentence = usability.sentence().expect("something is wrong");
+            assert!(why.contains(sentence), "{why}");
+            let refused = usable_model(&tool, &catalog, available).expect_err("refused");
+            assert_eq!(refused.reason, Reason::ModelUnavailable);
+            assert_eq!(cause(&refused), usability.cause());
+            let refused = tool.check(&catalog, available).expect_err("refused");
+            if usability == Usability::NotInCatalog {
+                assert_eq!(refused.reason, Reason::ModelNotFound);
+            } else {
+                assert_eq!(cause(&refused), usability.cause());
+            }
+        }
+    }
+
+    #[test]
+    fn a_tool_is_ready_exactly_when_a_call_finds_its_model() {
+        for (enabled, has_model, available) in [
+            (true, true, true),
+            (true, true, false),
+            (true, false, true),
+            (false, true, true),
+            (false, false, false),
+        ] {
+            let (catalog, tool) = changed(|_| {});
+            let tool = Tool {
+                enabled,
+                model: tool.model.filter(|_| has_model),
+                ..tool
+            };
+            let status = tool.status(&catalog, available);
+            assert_eq!(status == Status::Disabled, !enabled);
+            assert_eq!(
+                status == Status::Ready,
+                usable_model(&tool, &catalog, available).is_ok(),
+                "{status:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_off_may_keep_a_model_that_cannot_be_used() {
+        let (catalog, tool) = changed(|models| models[0].withdrawn = true);
+        let off = Tool {
+            enabled: false,
+            ..tool
+        };
+        off.check(&catalog, true).expect("it can be edited");
+        assert_eq!(off.status(&catalog, true), Status::Disabled);
     }
 }

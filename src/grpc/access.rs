@@ -65,7 +65,17 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ),
     (
         "ToolService",
+        "ListGenerateImageTools",
+        Needs::Role(Role::Runtime),
+    ),
+    (
+        "ToolService",
         "UpdateGenerateImageTool",
+        Needs::Role(Role::Admin),
+    ),
+    (
+        "ToolService",
+        "DeleteGenerateImageTool",
         Needs::Role(Role::Admin),
     ),
     (

@@ -11,7 +11,9 @@ use super::{Service, caller, read, write};
 use crate::domain::catalog::Model;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{OrganizationId, Slug};
+use crate::domain::tool::Status as ToolState;
 use crate::generate::unsettled;
+use crate::ports::Agents;
 use crate::proto;
 use crate::proto::model_service_server::ModelService;
 use show::{capabilities, show};
@@ -19,7 +21,7 @@ use show::{capabilities, show};
 mod changes;
 mod show;
 
-/// The most agents that are named or counted.
+/// The most agents that are named in one answer.
 const AGENTS_MAX: u32 = 1000;
 
 /// How an organization sees the catalog; the operator sees it bare.
@@ -145,21 +147,33 @@ impl Service {
         let list = self.parts.prices.current();
         let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;
-        let agents = settings
-            .agents_using(&organization, &slug, AGENTS_MAX)
-            .await;
-        let agents = agents.map_err(unsettled)?;
-        if !request.validate_only {
-            let change = settings
-                .set_available(&organization, &slug, request.available)
-                .await;
-            change.map_err(unsettled)?;
-        }
+        let wanted = request.available;
+        let changes = if request.validate_only {
+            let available = settings.is_available(&organization, &slug).await;
+            available.map_err(unsettled)? != wanted
+        } else {
+            let change = settings.set_available(&organization, &slug, wanted).await;
+            change.map_err(unsettled)?
+        };
+        // A tool whose model is withdrawn does not work either way.
+        let touches = changes && model.usability(wanted) != model.usability(!wanted);
+        let touched = if touches {
+            let agents = settings.agents_enabled_with(&organization, &slug, AGENTS_MAX);
+            agents.await.map_err(unsettled)?
+        } else {
+            Agents::default()
+        };
+        let status = (touched.count > 0)
+            .then(|| write::tool_status(ToolState::with_model(&slug, model.usability(wanted))));
+        let (status, status_reason) = status.unwrap_or_default();
         let mut shown = show(model, &list, &self.view(&caller).await?);
-        shown.available = Some(request.available);
+        shown.available = Some(wanted);
         Ok(proto::UpdateModelAvailabilityResponse {
             model: Some(shown),
-            agents_affected: agents.iter().map(ToString::to_string).collect(),
+            agents_affected: touched.first.iter().map(ToString::to_string).collect(),
+            agents_affected_count: write::int(touched.count),
+            affected_status: status.into(),
+            affected_status_reason: status_reason,
         })
     }
 

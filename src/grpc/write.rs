@@ -11,6 +11,7 @@ use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::OrganizationId;
 use crate::domain::money::Credits;
 use crate::domain::pricing::{BillingType, Estimate, Tier};
+use crate::domain::tool::Status;
 use crate::ports::{ApiKey, LedgerEntry, Organization, Role};
 use crate::proto;
 
@@ -42,6 +43,15 @@ pub(super) const fn tier(value: Tier) -> proto::Tier {
         Tier::Draft => proto::Tier::Draft,
         Tier::General => proto::Tier::General,
         Tier::Final => proto::Tier::Final,
+    }
+}
+
+/// The word for a status, and what to do about it.
+pub(super) fn tool_status(value: Status) -> (proto::ToolStatus, String) {
+    match value {
+        Status::Ready => (proto::ToolStatus::Ready, String::new()),
+        Status::Disabled => (proto::ToolStatus::Disabled, String::new()),
+        Status::NeedsConfiguration(why) => (proto::ToolStatus::NeedsConfiguration, why),
     }
 }
 

@@ -53,26 +53,51 @@ pub trait Settings: fmt::Debug + Send + Sync {
         agent: &AgentId,
     ) -> Result<Option<Tool>, SettingsError>;
 
-    /// Writes a tool whole, new or not.
-    ///
-    /// # Errors
-    /// [`SettingsError::NoOrganization`], [`SettingsError::Broken`].
-    async fn save_tool(
-        &self,
-        organization: &OrganizationId,
-        tool: Tool,
-    ) -> Result<(), SettingsError>;
-
-    /// The agents whose tool uses this model, by name, at most `limit`.
+    /// Tools by agent id, behind the one that was last seen; at most `limit`.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
-    async fn agents_using(
+    async fn tools(
+        &self,
+        organization: &OrganizationId,
+        filter: ToolFilter,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Tool>, SettingsError>;
+
+    /// Writes a tool whole if it is still as it was `before`; `None` is one that is not there.
+    /// `false` if somebody else was faster: then nothing is written.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoOrganization`], [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn save_tool(
+        &self,
+        organization: &OrganizationId,
+        before: Option<Tool>,
+        tool: Tool,
+    ) -> Result<bool, SettingsError>;
+
+    /// Deletes a tool, and nothing else: what its agent has made and consumed is history, and its
+    /// limits go by that. `false` if there is none.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn delete_tool(
+        &self,
+        organization: &OrganizationId,
+        agent: &AgentId,
+    ) -> Result<bool, SettingsError>;
+
+    /// The agents whose tool is switched on and has chosen this model.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
         model: &Slug,
         limit: u32,
-    ) -> Result<Vec<AgentId>, SettingsError>;
+    ) -> Result<Agents, SettingsError>;
 
     /// How many agents have chosen each model.
     ///
@@ -102,7 +127,7 @@ pub trait Settings: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
     ) -> Result<Vec<Slug>, SettingsError>;
 
-    /// Switches a model on or off for the organization.
+    /// Switches a model on or off for the organization. `false` if it was so already.
     ///
     /// # Errors
     /// [`SettingsError::NoOrganization`], [`SettingsError::Broken`].
@@ -111,7 +136,37 @@ pub trait Settings: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
-    ) -> Result<(), SettingsError>;
+    ) -> Result<bool, SettingsError>;
+}
+
+/// Which tools; what is `None` does not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolFilter {
+    /// Those that have chosen this model.
+    pub model: Option<Slug>,
+    /// Those of this status.
+    pub status: Option<StatusFilter>,
+}
+
+/// What a tool's status follows from ([`Tool::status`]): models that can be used are those that the
+/// catalog has, that make images and that the organization has not switched off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusFilter {
+    /// Switched off.
+    Disabled,
+    /// Switched on, with one of these models, which are all that can be used.
+    Ready(Vec<Slug>),
+    /// Switched on, with none of these models, which are all that can be used.
+    NeedsConfiguration(Vec<Slug>),
+}
+
+/// Some agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agents {
+    /// The first of them by id, as many as were asked for.
+    pub first: Vec<AgentId>,
+    /// How many there are in all.
+    pub count: u32,
 }
 
 /// An organization.

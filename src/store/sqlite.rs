@@ -24,6 +24,7 @@ mod records;
 mod rows;
 mod settings;
 mod steps;
+mod tools;
 mod upkeep;
 mod usage;
 mod writer;

@@ -93,6 +93,16 @@ impl Conditions {
             .push(format!("{comparison} (?{}, ?{last})", last - 1));
     }
 
+    /// Adds a condition on a list of words: `column` is among them, or `NOT IN` them.
+    pub(super) fn add_words(&mut self, comparison: &str, words: &[&str]) {
+        // As one value, so that lists of any length are one statement.
+        self.values
+            .push(Box::new(serde_json::json!(words).to_string()));
+        let last = self.values.len();
+        let words = format!("(SELECT value FROM json_each(?{last}))");
+        self.sql.push(format!("{comparison} {words}"));
+    }
+
     pub(super) fn add_period(&mut self, column: &str, period: Period) {
         if let Some(from) = period.from {
             self.add(&format!("{column} >="), first_micros(from));

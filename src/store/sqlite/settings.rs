@@ -4,12 +4,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{micros, time, uuid, word};
-use super::{Sqlite, Trouble, entries};
+use super::{Sqlite, Trouble, entries, tools};
 use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId, Slug};
-use crate::domain::money::Credits;
-use crate::domain::shape::{AspectRatio, Quality, Resolution};
 use crate::domain::tool::Tool;
-use crate::ports::{ApiKey, Organization, Role, Settings, SettingsError};
+use crate::ports::{Agents, ApiKey, Organization, Role, Settings, SettingsError, ToolFilter};
 
 #[async_trait]
 impl Settings for Sqlite {
@@ -92,15 +90,21 @@ impl Settings for Sqlite {
         agent: &AgentId,
     ) -> Result<Option<Tool>, SettingsError> {
         let (organization, agent) = (organization.clone(), agent.clone());
-        self.read(move |connection| {
-            let sql = "
-              SELECT agent, enabled, model, default_aspect_ratio, default_resolution, max_resolution, allowed_aspect_ratios,
-                     quality, max_images_per_call, daily_image_limit, monthly_credit_limit_cc, allow_reference_images,
-                     when_to_use, created_us, updated_us
-                FROM tool WHERE organization = ?1 AND agent = ?2";
-            let mut statement = connection.prepare_cached(sql)?;
-            let row = statement.query_row([organization.as_str(), agent.as_str()], tool);
-            Ok(row.optional()?)
+        self.read(move |connection| Ok(tools::find(connection, &organization, &agent)?))
+            .await
+    }
+
+    async fn tools(
+        &self,
+        organization: &OrganizationId,
+        filter: ToolFilter,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Tool>, SettingsError> {
+        let organization = organization.clone();
+        self.look_back(move |connection| {
+            let page = tools::page_sql(&organization, &filter, after.as_ref(), limit);
+            Ok(tools::page(connection, &page)?)
         })
         .await
     }
@@ -108,30 +112,45 @@ impl Settings for Sqlite {
     async fn save_tool(
         &self,
         organization: &OrganizationId,
+        before: Option<Tool>,
         tool: Tool,
-    ) -> Result<(), SettingsError> {
+    ) -> Result<bool, SettingsError> {
         let organization = organization.clone();
         self.write(move |connection| {
             require(connection, &organization)?;
-            Ok(save(connection, &organization, &tool)?)
+            if tools::find(connection, &organization, &tool.agent)? != before {
+                return Ok(false);
+            }
+            tools::save(connection, &organization, &tool)?;
+            Ok(true)
         })
         .await
     }
 
-    async fn agents_using(
+    async fn delete_tool(
+        &self,
+        organization: &OrganizationId,
+        agent: &AgentId,
+    ) -> Result<bool, SettingsError> {
+        let (organization, agent) = (organization.clone(), agent.clone());
+        self.write(move |connection| Ok(tools::delete(connection, &organization, &agent)?))
+            .await
+    }
+
+    async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
         model: &Slug,
         limit: u32,
-    ) -> Result<Vec<AgentId>, SettingsError> {
+    ) -> Result<Agents, SettingsError> {
         let (organization, model) = (organization.clone(), model.clone());
-        self.read(move |connection| {
-            let sql = "SELECT agent FROM tool WHERE organization = ?1 AND model = ?2 ORDER BY agent LIMIT ?3";
-            let mut statement = connection.prepare_cached(sql)?;
-            let agents = statement.query_map(params![organization.as_str(), model.as_str(), limit], |row| {
-                word(row, 0, |text| AgentId::parse(text).ok())
-            })?;
-            Ok(agents.collect::<Result<_, _>>()?)
+        self.look_back(move |connection| {
+            Ok(tools::enabled_with(
+                connection,
+                &organization,
+                &model,
+                limit,
+            )?)
         })
         .await
     }
@@ -184,7 +203,7 @@ impl Settings for Sqlite {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
-    ) -> Result<(), SettingsError> {
+    ) -> Result<bool, SettingsError> {
         let (organization, model) = (organization.clone(), model.clone());
         self.write(move |connection| {
             require(connection, &organization)?;
@@ -193,8 +212,8 @@ impl Settings for Sqlite {
             } else {
                 "INSERT INTO model_off VALUES (?1, ?2) ON CONFLICT DO NOTHING"
             };
-            connection.execute(sql, [organization.as_str(), model.as_str()])?;
-            Ok(())
+            let changed = connection.execute(sql, [organization.as_str(), model.as_str()])?;
+            Ok(changed > 0)
         })
         .await
     }
@@ -206,78 +225,6 @@ fn require(connection: &Connection, organization: &OrganizationId) -> Result<(),
     let mut statement = connection.prepare_cached(sql)?;
     let there = statement.exists([organization.as_str()])?;
     there.then_some(()).ok_or(SettingsError::NoOrganization)
-}
-
-fn save(
-    connection: &Connection,
-    organization: &OrganizationId,
-    tool: &Tool,
-) -> Result<(), rusqlite::Error> {
-    let ratios: Vec<String> = tool
-        .allowed_aspect_ratios
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let sql = "
-      INSERT INTO tool VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-      ON CONFLICT (organization, agent) DO UPDATE SET
-        enabled = excluded.enabled, model = excluded.model, default_aspect_ratio = excluded.default_aspect_ratio,
-        default_resolution = excluded.default_resolution, max_resolution = excluded.max_resolution,
-        allowed_aspect_ratios = excluded.allowed_aspect_ratios, quality = excluded.quality,
-        max_images_per_call = excluded.max_images_per_call, daily_image_limit = excluded.daily_image_limit,
-        monthly_credit_limit_cc = excluded.monthly_credit_limit_cc,
-        allow_reference_images = excluded.allow_reference_images, when_to_use = excluded.when_to_use,
-        updated_us = excluded.updated_us";
-    connection.execute(
-        sql,
-        params![
-            organization.as_str(),
-            tool.agent.as_str(),
-            tool.enabled,
-            tool.model.as_ref().map(Slug::as_str),
-            tool.default_aspect_ratio.to_string(),
-            tool.default_resolution.as_str(),
-            tool.max_resolution.as_str(),
-            ratios.join(" "),
-            tool.quality.map(Quality::as_str),
-            tool.max_images_per_call,
-            tool.daily_image_limit,
-            tool.monthly_credit_limit.map(Credits::hundredths),
-            tool.allow_reference_images,
-            tool.when_to_use,
-            micros(tool.created),
-            micros(tool.updated),
-        ],
-    )?;
-    Ok(())
-}
-
-fn tool(row: &Row<'_>) -> Result<Tool, rusqlite::Error> {
-    let ratios = |text: &str| {
-        text.split_whitespace()
-            .map(AspectRatio::parse)
-            .collect::<Option<Vec<_>>>()
-    };
-    let model: Option<String> = row.get(2)?;
-    let quality: Option<String> = row.get(7)?;
-    let limit: Option<i64> = row.get(10)?;
-    Ok(Tool {
-        agent: word(row, 0, |text| AgentId::parse(text).ok())?,
-        enabled: row.get(1)?,
-        model: model.and_then(|text| Slug::parse(&text).ok()),
-        default_aspect_ratio: word(row, 3, AspectRatio::parse)?,
-        default_resolution: word(row, 4, Resolution::parse)?,
-        max_resolution: word(row, 5, Resolution::parse)?,
-        allowed_aspect_ratios: word(row, 6, ratios)?,
-        quality: quality.and_then(|text| Quality::parse(&text)),
-        max_images_per_call: row.get(8)?,
-        daily_image_limit: row.get(9)?,
-        monthly_credit_limit: limit.map(Credits::from_hundredths),
-        allow_reference_images: row.get(11)?,
-        when_to_use: row.get(12)?,
-        created: time(row.get(13)?),
-        updated: time(row.get(14)?),
-    })
 }
 
 fn api_key(row: &Row<'_>) -> Result<(ApiKey, [u8; 32]), rusqlite::Error> {

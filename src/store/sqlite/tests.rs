@@ -36,6 +36,7 @@ mod records;
 mod round_trip;
 mod settings;
 mod steps;
+mod tools;
 mod usage;
 
 /// A database with the organization `acme`.

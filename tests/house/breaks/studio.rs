@@ -296,8 +296,6 @@ async fn furnish(sqlite: &Sqlite, model: &str) {
         max_images_per_call: 4,
         ..Tool::new(AgentId::parse(AGENT).expect("a name"), now)
     };
-    sqlite
-        .save_tool(&organization(), tool)
-        .await
-        .expect("a tool");
+    let saved = sqlite.save_tool(&organization(), None, tool).await;
+    assert!(saved.expect("a tool"));
 }

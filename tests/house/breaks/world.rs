@@ -10,8 +10,9 @@ use image_gateway::domain::ids::{AgentId, GenerationId, OrganizationId, Slug};
 use image_gateway::domain::tool::Tool;
 use image_gateway::openrouter::Client;
 use image_gateway::ports::{
-    ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery, GalleryError,
-    ImageProvider, ImageSource, Order, Organization, Settings, SettingsError,
+    Agents, ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery,
+    GalleryError, ImageProvider, ImageSource, Order, Organization, Settings, SettingsError,
+    ToolFilter,
 };
 use image_gateway::store::gallery::Files;
 use image_gateway::store::sqlite::Sqlite;
@@ -198,21 +199,42 @@ impl Settings for TrappedSettings {
         self.books.api_key(prefix).await
     }
 
+    async fn tools(
+        &self,
+        organization: &OrganizationId,
+        filter: ToolFilter,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Tool>, SettingsError> {
+        self.books.tools(organization, filter, after, limit).await
+    }
+
     async fn save_tool(
         &self,
         organization: &OrganizationId,
+        before: Option<Tool>,
         tool: Tool,
-    ) -> Result<(), SettingsError> {
-        self.books.save_tool(organization, tool).await
+    ) -> Result<bool, SettingsError> {
+        self.books.save_tool(organization, before, tool).await
     }
 
-    async fn agents_using(
+    async fn delete_tool(
+        &self,
+        organization: &OrganizationId,
+        agent: &AgentId,
+    ) -> Result<bool, SettingsError> {
+        self.books.delete_tool(organization, agent).await
+    }
+
+    async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
         model: &Slug,
         limit: u32,
-    ) -> Result<Vec<AgentId>, SettingsError> {
-        self.books.agents_using(organization, model, limit).await
+    ) -> Result<Agents, SettingsError> {
+        self.books
+            .agents_enabled_with(organization, model, limit)
+            .await
     }
 
     async fn agents_by_model(
@@ -234,7 +256,7 @@ impl Settings for TrappedSettings {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
-    ) -> Result<(), SettingsError> {
+    ) -> Result<bool, SettingsError> {
         self.books
             .set_available(organization, model, available)
             .await

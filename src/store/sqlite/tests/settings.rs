@@ -31,18 +31,17 @@ async fn a_tool_reads_back_as_it_was_saved_and_belongs_to_one_organization() {
         ..Tool::new(agent("painter"), now)
     };
     let (acme, other) = (organization("acme"), organization("other"));
+    let mut before = None;
     for saved in [Tool::new(agent("painter"), now), tool.clone()] {
-        books
-            .sqlite
-            .save_tool(&acme, saved.clone())
-            .await
-            .expect("saved");
+        let done = books.sqlite.save_tool(&acme, before, saved.clone()).await;
+        assert!(done.expect("saved"));
         let found = books
             .sqlite
             .tool(&acme, &agent("painter"))
             .await
             .expect("a look");
-        assert_eq!(found, Some(saved));
+        assert_eq!(found.as_ref(), Some(&saved));
+        before = found;
     }
     assert_eq!(
         books
@@ -54,7 +53,7 @@ async fn a_tool_reads_back_as_it_was_saved_and_belongs_to_one_organization() {
     );
     let error = books
         .sqlite
-        .save_tool(&organization("none"), tool)
+        .save_tool(&organization("none"), None, tool)
         .await
         .expect_err("nobody's");
     assert!(matches!(error, SettingsError::NoOrganization));
@@ -72,26 +71,18 @@ async fn a_model_is_available_until_it_is_switched_off() {
             model: Some(model.clone()),
             ..Tool::new(agent(agent_name), Timestamp::UNIX_EPOCH)
         };
-        sqlite.save_tool(&acme, tool).await.expect("saved");
+        let saved = sqlite.save_tool(&acme, None, tool).await;
+        assert!(saved.expect("saved"));
     }
-    for _ in 0..2 {
-        sqlite
-            .set_available(&acme, &model, false)
-            .await
-            .expect("off");
+    for changes in [true, false] {
+        let off = sqlite.set_available(&acme, &model, false).await;
+        assert_eq!(off.expect("off"), changes);
     }
     assert!(!sqlite.is_available(&acme, &model).await.expect("a look"));
     assert!(sqlite.is_available(&other, &model).await.expect("a look"));
     assert_eq!(
         sqlite.unavailable_models(&acme).await.expect("a look"),
         std::slice::from_ref(&model)
-    );
-    assert_eq!(
-        sqlite
-            .agents_using(&acme, &model, 10)
-            .await
-            .expect("a look"),
-        [agent("a"), agent("b")]
     );
     assert_eq!(
         sqlite.agents_by_model(&acme).await.expect("a look"),
@@ -104,7 +95,10 @@ async fn a_model_is_available_until_it_is_switched_off() {
             .expect("a look")
             .is_empty()
     );
-    sqlite.set_available(&acme, &model, true).await.expect("on");
+    for changes in [true, false] {
+        let on = sqlite.set_available(&acme, &model, true).await;
+        assert_eq!(on.expect("on"), changes);
+    }
     assert!(sqlite.is_available(&acme, &model).await.expect("a look"));
 }
 
