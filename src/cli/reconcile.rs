@@ -1,6 +1,7 @@
 //! `image-gateway reconcile`: what our books say upstream has billed, against what it says itself.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use jiff::civil::{Date, Weekday};
@@ -15,7 +16,7 @@ use super::terminal;
 use crate::config;
 use crate::domain::money::UsdCost;
 use crate::openrouter::{Client, Config, KeyUsage};
-use crate::ports::{Day, ImageProvider, Item};
+use crate::ports::{Day, ImageProvider, Item, KnownCall};
 use crate::store::sqlite::Inspector;
 
 /// Items that are printed one by one.
@@ -71,6 +72,11 @@ struct Report {
 #[derive(Serialize)]
 struct Period {
     period: &'static str,
+    /// Its first day; none if it is ever.
+    #[serde(skip)]
+    from: Option<Date>,
+    #[serde(skip)]
+    apart: Decimal,
     ours: String,
     theirs: Option<String>,
     difference: Option<String>,
@@ -177,15 +183,11 @@ impl Args {
             .filter(|item| item.upstream_key == key)
             .collect();
         let calls = match &self.bill {
-            Some(file) => mismatches(inspector, &bill(file)?)?,
+            Some(file) => mismatches(inspector, key, &bill(file)?)?,
             None => Vec::new(),
         };
         let periods = periods(&days, theirs);
-        let differs = |period: &Period| {
-            let difference = period.difference.as_deref();
-            difference.is_some_and(|difference| difference != "0")
-        };
-        let explained = !periods.iter().any(differs) || !items.is_empty();
+        let explained = periods.iter().all(|period| period.is_explained(&items));
         Ok(Report {
             key: key.to_owned(),
             explained: explained && calls.iter().all(|call| call.is_explained(&items)),
@@ -209,24 +211,22 @@ fn periods(days: &[Day], theirs: KeyUsage) -> Vec<Period> {
         days.map(|day| usd(day.charged) + usd(day.absorbed))
             .sum::<Decimal>()
     };
-    let period = |period, ours: Decimal, theirs: Option<UsdCost>| {
-        let theirs = theirs.map(usd);
+    let period = |period, from: Option<Date>, theirs: Option<UsdCost>| {
+        let (ours, theirs) = (since(from), theirs.map(usd));
         Period {
             period,
+            from,
+            apart: theirs.map_or(Decimal::ZERO, |theirs| theirs - ours),
             ours: plain(ours),
             theirs: theirs.map(plain),
             difference: theirs.map(|theirs| plain(theirs - ours)),
         }
     };
     vec![
-        period("today", since(Some(today)), theirs.day),
-        period("this week", since(monday), theirs.week),
-        period(
-            "this month",
-            since(Some(today.first_of_month())),
-            theirs.month,
-        ),
-        period("ever", since(None), theirs.all),
+        period("today", Some(today), theirs.day),
+        period("this week", monday, theirs.week),
+        period("this month", Some(today.first_of_month()), theirs.month),
+        period("ever", None, theirs.all),
     ]
 }
 
@@ -237,7 +237,7 @@ fn bill(file: &PathBuf) -> Result<Bill, Failed> {
 }
 
 /// The calls on which the books and the bill do not agree.
-fn mismatches(inspector: &Inspector, bill: &Bill) -> Result<Vec<Mismatch>, Failed> {
+fn mismatches(inspector: &Inspector, key: &str, bill: &Bill) -> Result<Vec<Mismatch>, Failed> {
     let mut theirs: BTreeMap<&str, (Decimal, Option<&str>)> = BTreeMap::new();
     for entry in bill.entries.iter().filter(|entry| entry.billed) {
         let cost: Decimal = entry.cost.parse().unwrap_or_default();
@@ -247,7 +247,7 @@ fn mismatches(inspector: &Inspector, bill: &Bill) -> Result<Vec<Mismatch>, Faile
             .or_insert((Decimal::ZERO, session))
             .0 += cost;
     }
-    let mut mismatches = Vec::new();
+    let mut mismatches = unbilled(inspector, key, |id| theirs.contains_key(id))?;
     for (upstream_id, (cost, session)) in theirs {
         let known = inspector.call(upstream_id).map_err(unreadable)?;
         let ours = known.as_ref().and_then(|call| call.cost).map(usd);
@@ -264,6 +264,52 @@ fn mismatches(inspector: &Inspector, bill: &Bill) -> Result<Vec<Mismatch>, Faile
         });
     }
     Ok(mismatches)
+}
+
+/// Calls that cost something by our books, and are not on the bill.
+fn unbilled(
+    inspector: &Inspector,
+    key: &str,
+    is_billed: impl Fn(&str) -> bool,
+) -> Result<Vec<Mismatch>, Failed> {
+    let mut unbilled = Vec::new();
+    let most = usize::try_from(ITEMS).unwrap_or(usize::MAX);
+    let tell = |call: KnownCall| {
+        if !is_billed(&call.upstream_id) {
+            unbilled.push(Mismatch {
+                generation: Some(call.generation.to_string()),
+                ours: call.cost.map(|cost| plain(usd(cost))),
+                theirs: "0".to_owned(),
+                upstream_id: call.upstream_id,
+            });
+        }
+        if unbilled.len() < most {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    inspector.calls(key, tell).map_err(unreadable)?;
+    Ok(unbilled)
+}
+
+// === impl Period ===
+
+impl Period {
+    /// Whether what is not certain is enough to make the difference: what is in our books and may
+    /// not be in the bill, and what may be in the bill beyond our books.
+    fn is_explained(&self, items: &[Item]) -> bool {
+        let of_period = |item: &&Item| {
+            let day = TimeZone::UTC.to_datetime(item.created).date();
+            self.from.is_none_or(|from| day >= from)
+        };
+        let (mut below, mut above) = (Decimal::ZERO, Decimal::ZERO);
+        for item in items.iter().filter(of_period) {
+            below += usd(item.ours);
+            above += usd(item.most) - usd(item.ours);
+        }
+        -below <= self.apart && self.apart <= above
+    }
 }
 
 // === impl Mismatch ===

@@ -2,7 +2,7 @@
 //! terminal shows them (`NO_COLOR` is kept).
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -24,7 +24,7 @@ pub(super) fn result(text: impl Display) -> Result<(), Failed> {
     let mut stdout = anstream::stdout().lock();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failed::new("cannot write to stdout").because(error))
+        .or_else(unless_closed)
 }
 
 /// Prints a result for programs: one JSON document on one line.
@@ -34,12 +34,20 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
     result(text)
 }
 
+/// A reader that has seen enough, as `head` has, is no failure.
+fn unless_closed(error: io::Error) -> Result<(), Failed> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Failed::new("cannot write to stdout").because(error)),
+    }
+}
+
 /// Prints a result that has its own line ends.
 pub(super) fn raw(text: impl Display) -> Result<(), Failed> {
     let mut stdout = anstream::stdout().lock();
     write!(stdout, "{text}")
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failed::new("cannot write to stdout").because(error))
+        .or_else(unless_closed)
 }
 
 /// Prints something beside the result. A closed stderr is no reason to stop.

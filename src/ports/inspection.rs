@@ -57,6 +57,9 @@ pub struct Item {
     pub why: &'static str,
     /// What our books have for it.
     pub ours: UsdCost,
+    /// The most that upstream may have billed for it and be believed: what its hold stood for, or
+    /// what it claims.
+    pub most: UsdCost,
     /// OpenRouter's ids of its calls.
     pub upstream_ids: Vec<String>,
 }

@@ -1,5 +1,7 @@
 //! The books from outside: read only, of a gateway that runs, or of a copy.
 
+use std::ops::ControlFlow;
+
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -170,13 +172,15 @@ impl Inspector {
                       WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NULL) THEN 'asked'
                       WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer <> 'told') THEN 'given_up'
                       WHEN s.cost_source IN ('computed', 'estimate') THEN 'computed'
-                      ELSE 'unnamed' END
-            FROM generation g JOIN generation_state s ON s.generation = g.id
+                      ELSE 'unnamed' END,
+                 -- A hundredth of a credit is five millionths of a dollar.
+                 max(h.amount_cc * 5000000, coalesce(s.disputed_pd, 0), coalesce(s.cost_pd, 0))
+            FROM generation g JOIN generation_state s ON s.generation = g.id JOIN hold h ON h.generation = g.id
            WHERE s.disputed_pd IS NOT NULL OR s.state IN ('in_doubt', 'review', 'stored')
               OR s.cost_source IN ('computed', 'estimate')
               OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
               OR (s.state = 'voided' AND EXISTS (SELECT 1 FROM generation_event e WHERE e.generation = g.id AND e.to_state = 'in_doubt')
-                  AND NOT EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id))
+                  AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested)
            ORDER BY g.id DESC LIMIT ?1";
         let mut statement = self.connection.prepare(sql)?;
         let items = statement.query_map([limit], |row| self.item(row))?;
@@ -200,8 +204,40 @@ impl Inspector {
                 _ => "the answer broke off before OpenRouter named the call",
             },
             ours: cost(row, 3)?,
+            most: cost(row, 5)?,
             upstream_ids: found.map(|found| found.upstream_ids).unwrap_or_default(),
         })
+    }
+
+    /// Every call with this key that our books have a cost of, one after the other, until `tell` has
+    /// heard enough.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn calls(
+        &self,
+        upstream_key: &str,
+        mut tell: impl FnMut(KnownCall) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        let sql = "
+          SELECT u.generation, coalesce(r.cost_pd, q.cost_pd) AS cost, u.upstream_id FROM upstream_call u
+            JOIN generation g ON g.id = u.generation AND g.upstream_key = ?1
+            LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
+            LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
+           WHERE cost > 0";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut found = statement.query([upstream_key])?;
+        while let Some(row) = found.next()? {
+            let call = KnownCall {
+                generation: GenerationId::from_uuid(rows::uuid(row, 0)?),
+                cost: Some(cost(row, 1)?),
+                upstream_id: row.get(2)?,
+            };
+            if tell(call).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A call by upstream's id.

@@ -162,6 +162,26 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
         "{lost:#?}"
     );
 
+    // Somebody else uses the key: one uncertain picture of 0.014 USD does not explain 0.40 USD.
+    let order = serde_json::json!({"model": "bytedance-seed/seedream-4.5", "prompt": "x", "n": 10});
+    let bought = reqwest::Client::new()
+        .post(format!("{upstream}/images"))
+        .bearer_auth(OPENROUTER_KEY)
+        .body(order.to_string())
+        .send();
+    let bought = bought.await.expect("an answer").bytes().await;
+    assert!(bought.expect("pictures").len() > 10_000);
+    house.mock.wait_for_bill(3).await;
+    let other = finish(&mut reconcile(&[])).await;
+    assert_eq!(other.status, Some(1), "{other:#?}");
+    assert!(other.stdout.contains("nothing explains"), "{other:#?}");
+    // A bill that knows nothing of what was charged is not one that agrees.
+    std::fs::write(&file, r#"{"entries": []}"#).expect("a file");
+    let unbilled = finish(&mut reconcile(&["--bill", &file, "--json"])).await;
+    let report: Value = serde_json::from_str(&unbilled.stdout).expect("JSON");
+    assert_eq!(report["calls"][0]["ours"], "0.014", "{report}");
+    assert_eq!(report["calls"][0]["theirs"], "0");
+
     let mut stranger = reconcile(&[]);
     stranger.env_remove("OPENROUTER_API_KEY");
     finish(&mut stranger).await.assert_failed(2);
