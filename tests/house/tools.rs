@@ -2,9 +2,15 @@
 
 use image_gateway::proto;
 use prost_types::FieldMask;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::helpers::{AGENT, GPT, House, KLEIN, OPERATOR_KEY, detail, reason, request};
+
+mod affected;
+mod deleting;
+mod listing;
+mod trying;
+mod unusable;
 
 type Tool = proto::GenerateImageTool;
 
@@ -26,6 +32,54 @@ async fn update(
         .update_generate_image_tool(request)
         .await
         .map(tonic::Response::into_inner)
+}
+
+/// The tool of an agent.
+async fn get(house: &House, agent: &str) -> Result<Tool, Status> {
+    let asked = proto::GetGenerateImageToolRequest {
+        agent_id: agent.to_owned(),
+    };
+    let mut tools = house.tools(&house.runtime);
+    Ok(tools.get_generate_image_tool(asked).await?.into_inner())
+}
+
+/// A page of tools.
+async fn list(
+    house: &House,
+    asked: proto::ListGenerateImageToolsRequest,
+) -> Result<proto::ListGenerateImageToolsResponse, Status> {
+    let mut tools = house.tools(&house.runtime);
+    Ok(tools.list_generate_image_tools(asked).await?.into_inner())
+}
+
+/// The agents of all pages.
+async fn agents(house: &House, mut asked: proto::ListGenerateImageToolsRequest) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let page = list(house, asked.clone()).await.expect("a page");
+        let tools = page.generate_image_tools.into_iter();
+        all.extend(tools.map(|tool| tool.agent_id));
+        asked.page_token = page.next_page_token;
+        if asked.page_token.is_empty() {
+            return all;
+        }
+    }
+}
+
+/// Switches a model on or off, or only asks what that would do.
+async fn switch(
+    house: &House,
+    slug: &str,
+    available: bool,
+    validate_only: bool,
+) -> Result<proto::UpdateModelAvailabilityResponse, Status> {
+    let asked = proto::UpdateModelAvailabilityRequest {
+        slug: slug.to_owned(),
+        available,
+        validate_only,
+    };
+    let mut models = house.models(&house.admin);
+    Ok(models.update_model_availability(asked).await?.into_inner())
 }
 
 fn tool(agent: &str) -> Tool {
@@ -215,99 +269,6 @@ async fn what_cannot_be_saved_says_which_field_and_changes_nothing() {
         .generate(request("r"))
         .await
         .expect("the tool is as it was");
-    house.close().await;
-}
-
-#[tokio::test]
-async fn a_change_can_be_tried_without_being_made() {
-    let house = House::open().await;
-    let tried = update(
-        &house,
-        Tool {
-            model: GPT.to_owned(),
-            ..tool(AGENT)
-        },
-        &["model"],
-        true,
-    )
-    .await
-    .expect("tried");
-    assert_eq!(tried.model, GPT);
-    let read = proto::GetGenerateImageToolRequest {
-        agent_id: AGENT.to_owned(),
-    };
-    let read = house
-        .tools(&house.admin)
-        .get_generate_image_tool(read)
-        .await
-        .expect("found")
-        .into_inner();
-    assert_eq!(read.model, KLEIN);
-    let off = proto::UpdateModelAvailabilityRequest {
-        slug: KLEIN.to_owned(),
-        available: false,
-        validate_only: true,
-    };
-    let answer = house
-        .models(&house.admin)
-        .update_model_availability(off)
-        .await
-        .expect("tried")
-        .into_inner();
-    assert_eq!(answer.agents_affected, [AGENT]);
-    house.generate(request("r")).await.expect("still on");
-    house.close().await;
-}
-
-#[tokio::test]
-async fn a_tool_whose_model_is_switched_off_needs_configuration() {
-    let house = House::open().await;
-    let switch = |available| proto::UpdateModelAvailabilityRequest {
-        slug: KLEIN.to_owned(),
-        available,
-        validate_only: false,
-    };
-    house
-        .models(&house.admin)
-        .update_model_availability(switch(false))
-        .await
-        .expect("off");
-    let read = || async {
-        let asked = proto::GetGenerateImageToolRequest {
-            agent_id: AGENT.to_owned(),
-        };
-        house
-            .tools(&house.runtime)
-            .get_generate_image_tool(asked)
-            .await
-            .expect("found")
-            .into_inner()
-    };
-    let tool = read().await;
-    assert_eq!(tool.status(), proto::ToolStatus::NeedsConfiguration);
-    assert!(
-        tool.status_reason.contains("switched off"),
-        "{}",
-        tool.status_reason
-    );
-    let choose = Tool {
-        enabled: true,
-        model: KLEIN.to_owned(),
-        ..self::tool("other")
-    };
-    let status = update(&house, choose, &[], false)
-        .await
-        .expect_err("not available");
-    assert_eq!(
-        (status.code(), reason(&status).as_str()),
-        (Code::FailedPrecondition, "MODEL_UNAVAILABLE")
-    );
-    house
-        .models(&house.admin)
-        .update_model_availability(switch(true))
-        .await
-        .expect("on");
-    assert_eq!(read().await.status(), proto::ToolStatus::Ready);
     house.close().await;
 }
 
