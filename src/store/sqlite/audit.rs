@@ -49,6 +49,13 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT organization FROM ledger GROUP BY organization HAVING count(*) <> max(seq) + 1",
     ),
     (
+        "I6: a row of the ledger does not begin where the one before has ended",
+        "SELECT l.organization || ' ' || l.seq FROM ledger l
+           LEFT JOIN ledger p ON p.organization = l.organization AND p.seq = l.seq - 1
+          WHERE l.seq > 0 AND (p.seq IS NULL OR l.posted_before_cc <> p.posted_after_cc
+            OR l.debt_before_cc <> p.debt_after_cc OR l.prev_hash <> p.hash)",
+    ),
+    (
         "I7: the balance does not stand on the last row of the ledger",
         "SELECT b.organization FROM balance b JOIN ledger l ON l.organization = b.organization
           WHERE l.seq = (SELECT max(seq) FROM ledger x WHERE x.organization = b.organization)

@@ -7,7 +7,7 @@ use super::{Served, until};
 use crate::helpers::{reason, request};
 
 /// Every metric of the page, as its `# TYPE` lines have it.
-const METRICS: [(&str, &str); 13] = [
+const METRICS: [(&str, &str); 18] = [
     ("image_gateway_calls", "counter"),
     ("image_gateway_calls_shed", "counter"),
     ("image_gateway_connections", "gauge"),
@@ -17,8 +17,13 @@ const METRICS: [(&str, &str); 13] = [
     ("image_gateway_generations_in_flight", "gauge"),
     ("image_gateway_image_bytes", "counter"),
     ("image_gateway_images", "counter"),
+    ("image_gateway_images_free_unexpectedly", "counter"),
+    ("image_gateway_models", "gauge"),
     ("image_gateway_open_holds", "gauge"),
     ("image_gateway_own_seconds", "histogram"),
+    ("image_gateway_price_list_read_seconds", "gauge"),
+    ("image_gateway_price_syncs", "counter"),
+    ("image_gateway_prices_unconfirmed", "gauge"),
     ("image_gateway_upstream_calls", "counter"),
     ("image_gateway_upstream_seconds", "histogram"),
 ];

@@ -12,6 +12,10 @@ const BREAKS: &[(&str, &str)] = &[
     ("I5", "DELETE FROM ledger WHERE seq = 1"),
     ("I5", "DELETE FROM ledger WHERE seq = 0"),
     (
+        "I6",
+        "UPDATE ledger SET prev_hash = zeroblob(32) WHERE seq = 2",
+    ),
+    (
         "does not stand on the last row",
         "DELETE FROM ledger WHERE seq = 2",
     ),
