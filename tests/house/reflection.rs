@@ -161,7 +161,7 @@ impl Decoder for Dynamic {
 }
 
 /// Makes a call from JSON; the answers as JSON.
-async fn invoke(
+pub(crate) async fn invoke(
     house: &House,
     method: &MethodDescriptor,
     json: &str,
@@ -244,19 +244,20 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
 }
 
 /// Every call of the contract.
-fn image_gateway_calls() -> Vec<String> {
+pub(crate) fn contract() -> Vec<MethodDescriptor> {
     let pool = DescriptorPool::decode(image_gateway::proto::DESCRIPTORS).expect("the contract");
     let services = pool
         .services()
         .filter(|service| service.parent_file().package_name() == "squados.images.v1");
     services
-        .flat_map(|service| {
-            service
-                .methods()
-                .map(|m| format!("{}/{}", m.parent_service().full_name(), m.name()))
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
         .collect()
+}
+
+/// Their names.
+fn image_gateway_calls() -> Vec<String> {
+    let name = |m: &MethodDescriptor| format!("{}/{}", m.parent_service().full_name(), m.name());
+    contract().iter().map(name).collect()
 }
 
 #[tokio::test]
