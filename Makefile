@@ -35,8 +35,10 @@ deny: $(DENY) ## Check licences, bans and sources; advisories where the list can
 
 ci: fmt lint doc test deny ## All of the above, as .ci/run does it.
 
-bench: ## Measure the gateway against the mock (about three minutes).
+bench: ## Measure the gateway, its books and its price list (about eight minutes).
 	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench ledger
+	$(CARGO) bench --locked --bench catalog
 
 MINUTES ?= 30
 KILLS ?= 10000

@@ -29,7 +29,7 @@ use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
 use places::{Place, Places};
 pub use references::{Errand, Reference};
-use refusals::{conflict, no_place, too_late};
+use refusals::{conflict, exhausted, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
 use settle::Booked;
 
@@ -257,9 +257,7 @@ impl Generator {
                 None => self.watch(organization, &Which::Id(id)).await,
             },
             HoldOutcome::Done(generation) => self.attach(*generation),
-            HoldOutcome::Exhausted(generation) => {
-                Err(generation.failure.unwrap_or_else(Failure::internal))
-            }
+            HoldOutcome::Exhausted(generation) => Err(exhausted(*generation)),
             HoldOutcome::Conflict(id) => Err(conflict(id)),
             HoldOutcome::Insufficient { needed, available } => {
                 Err(Failure::insufficient_credits(needed, available))

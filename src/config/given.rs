@@ -105,7 +105,7 @@ pub struct Given {
         hide_env_values = true
     )]
     pub key_encryption_key_file: Option<String>,
-    /// The longest a call to OpenRouter may take: a number and ms, s, m, h or d; 1s to 1h
+    /// The longest a call to OpenRouter may take: a number and ms, s, m, h or d; 1s to 14m
     /// [default: 5m]
     #[arg(long, env = "UPSTREAM_TIMEOUT", value_name = "DURATION")]
     pub upstream_timeout: Option<String>,

@@ -76,7 +76,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         r#"OPENROUTER_API_KEY must be set, or OPENROUTER_API_KEY_FILE: the key that pays"#,
         r#"OPERATOR_KEY must be 32 to 256 printable ASCII characters"#,
         r#"KEY_ENCRYPTION_KEY must be 32 bytes as 64 hexadecimal digits or in standard base64"#,
-        r#"UPSTREAM_TIMEOUT must be a duration from 1s to 1h, such as 90s or 5m, not "5""#,
+        r#"UPSTREAM_TIMEOUT must be a duration from 1s to 14m, such as 90s or 5m, not "5""#,
         r#"DRAIN_TIMEOUT must be a duration from 0s to 1h, such as 90s or 5m, not "2h""#,
         r#"MAX_CONCURRENT_GENERATIONS must be a whole number from 1 to 100000, not "0""#,
         r#"IMAGE_RETENTION must be a duration from 1s to 3650d, such as 12h or 30d, not "0s""#,

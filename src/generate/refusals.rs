@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::places::NoPlace;
 use crate::domain::failure::{Failure, Reason};
+use crate::domain::generation::Generation;
 use crate::domain::ids::GenerationId;
 use crate::ports::{GalleryError, LedgerError, SettingsError};
 
@@ -36,6 +37,23 @@ pub(super) fn too_late() -> Failure {
 pub(super) fn conflict(id: GenerationId) -> Failure {
     let what = "This request_id was used before for another request; take a new one.";
     Failure::new(Reason::IdempotencyConflict, what).with("generation_id", id)
+}
+
+/// A request that failed in passing as often as it may: trying it again would only repeat the last
+/// failure.
+pub(super) fn exhausted(last: Generation) -> Failure {
+    let attempts = last.attempt;
+    let failure = last.failure.unwrap_or_else(Failure::internal);
+    let message = format!(
+        "{} It was tried {attempts} times under this request_id; take a new one.",
+        failure.message
+    );
+    let failure = Failure {
+        message,
+        retry_after: None,
+        ..failure
+    };
+    failure.with("attempts", attempts)
 }
 
 /// The same words whether it never was or belongs to somebody else.

@@ -3,6 +3,7 @@
 use image_gateway::mock::Script;
 use image_gateway::proto;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::helpers::{House, KLEIN, Story, detail, reason, request};
 
@@ -171,5 +172,26 @@ async fn a_top_up_is_booked_once_per_reference() {
         let status = billing.add_credits(add(bad)).await.expect_err(bad);
         assert_eq!(reason(&status), "INVALID_REQUEST", "{bad}");
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_request_that_failed_in_passing_five_times_is_told_to_take_a_new_id() {
+    let house = House::open().await;
+    let down = Script::error(
+        503,
+        serde_json::json!({"error": {"code": 503, "message": "down"}}),
+    );
+    house.mock.script(down.times(u32::MAX));
+    for _ in 0..5 {
+        let status = house.generate(request("r")).await.expect_err("down");
+        assert_eq!(reason(&status), "UPSTREAM_UNAVAILABLE");
+    }
+    house.mock.clear_scripts();
+    let status = house.generate(request("r")).await.expect_err("used up");
+    assert!(status.message().contains("tried 5 times"), "{status:?}");
+    assert_eq!(detail(&status, "attempts"), "5");
+    assert!(status.get_error_details().retry_info().is_none());
+    house.generate(request("another")).await.expect("a picture");
     house.close().await;
 }

@@ -142,12 +142,16 @@ async fn a_picture_that_is_no_longer_kept_has_expired_and_a_failed_generation_ha
     let house = House::open().await;
     let story = house.generate(request("gone")).await.expect("a picture");
     let images = house.dir.path().join("images");
-    let name = &story.finished[0].object_name;
-    std::fs::remove_file(images.join(name)).expect("was kept");
+    let file = images.join(&story.finished[0].object_name);
     let asked = proto::ReadImageRequest {
         generation_id: story.completed.id,
         ..Default::default()
     };
+    let cut = std::fs::OpenOptions::new().write(true).open(&file);
+    cut.and_then(|file| file.set_len(70_000)).expect("was kept");
+    let status = read(&house, asked.clone()).await.expect_err("cut off");
+    assert_eq!(reason(&status), "RESULT_EXPIRED");
+    std::fs::remove_file(file).expect("was kept");
     let status = read(&house, asked).await.expect_err("gone");
     assert_eq!(reason(&status), "RESULT_EXPIRED");
     // The reason of its failure is about drawing: some say that trying again helps.

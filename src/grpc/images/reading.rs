@@ -17,7 +17,7 @@ use crate::domain::ids::{AgentId, GenerationId};
 use crate::generate::{internal, not_found};
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::{Service, caller, read, status, write};
-use crate::ports::{GenerationFilter, ImageSource, Seen};
+use crate::ports::{GalleryError, GenerationFilter, ImageSource, Seen};
 use crate::proto;
 use crate::watch::{CHUNK_BYTES, unreadable};
 
@@ -128,8 +128,9 @@ impl Reading {
             Err(error) => return Some(Err(unreadable(error, self.generation))),
         };
         if data.is_empty() && self.offset < self.end {
-            // The file is shorter than the books say.
-            return Some(Err(Failure::internal()));
+            // Shorter than the books say: it is kept no longer (`reliability.md` row 54).
+            tracing::error!(generation = %self.generation, "a kept image is cut off");
+            return Some(Err(unreadable(GalleryError::Gone, self.generation)));
         }
         self.offset += u64::try_from(data.len()).unwrap_or(0);
         let mut piece = proto::ReadImageResponse {
