@@ -19,3 +19,4 @@ pub mod recent;
 pub mod recovery;
 pub mod shape;
 pub mod tool;
+pub mod trail;

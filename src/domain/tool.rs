@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::ids::{AgentId, Slug};
 use super::money::Credits;
 use super::shape::{AspectRatio, Quality, Resolution};
+use super::trail::Field;
 
 /// The most images one call may ask for, whatever the tool says (`domain.md`, Appendix 1).
 pub const IMAGES_PER_CALL_MAX: u32 = 4;
@@ -80,6 +81,48 @@ impl Tool {
             created: now,
             updated: now,
         }
+    }
+
+    /// What the builder chose, by the names of the contract, for the audit trail.
+    pub fn fields(&self) -> [Field; 12] {
+        let ratios: Vec<String> = self
+            .allowed_aspect_ratios
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let text = |text: String| Some(text).filter(|text| !text.is_empty());
+        [
+            ("enabled", Some(self.enabled.to_string())),
+            ("model", self.model.as_ref().map(ToString::to_string)),
+            (
+                "default_aspect_ratio",
+                Some(self.default_aspect_ratio.to_string()),
+            ),
+            (
+                "default_resolution",
+                Some(self.default_resolution.to_string()),
+            ),
+            ("max_resolution", Some(self.max_resolution.to_string())),
+            ("allowed_aspect_ratios", text(ratios.join(" "))),
+            ("quality", self.quality.map(|quality| quality.to_string())),
+            (
+                "max_images_per_call",
+                Some(self.max_images_per_call.to_string()),
+            ),
+            (
+                "daily_image_limit",
+                Some(self.daily_image_limit.to_string()),
+            ),
+            (
+                "monthly_credit_limit",
+                self.monthly_credit_limit.map(|limit| limit.to_string()),
+            ),
+            (
+                "allow_reference_images",
+                Some(self.allow_reference_images.to_string()),
+            ),
+            ("when_to_use", text(self.when_to_use.clone())),
+        ]
     }
 
     /// Whether the builder may save it so.

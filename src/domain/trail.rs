@@ -1,0 +1,165 @@
+//! The audit trail: who changed what, from which value to which. The set of deeds is closed, and
+//! so is the size of an entry; a secret is never a value.
+
+use jiff::Timestamp;
+
+use super::ids::ApiKeyId;
+use super::shape::words;
+
+/// The most characters of a value in the trail; what is longer is cut, and ends with `…`.
+pub const VALUE_CHARS_MAX: usize = 200;
+
+words! {
+    /// What was done.
+    Action {
+        /// An organization was made; the first entry of its trail.
+        OrganizationCreated = "organization_created",
+        /// A key was made.
+        ApiKeyCreated = "api_key_created",
+        /// A key was revoked.
+        ApiKeyRevoked = "api_key_revoked",
+        /// An agent got its Generate Image tool.
+        ToolCreated = "tool_created",
+        /// A tool was changed.
+        ToolUpdated = "tool_updated",
+        /// A tool was deleted.
+        ToolDeleted = "tool_deleted",
+        /// A model was switched on or off for the organization.
+        ModelAvailabilityChanged = "model_availability_changed",
+        /// Credits were bought or given.
+        CreditsAdded = "credits_added",
+    }
+}
+
+/// Whose key it was done with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The platform's.
+    Operator,
+    /// An organization's.
+    Key {
+        /// Its id.
+        id: ApiKeyId,
+        /// Its public beginning, by which people know it.
+        prefix: String,
+    },
+}
+
+/// Who does something, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What was done to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// What was done.
+    pub action: Action,
+    /// To what: the id of a key, an agent or an organization, a model, the reference of a top-up.
+    pub subject: String,
+    /// The fields that are different now.
+    pub changes: Vec<Change>,
+}
+
+/// A field that is different now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its name in the contract.
+    pub field: String,
+    /// Its value before; `None` if it had none.
+    pub old: Option<String>,
+    /// Its value now; `None` if it has none.
+    pub new: Option<String>,
+}
+
+/// A field of a thing with its value, if it has one.
+pub type Field = (&'static str, Option<String>);
+
+/// What is different between two states of one thing that list the same fields in the same order.
+/// A thing that is not there has no value in any of them.
+pub fn changes(old: Option<&[Field]>, new: Option<&[Field]>) -> Vec<Change> {
+    let names = new.or(old).unwrap_or_default();
+    let value = |state: Option<&[Field]>, place: usize| {
+        let field = state.and_then(|fields| fields.get(place));
+        field.and_then(|(_, value)| value.clone())
+    };
+    let pairs = names.iter().enumerate().map(|(place, (name, _))| Change {
+        field: (*name).to_owned(),
+        old: value(old, place),
+        new: value(new, place),
+    });
+    let different = pairs.filter(|change| change.old != change.new);
+    different.map(Change::cut).collect()
+}
+
+// === impl Change ===
+
+impl Change {
+    /// Cut to what an entry may hold, after it was compared whole.
+    fn cut(self) -> Self {
+        Self {
+            old: self.old.map(cut),
+            new: self.new.map(cut),
+            ..self
+        }
+    }
+}
+
+fn cut(value: String) -> String {
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        None => value,
+        Some((end, _)) => format!("{}…", &value[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(model: &str, text: &str) -> [Field; 3] {
+        let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        [
+            ("enabled", set("true")),
+            ("model", set(model)),
+            ("text", set(text)),
+        ]
+    }
+
+    #[test]
+    fn only_what_is_different_is_told_from_which_value_to_which() {
+        let (old, new) = (fields("a", ""), fields("b", ""));
+        let told = changes(Some(&old), Some(&new));
+        let expected = Change {
+            field: "model".to_owned(),
+            old: Some("a".to_owned()),
+            new: Some("b".to_owned()),
+        };
+        assert_eq!(told, [expected]);
+        assert_eq!(changes(Some(&old), Some(&old)), []);
+    }
+
+    #[test]
+    fn what_begins_had_no_values_and_what_ends_has_none() {
+        let state = fields("a", "");
+        let begun = changes(None, Some(&state));
+        let ended = changes(Some(&state), None);
+        assert_eq!(begun.len(), 2, "a field without a value tells nothing");
+        assert!(begun.iter().all(|change| change.old.is_none()));
+        assert!(ended.iter().all(|change| change.new.is_none()));
+        assert_eq!(changes(None, None), []);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_still_known_to_be_different() {
+        let (a, b) = ("é".repeat(300) + "a", "é".repeat(300) + "b");
+        let told = changes(Some(&fields("m", &a)), Some(&fields("m", &b)));
+        let value = told[0].new.as_deref().expect("a value");
+        assert_eq!(value.chars().count(), VALUE_CHARS_MAX + 1);
+        assert!(value.ends_with('…'));
+        assert_eq!(told[0].old, told[0].new);
+    }
+}
