@@ -60,6 +60,8 @@ pub struct App {
     recovery: JoinHandle<()>,
     /// Keeps prices up to date.
     prices: JoinHandle<()>,
+    /// Writes when keys were last used.
+    last_used: JoinHandle<()>,
     grpc_door: JoinHandle<()>,
     http_door: JoinHandle<()>,
     /// Keeps other gateways out of the data folder.
@@ -161,6 +163,7 @@ impl App {
         let http_door = transport::serve_pages(http_listener, pages, closing.clone());
         let recovering = recovery.run(closing.clone());
         let syncing = prices.run(closing.clone());
+        let noting = served.last_used.run(closing.clone());
         Ok(Self {
             grpc_address,
             http_address,
@@ -171,6 +174,7 @@ impl App {
             closing,
             recovery: doors.spawn(recovering),
             prices: doors.spawn(syncing),
+            last_used: doors.spawn(noting),
             work,
             grpc_door: doors.spawn(grpc_door),
             http_door: doors.spawn(http_door),
@@ -211,14 +215,15 @@ impl App {
         };
         let in_time = tokio::time::timeout(timeout, streams_and_work).await;
         self.closing.cancel();
-        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.recovery).await {
-            ended("recovery", result);
-        }
-        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.prices).await {
-            ended("price list", result);
-        }
-        if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, self.http_door).await {
-            ended("HTTP", result);
+        for (what, task) in [
+            ("recovery", self.recovery),
+            ("price list", self.prices),
+            ("last use of keys", self.last_used),
+            ("HTTP", self.http_door),
+        ] {
+            if let Ok(result) = tokio::time::timeout(HTTP_PATIENCE, task).await {
+                ended(what, result);
+            }
         }
         match in_time {
             Ok(()) => Drained::Complete,
@@ -314,6 +319,7 @@ fn parts(
         prices: Arc::clone(prices),
         keyring,
         metrics: Arc::clone(metrics),
+        tracker: work.clone(),
         calls_per_second: config.limits.calls_per_second,
     }
 }

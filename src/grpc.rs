@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::server::HealthReporter;
@@ -22,18 +23,27 @@ use crate::proto::model_service_server::ModelServiceServer;
 use crate::proto::organization_service_server::OrganizationServiceServer;
 use crate::proto::tool_service_server::ToolServiceServer;
 
+use caller::Caller;
+pub use last_used::LastUsed;
+use leases::Leases;
+
 mod access;
 mod billing;
 mod body;
+mod caller;
 mod consumption;
 mod images;
+mod last_used;
+mod leases;
 mod models;
 mod organizations;
 mod pace;
 mod page;
 mod read;
+mod refused;
 mod status;
 mod tools;
+mod trail;
 mod write;
 
 /// The largest request (`api.md`, Limits): prompt and reference images together.
@@ -66,6 +76,8 @@ pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Runs what outlives its caller; drained at the end.
+    pub tracker: TaskTracker,
     /// Calls a second that one organization may make; `None` is no limit.
     pub calls_per_second: Option<u32>,
 }
@@ -77,12 +89,15 @@ pub struct Served {
     pub routes: Routes,
     /// Says whether new calls are welcome.
     pub health: HealthReporter,
+    /// Writes when keys were last used, as long as it runs.
+    pub last_used: LastUsed,
 }
 
 /// One service of ours; each is a thin view of the same parts.
 #[derive(Clone, Debug)]
 struct Service {
     parts: Arc<Parts>,
+    leases: Arc<Leases>,
 }
 
 /// All services, behind one check of keys, with reflection (both versions) and health.
@@ -92,7 +107,10 @@ struct Service {
 pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Error> {
     let service = Service {
         parts: Arc::new(parts),
+        leases: Arc::default(),
     };
+    let last_used = LastUsed::new(Arc::clone(&service.parts.settings));
+    let gate = access::Gate::new(&service.parts, &service.leases, &last_used);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ImageServiceServer<Service>>().await;
     health.set_serving::<ToolServiceServer<Service>>().await;
@@ -123,13 +141,13 @@ pub async fn serve(parts: Parts) -> Result<Served, tonic_reflection::server::Err
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let checked = routes.into_axum_router().layer(from_fn_with_state(
-        access::Gate::new(&service.parts),
-        access::check,
-    ));
+    let checked = routes
+        .into_axum_router()
+        .layer(from_fn_with_state(gate, access::check));
     Ok(Served {
         routes: Routes::from(checked),
         health,
+        last_used,
     })
 }
 
@@ -161,8 +179,11 @@ impl Service {
     }
 }
 
-/// The caller that the check of keys has found.
-fn caller<T>(request: &Request<T>) -> Result<access::Caller, Failure> {
-    let caller = request.extensions().get::<access::Caller>();
-    caller.cloned().ok_or_else(Failure::unauthenticated)
+/// The caller that the check of keys has found, if its key is still good: between the two is the
+/// body, which a caller may send as slowly as it likes.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Failure> {
+    let caller = request.extensions().get::<Caller>();
+    let caller = caller.cloned().ok_or_else(Failure::unauthenticated)?;
+    caller.lease().map_or(Ok(()), |lease| lease.check())?;
+    Ok(caller)
 }

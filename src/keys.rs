@@ -4,6 +4,9 @@
 //! `sq_live_<8 id>_<43 random><6 check>`: the fixed beginning lets leak scanners find it, the id
 //! finds its row, the check (CRC-32) turns a typing mistake away before the database is asked.
 //! 43 characters of base 62 carry 256 bits, so a slow hash would protect nothing.
+//!
+//! The hash is keyed with a pepper, whose id is kept with each key: another pepper can come later
+//! without making the keys of this one useless.
 
 use std::fmt;
 
@@ -19,13 +22,21 @@ const START: &str = "sq_live_";
 const ID_CHARS: usize = 8;
 const SECRET_CHARS: usize = 43;
 const CHECK_CHARS: usize = 6;
+/// How the operator's keys begin that are made here; any other text of their length does too.
+const OPERATOR_START: &str = "sq_operator_";
+/// What is compared with where no hash is kept; the answer is no whatever it equals.
+const NOBODY: [u8; 32] = [0; 32];
 
 /// Bytes of a [seal](Keyring::seal): guessing one takes 2^64 calls.
 pub const SEAL_BYTES: usize = 8;
 
+/// The name of a pepper: a hash keyed with it, from which nobody can tell it.
+pub type PepperId = [u8; 8];
+
 /// What keys are made and checked with.
 pub struct Keyring {
     pepper: [u8; 32],
+    pepper_id: PepperId,
     operator: Option<[u8; 32]>,
 }
 
@@ -38,6 +49,8 @@ pub struct Minted {
     pub secret: SecretString,
     /// What is kept of it.
     pub mac: [u8; 32],
+    /// What it was hashed with.
+    pub pepper: PepperId,
 }
 
 /// A key as somebody sent it, well formed but not yet known to be good.
@@ -45,7 +58,7 @@ pub struct Minted {
 pub struct Presented {
     /// By which its row is found.
     pub prefix: String,
-    mac: [u8; 32],
+    secret: SecretString,
 }
 
 /// The machine gives no random bytes.
@@ -60,8 +73,10 @@ impl Keyring {
     pub fn new(pepper: [u8; 32], operator_key: Option<&SecretString>) -> Self {
         let mut keyring = Self {
             pepper,
+            pepper_id: PepperId::default(),
             operator: None,
         };
+        keyring.pepper_id = first(&keyring.mac("pepper-id", ""));
         keyring.operator = operator_key.map(|key| keyring.mac("operator", key.expose_secret()));
         keyring
     }
@@ -77,22 +92,18 @@ impl Keyring {
         Ok(Minted {
             prefix,
             mac: self.mac("api-key", &secret),
+            pepper: self.pepper_id,
             secret: SecretString::from(secret),
         })
     }
 
-    /// Reads a key that somebody sent; `None` if it cannot be one.
-    pub fn read(&self, text: &str) -> Option<Presented> {
-        let length = START.len() + ID_CHARS + 1 + SECRET_CHARS + CHECK_CHARS;
-        if text.len() != length || !text.is_ascii() || !text.starts_with(START) {
-            return None;
-        }
-        let (body, checked) = text.split_at(length - CHECK_CHARS);
-        let prefix = &text[..START.len() + ID_CHARS];
-        (check(body) == checked).then(|| Presented {
-            prefix: prefix.to_owned(),
-            mac: self.mac("api-key", text),
-        })
+    /// Whether this key is the one of which a hash was kept. The same work is done, in the same
+    /// time, whether nothing was kept, something else, or this.
+    pub fn opens(&self, presented: &Presented, kept: Option<(&PepperId, &[u8; 32])>) -> bool {
+        let known = kept.filter(|(pepper, _)| **pepper == self.pepper_id);
+        let expected = known.map_or(&NOBODY, |(_, mac)| mac);
+        let sent = self.mac("api-key", presented.secret.expose_secret());
+        bool::from(sent.ct_eq(expected)) & known.is_some()
     }
 
     /// Whether this is the operator's key.
@@ -114,10 +125,7 @@ impl Keyring {
 
     /// The seal of what was handed out and comes back: nobody else can make it.
     pub fn seal(&self, text: &str) -> [u8; SEAL_BYTES] {
-        let mac = self.mac("seal", text);
-        let mut seal = [0; SEAL_BYTES];
-        seal.copy_from_slice(&mac[..SEAL_BYTES]);
-        seal
+        first(&self.mac("seal", text))
     }
 
     fn mac(&self, purpose: &str, text: &str) -> [u8; 32] {
@@ -141,10 +149,40 @@ impl fmt::Debug for Keyring {
 // === impl Presented ===
 
 impl Presented {
-    /// Whether it is the key whose hash was kept; takes the same time whatever the answer.
-    pub fn matches(&self, kept: &[u8; 32]) -> bool {
-        self.mac.ct_eq(kept).into()
+    /// Reads a key that somebody sent; `None` if it cannot be one.
+    pub fn read(text: &str) -> Option<Self> {
+        let length = START.len() + ID_CHARS + 1 + SECRET_CHARS + CHECK_CHARS;
+        if text.len() != length || !text.is_ascii() || !text.starts_with(START) {
+            return None;
+        }
+        let (body, checked) = text.split_at(length - CHECK_CHARS);
+        let prefix = &text[..START.len() + ID_CHARS];
+        let alphabetic = prefix[START.len()..]
+            .bytes()
+            .all(|byte| ALPHABET.contains(&byte));
+        (alphabetic && check(body) == checked).then(|| Self {
+            prefix: prefix.to_owned(),
+            secret: SecretString::from(text),
+        })
     }
+}
+
+/// A new operator's key, of the form that the settings take. It is kept nowhere.
+///
+/// # Errors
+/// [`NoRandomness`].
+pub fn mint_operator() -> Result<SecretString, NoRandomness> {
+    let body = format!("{OPERATOR_START}{}", random_text(SECRET_CHARS)?);
+    let check = check(&body);
+    Ok(SecretString::from(body + &check))
+}
+
+fn first<const N: usize>(mac: &[u8; 32]) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (byte, from) in bytes.iter_mut().zip(mac) {
+        *byte = *from;
+    }
+    bytes
 }
 
 fn random_text(length: usize) -> Result<String, NoRandomness> {
@@ -179,27 +217,49 @@ mod tests {
         Keyring::new([7; 32], Some(&operator))
     }
 
+    fn presented(minted: &Minted) -> Presented {
+        Presented::read(minted.secret.expose_secret()).expect("well formed")
+    }
+
+    fn kept(minted: &Minted) -> Option<(&PepperId, &[u8; 32])> {
+        Some((&minted.pepper, &minted.mac))
+    }
+
     #[test]
     fn a_fresh_key_is_recognized_by_its_hash_alone() {
         let keyring = keyring();
         let minted = keyring.mint().expect("random");
-        let presented = keyring
-            .read(minted.secret.expose_secret())
-            .expect("well formed");
-        assert_eq!(presented.prefix, minted.prefix);
-        assert!(presented.matches(&minted.mac));
+        assert_eq!(presented(&minted).prefix, minted.prefix);
+        assert!(keyring.opens(&presented(&minted), kept(&minted)));
         let other = keyring.mint().expect("random");
-        assert!(!presented.matches(&other.mac));
+        assert!(!keyring.opens(&presented(&minted), kept(&other)));
+        assert!(!keyring.opens(&presented(&minted), None));
+        let nothing = (&minted.pepper, &NOBODY);
+        assert!(!keyring.opens(&presented(&minted), Some(nothing)));
     }
 
     #[test]
     fn a_key_hashed_with_another_pepper_does_not_open() {
         let minted = keyring().mint().expect("random");
         let other = Keyring::new([8; 32], None);
-        let presented = other
-            .read(minted.secret.expose_secret())
-            .expect("well formed");
-        assert!(!presented.matches(&minted.mac));
+        assert!(!other.opens(&presented(&minted), kept(&minted)));
+        let mine = other.mint().expect("random");
+        assert_ne!(mine.pepper, minted.pepper);
+        // The hash counts only under the name of the pepper it was made with.
+        assert!(!other.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
+    }
+
+    #[test]
+    fn an_operators_key_is_one_the_settings_take_and_no_key_of_an_organization() {
+        let (one, two) = (
+            mint_operator().expect("random"),
+            mint_operator().expect("random"),
+        );
+        let key = one.expose_secret();
+        assert!((32..=256).contains(&key.len()) && key.chars().all(|c| c.is_ascii_graphic()));
+        assert!(key.starts_with(OPERATOR_START) && key != two.expose_secret());
+        assert!(Presented::read(key).is_none());
+        assert!(Keyring::new([7; 32], Some(&one)).is_operator(key));
     }
 
     #[test]
@@ -211,7 +271,7 @@ mod tests {
             let mut typo = key.as_bytes().to_vec();
             typo[position] = if typo[position] == b'x' { b'y' } else { b'x' };
             let typo = String::from_utf8(typo).expect("ASCII");
-            assert!(keyring.read(&typo).is_none(), "position {position}");
+            assert!(Presented::read(&typo).is_none(), "position {position}");
         }
         for text in [
             "",
@@ -221,7 +281,7 @@ mod tests {
             &format!("{key}0"),
             "sq_live_é",
         ] {
-            assert!(keyring.read(text).is_none(), "{text}");
+            assert!(Presented::read(text).is_none(), "{text}");
         }
     }
 
@@ -236,7 +296,7 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown_by_debug() {
         let minted = keyring().mint().expect("random");
-        let shown = format!("{minted:?} {:?}", keyring());
+        let shown = format!("{minted:?} {:?} {:?}", presented(&minted), keyring());
         assert!(!shown.contains(minted.secret.expose_secret()));
         assert!(!shown.contains("[7, 7"));
     }

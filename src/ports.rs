@@ -34,11 +34,12 @@ pub use provider::{
     ReferenceImage,
 };
 pub use records::{
-    EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records, Seen, Usage, UsageBy, UsageQuery,
-    UsageRow,
+    ActorId, AuditEntry, AuditFilter, EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records,
+    Seen, Usage, UsageBy, UsageQuery, UsageRow,
 };
 pub use references::{FetchError, ReferenceFetcher, Room};
 pub use settings::{
-    Agents, ApiKey, Organization, Role, Settings, SettingsError, StatusFilter, ToolFilter,
+    Agents, ApiKey, KeyHash, LAST_USED_EVERY, Organization, Role, Settings, SettingsError,
+    StatusFilter, ToolFilter,
 };
 pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};

@@ -17,6 +17,7 @@ use image_gateway::domain::ids::{
 use image_gateway::domain::money::{Credits, UsdCost, platform_charge};
 use image_gateway::domain::pricing::Question;
 use image_gateway::domain::shape::{AspectRatio, PixelSize, Resolution, SentShape};
+use image_gateway::domain::trail::{Actor, By};
 use image_gateway::ports::{
     Delivery, Ledger, Limits, Opening, Organization, Purchase, Settings, Settlement, Voiding,
 };
@@ -97,13 +98,18 @@ async fn found(sqlite: Sqlite, id: OrganizationId) -> Result<()> {
         name: id.as_str().to_owned(),
         created: clock::now(),
     };
-    sqlite.create_organization(organization).await?;
+    let by = By {
+        actor: Actor::Operator,
+        at: organization.created,
+    };
+    sqlite.create_organization(organization, by).await?;
     let purchase = Purchase {
         id: EntryId::from_uuid(Uuid::now_v7()),
         organization: id,
         credits: Credits::from_hundredths(BOUGHT),
         reference: Reference::parse("first").context("a reference")?,
         description: "bought".to_owned(),
+        actor: Actor::Operator,
         now: clock::now(),
     };
     sqlite.add_credits(purchase).await?;

@@ -7,8 +7,8 @@
 -- What the database itself refuses, whatever the program does: overdrawing an account; a hold that
 -- is not backed; an illegal, skipped, forked or repeated stage; a second live attempt under a
 -- request id; ending a hold twice or for another amount; a charge without a settled generation; a
--- refund above its charge; a gap, a fork or a wrong balance in the ledger; changing or deleting what
--- is history.
+-- refund above its charge; a gap, a fork or a wrong balance in the ledger; a gap or a fork in an audit
+-- trail; ending a key twice; changing or deleting what is history.
 
 CREATE TABLE organization (
   id         TEXT PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 64),
@@ -35,10 +35,42 @@ CREATE TABLE api_key (
   organization TEXT NOT NULL REFERENCES organization (id),
   name         TEXT NOT NULL,
   prefix       TEXT NOT NULL UNIQUE CHECK (length(prefix) BETWEEN 8 AND 24),
+  -- The hash, and the name of what it is keyed with.
   mac          BLOB NOT NULL CHECK (length(mac) = 32),
+  pepper       BLOB NOT NULL CHECK (length(pepper) = 8),
   role         TEXT NOT NULL CHECK (role IN ('runtime', 'admin', 'owner')),
   created_us   INTEGER NOT NULL,
-  expires_us   INTEGER
+  expires_us   INTEGER,
+  last_used_us INTEGER,
+  revoked_us   INTEGER,
+  UNIQUE (organization, id, prefix)
+) STRICT, WITHOUT ROWID;
+
+-- Who changed what. A chain like the ledger's: one per organization, each row with the hash of the
+-- row before. Written in the transaction of the change.
+CREATE TABLE audit_entry (
+  organization TEXT NOT NULL REFERENCES organization (id),
+  seq          INTEGER NOT NULL CHECK (seq >= 0),
+  prev_seq     INTEGER,
+  action       TEXT NOT NULL CHECK (action IN ('organization_created', 'api_key_created', 'api_key_revoked', 'tool_created',
+    'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added')),
+  -- The key it was done with; none is the operator's. Its prefix is what people know it by.
+  actor        BLOB,
+  actor_prefix TEXT,
+  subject      TEXT NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),
+  -- What is different, as JSON: at most 12 fields, values of at most 201 characters.
+  changes      TEXT NOT NULL CHECK (json_valid(changes) AND length(changes) <= 16000),
+  at_us        INTEGER NOT NULL,
+  prev_hash    BLOB,
+  hash         BLOB NOT NULL CHECK (length(hash) = 32),
+  PRIMARY KEY (organization, seq),
+  UNIQUE (organization, seq, hash),
+  CHECK ((seq = 0) = (action = 'organization_created')),
+  CHECK ((seq = 0) = (prev_seq IS NULL)),
+  CHECK (seq = 0 OR (seq = prev_seq + 1 AND prev_hash IS NOT NULL)),
+  CHECK ((actor IS NULL) = (actor_prefix IS NULL)),
+  FOREIGN KEY (organization, actor, actor_prefix) REFERENCES api_key (organization, id, prefix),
+  FOREIGN KEY (organization, prev_seq, prev_hash) REFERENCES audit_entry (organization, seq, hash)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tool (
@@ -401,6 +433,17 @@ CREATE TRIGGER correction_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(AB
 CREATE TRIGGER expiry_fixed BEFORE UPDATE ON expiry BEGIN SELECT RAISE(ABORT, 'an expiry is fixed'); END;
 CREATE TRIGGER expiry_kept BEFORE DELETE ON expiry BEGIN SELECT RAISE(ABORT, 'an expiry is kept'); END;
 CREATE TRIGGER state_kept BEFORE DELETE ON generation_state BEGIN SELECT RAISE(ABORT, 'a state is kept'); END;
+-- Of a key, only its last use and its end are told later; its end is told once.
+CREATE TRIGGER api_key_fixed BEFORE UPDATE OF id, organization, name, prefix, mac, pepper, role, created_us, expires_us ON api_key
+  BEGIN SELECT RAISE(ABORT, 'a key is fixed'); END;
+CREATE TRIGGER api_key_ended BEFORE UPDATE OF revoked_us ON api_key WHEN OLD.revoked_us IS NOT NULL
+  BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
+CREATE TRIGGER api_key_kept BEFORE DELETE ON api_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
+CREATE TRIGGER audit_by_ended BEFORE INSERT ON audit_entry
+  WHEN EXISTS (SELECT 1 FROM api_key k WHERE k.id = NEW.actor AND k.revoked_us IS NOT NULL)
+  BEGIN SELECT RAISE(ABORT, 'a revoked key does nothing'); END;
+CREATE TRIGGER audit_fixed BEFORE UPDATE ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit trail is fixed'); END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit_entry BEGIN SELECT RAISE(ABORT, 'the audit trail is kept'); END;
 CREATE TRIGGER balance_kept BEFORE DELETE ON balance BEGIN SELECT RAISE(ABORT, 'a balance is kept'); END;
 CREATE TRIGGER state_final BEFORE UPDATE ON generation_state WHEN OLD.state IN ('settled', 'voided')
   BEGIN SELECT RAISE(ABORT, 'a generation ends once'); END;

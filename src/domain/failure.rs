@@ -29,6 +29,8 @@ words! {
         ModelNotFound = "MODEL_NOT_FOUND",
         /// The operator named an organization that is not there.
         OrganizationNotFound = "ORGANIZATION_NOT_FOUND",
+        /// The organization has no such key.
+        ApiKeyNotFound = "API_KEY_NOT_FOUND",
         /// The id of a new organization is taken.
         OrganizationExists = "ORGANIZATION_EXISTS",
         /// The tool is switched off.

@@ -84,6 +84,7 @@ pub(super) fn cancelled(id: GenerationId) -> Failure {
 pub fn internal(error: LedgerError) -> Failure {
     match error {
         LedgerError::Full => storage_full(),
+        LedgerError::ActorEnded => Failure::unauthenticated(),
         other => {
             tracing::error!(
                 error = &other as &dyn std::error::Error,
@@ -98,6 +99,7 @@ pub fn internal(error: LedgerError) -> Failure {
 pub fn unsettled(error: SettingsError) -> Failure {
     match error {
         SettingsError::Full => storage_full(),
+        SettingsError::ActorEnded => Failure::unauthenticated(),
         other => {
             tracing::error!(
                 error = &other as &dyn std::error::Error,

@@ -12,12 +12,15 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::body::{Budget, Counted};
+use super::caller::Caller;
+use super::last_used::LastUsed;
+use super::leases::Leases;
 use super::pace::Pace;
+use super::refused::Refused;
 use super::{Parts, status};
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::ids::OrganizationId;
 use crate::generate::unsettled;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Presented};
 use crate::metrics::Metrics;
 use crate::ports::{Role, Settings};
 
@@ -127,6 +130,21 @@ const TABLE: &[(&str, &str, Needs)] = &[
         "CreateApiKey",
         Needs::RoleOrOperator(Role::Admin),
     ),
+    (
+        "OrganizationService",
+        "ListApiKeys",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "OrganizationService",
+        "RevokeApiKey",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "OrganizationService",
+        "ListAuditEntries",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
 ];
 
 /// How long after its deadline a service may still answer.
@@ -134,20 +152,6 @@ const WORDS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The package all our services are in.
 const PACKAGE: &str = "/squados.images.v1.";
-
-/// Whose key it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// An organization's.
-    Organization {
-        /// Which.
-        id: OrganizationId,
-        /// What the key may do.
-        role: Role,
-    },
-    /// The platform's.
-    Operator,
-}
 
 /// When the caller stops waiting.
 #[derive(Clone, Copy, Debug)]
@@ -161,18 +165,24 @@ pub(super) struct Gate {
     metrics: Arc<Metrics>,
     budget: Arc<Budget>,
     pace: Option<Arc<Pace>>,
+    leases: Arc<Leases>,
+    last_used: LastUsed,
+    refused: Arc<Refused>,
 }
 
 // === impl Gate ===
 
 impl Gate {
-    pub(super) fn new(parts: &Parts) -> Self {
+    pub(super) fn new(parts: &Parts, leases: &Arc<Leases>, last_used: &LastUsed) -> Self {
         Self {
             settings: Arc::clone(&parts.settings),
             keyring: Arc::clone(&parts.keyring),
             metrics: Arc::clone(&parts.metrics),
             budget: Arc::new(Budget::default()),
             pace: parts.calls_per_second.map(Pace::new).map(Arc::new),
+            leases: Arc::clone(leases),
+            last_used: last_used.clone(),
+            refused: Arc::default(),
         }
     }
 
@@ -199,24 +209,30 @@ impl Gate {
         if self.keyring.is_operator(text) {
             return Ok(Caller::Operator);
         }
-        let presented = self
-            .keyring
-            .read(text)
-            .ok_or_else(Failure::unauthenticated)?;
-        let found = self
-            .settings
-            .api_key(&presented.prefix)
-            .await
-            .map_err(unsettled)?;
+        let presented = Presented::read(text).ok_or_else(Failure::unauthenticated)?;
+        // Before the key is looked up: a revocation finds this call, or the look-up finds it.
+        let place = self.leases.enter(&presented.prefix);
+        let found = self.settings.api_key(&presented.prefix).await;
+        let found = found.map_err(unsettled)?;
+        let kept = found.as_ref().map(|(_, hash)| (&hash.pepper, &hash.mac));
+        let opens = self.keyring.opens(&presented, kept);
         let now = crate::clock::now();
-        let good = found.filter(|(key, mac)| {
-            presented.matches(mac) && key.expires.is_none_or(|expires| expires > now)
-        });
-        let (key, _) = good.ok_or_else(Failure::unauthenticated)?;
+        let why = match &found {
+            None => "there is none",
+            Some(_) if !opens => "its secret is another one, or was hashed under another key",
+            Some(_) => "it has expired or was revoked",
+        };
+        let good = found.filter(|(key, _)| opens && key.is_good(now));
+        let Some((key, _)) = good else {
+            self.refused.note(&presented.prefix, why);
+            return Err(Failure::unauthenticated());
+        };
+        self.last_used.note(&key, now);
         if let Some(pace) = &self.pace {
             pace.take(&key.organization, Instant::now())?;
         }
         Ok(Caller::Organization {
+            lease: Arc::new(place.with(&key)),
             id: key.organization,
             role: key.role,
         })

@@ -65,13 +65,15 @@ impl Service {
         let request = request.into_inner();
         let credits = read::credits("credits", &request.credits)?;
         let positive = credits.filter(|credits| credits.hundredths() > 0);
+        let by = caller.by();
         let purchase = Purchase {
             id: EntryId::from_uuid(uuid::Uuid::now_v7()),
             organization: read::subject(&caller, &request.organization_id)?,
             credits: positive.ok_or_else(|| Failure::invalid("credits", "must be above zero"))?,
             reference: read::name("reference", &request.reference, Reference::parse)?,
             description: read::text("description", request.description, 1000)?,
-            now: crate::clock::now(),
+            actor: by.actor,
+            now: by.at,
         };
         let reference = purchase.reference.clone();
         let booked = self.parts.ledger.add_credits(purchase).await;

@@ -18,7 +18,7 @@ use crate::proto;
 use crate::proto::image_service_server::ImageService;
 use crate::watch::Watch;
 
-use events::{Events, Viewer};
+use events::{Events, Patience, Viewer};
 use reading::Pieces;
 
 mod events;
@@ -37,9 +37,9 @@ impl ImageService for Service {
         &self,
         request: Request<proto::GenerateImageRequest>,
     ) -> Result<Response<Events>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let patience = Patience::of(&request);
         let watch = self.begin(request).await;
-        self.stream("GenerateImage", watch, deadline)
+        self.stream("GenerateImage", watch, patience)
     }
 
     async fn start_generation(
@@ -53,9 +53,9 @@ impl ImageService for Service {
         &self,
         request: Request<proto::WatchGenerationRequest>,
     ) -> Result<Response<Events>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let patience = Patience::of(&request);
         let watch = self.watch(request).await;
-        self.stream("WatchGeneration", watch, deadline)
+        self.stream("WatchGeneration", watch, patience)
     }
 
     async fn cancel_generation(
@@ -100,12 +100,12 @@ impl Service {
         &self,
         rpc: &'static str,
         watch: Result<Watch, Failure>,
-        deadline: Option<Deadline>,
+        patience: Patience,
     ) -> Result<Response<Events>, Status> {
         match watch {
             Ok(watch) => Ok(Response::new(events::events(Viewer {
                 watch,
-                deadline,
+                patience,
                 metrics: Arc::clone(&self.parts.metrics),
                 rpc,
             }))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::page::{Asked, Page};
 use super::{Service, caller, read, write};
 use crate::domain::catalog::Model;
@@ -152,7 +152,9 @@ impl Service {
             let available = settings.is_available(&organization, &slug).await;
             available.map_err(unsettled)? != wanted
         } else {
-            let change = settings.set_available(&organization, &slug, wanted).await;
+            let change = settings
+                .set_available(&organization, &slug, wanted, caller.by())
+                .await;
             change.map_err(unsettled)?
         };
         // A tool whose model is withdrawn does not work either way.

@@ -10,7 +10,7 @@ use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resol
 use crate::ports::Period;
 use crate::proto;
 
-use super::access::Caller;
+use super::caller::Caller;
 
 /// The organization that pays: the key's. An operator has none.
 pub(super) fn payer(caller: &Caller) -> Result<OrganizationId, Failure> {

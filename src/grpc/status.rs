@@ -45,7 +45,8 @@ const fn code(reason: Reason) -> Code {
         Reason::AgentNotFound
         | Reason::GenerationNotFound
         | Reason::ModelNotFound
-        | Reason::OrganizationNotFound => Code::NotFound,
+        | Reason::OrganizationNotFound
+        | Reason::ApiKeyNotFound => Code::NotFound,
         Reason::OrganizationExists | Reason::IdempotencyConflict => Code::AlreadyExists,
         Reason::ToolNotEnabled
         | Reason::ToolNeedsConfiguration

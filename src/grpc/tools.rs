@@ -65,7 +65,8 @@ impl Service {
         &self,
         request: Request<proto::UpdateGenerateImageToolRequest>,
     ) -> Result<proto::GenerateImageTool, Failure> {
-        let organization = read::payer(&caller(&request)?)?;
+        let caller = caller(&request)?;
+        let organization = read::payer(&caller)?;
         let request = request.into_inner();
         let missing = || Failure::invalid("generate_image_tool", "must be set");
         let wanted = request.generate_image_tool.ok_or_else(missing)?;
@@ -82,7 +83,7 @@ impl Service {
             if request.validate_only {
                 return Ok(show(&tool, &list, available));
             }
-            let saved = settings.save_tool(&organization, before, tool.clone());
+            let saved = settings.save_tool(&organization, before, tool.clone(), caller.by());
             if saved.await.map_err(unsettled)? {
                 return Ok(show(&tool, &list, available));
             }
@@ -94,10 +95,12 @@ impl Service {
         &self,
         request: Request<proto::DeleteGenerateImageToolRequest>,
     ) -> Result<(), Failure> {
-        let organization = read::payer(&caller(&request)?)?;
+        let caller = caller(&request)?;
+        let organization = read::payer(&caller)?;
         let agent = read::agent_id(&request.get_ref().agent_id)?;
-        let deleted = self.parts.settings.delete_tool(&organization, &agent).await;
-        let found = deleted.map_err(unsettled)?;
+        let settings = &self.parts.settings;
+        let deleted = settings.delete_tool(&organization, &agent, caller.by());
+        let found = deleted.await.map_err(unsettled)?;
         found
             .then_some(())
             .ok_or_else(|| Failure::agent_not_found(&agent))

@@ -343,5 +343,7 @@ pub(super) fn api_key(value: &ApiKey) -> proto::ApiKey {
         role: role(value.role).into(),
         create_time: Some(timestamp(value.created)),
         expire_time: value.expires.map(timestamp),
+        last_used_time: value.last_used.map(timestamp),
+        revoke_time: value.revoked.map(timestamp),
     }
 }

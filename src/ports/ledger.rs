@@ -17,6 +17,7 @@ use crate::domain::ids::Reference;
 use crate::domain::ids::RequestId;
 use crate::domain::money::Credits;
 use crate::domain::money::UsdCost;
+use crate::domain::trail::Actor;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::fmt;
@@ -104,7 +105,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// As [`Ledger::dispatch`].
     async fn cancel(&self, id: GenerationId, ending: Voiding) -> Result<Generation, LedgerError>;
 
-    /// Books bought credits once per `reference`.
+    /// Books bought credits once per `reference`, and in the same transaction who gave them into
+    /// the audit trail.
     ///
     /// # Errors
     /// [`LedgerError::OrganizationNotFound`], [`LedgerError::ReferenceConflict`] if the reference
@@ -256,6 +258,8 @@ pub struct Purchase {
     pub reference: Reference,
     /// Free text.
     pub description: String,
+    /// Who gives them.
+    pub actor: Actor,
     /// When.
     pub now: Timestamp,
 }
@@ -312,6 +316,9 @@ pub enum LedgerError {
     /// An amount is not positive or leaves what the books can hold.
     #[error("the amount is out of range")]
     OutOfRange,
+    /// The key of whoever wants to change something was revoked meanwhile.
+    #[error("the key of the actor has ended")]
+    ActorEnded,
     /// The disk is full.
     #[error("the disk is full")]
     Full,

@@ -8,8 +8,9 @@ use std::fmt;
 use super::{LedgerEntry, LedgerError};
 use crate::domain::books::{EntryKind, Stage};
 use crate::domain::generation::{Channel, Generation};
-use crate::domain::ids::{AgentId, GenerationId, OrganizationId, Slug};
+use crate::domain::ids::{AgentId, ApiKeyId, GenerationId, OrganizationId, Slug};
 use crate::domain::money::Credits;
+use crate::domain::trail::{Action, By, Deed};
 
 /// The most groups that are told one by one.
 pub const GROUPS_MAX: usize = 1_000;
@@ -51,6 +52,50 @@ pub trait Records: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
         query: UsageQuery,
     ) -> Result<Usage, LedgerError>;
+
+    /// Entries of the audit trail, newest first, before the sequence that was last seen; at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        filter: AuditFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, LedgerError>;
+}
+
+/// An entry of an audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its place in the trail of the organization, from 0.
+    pub sequence: u64,
+    /// Who, and when.
+    pub by: By,
+    /// What was done to what.
+    pub deed: Deed,
+}
+
+/// Which entries of an audit trail; what is `None` does not narrow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// What was done.
+    pub action: Option<Action>,
+    /// Who did it.
+    pub actor: Option<ActorId>,
+    /// When.
+    pub done: Period,
+}
+
+/// An actor as one is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorId {
+    /// The operator.
+    Operator,
+    /// A key.
+    Key(ApiKeyId),
 }
 
 /// The place of a generation in a list: there may be more than one of the same time.

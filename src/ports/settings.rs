@@ -4,15 +4,20 @@ use crate::domain::ids::AgentId;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::ids::OrganizationId;
 use crate::domain::ids::Slug;
+use crate::domain::shape::words;
 use crate::domain::tool::Tool;
+use crate::domain::trail::By;
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 
 /// Organizations, their keys and their tools.
 ///
 /// # Contract
-/// Every method returns after its change is durable. Nothing of one organization is ever returned
+/// Every method returns after its change is durable, and whoever made it stands in the audit trail
+/// of the organization in the same transaction: a change without its entry is never seen, nor an
+/// entry without its change. What changes nothing has no entry. A key that is revoked changes
+/// nothing any more ([`SettingsError::ActorEnded`]). Nothing of one organization is ever returned
 /// for another.
 #[async_trait]
 pub trait Settings: fmt::Debug + Send + Sync {
@@ -20,7 +25,11 @@ pub trait Settings: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`SettingsError::Exists`], [`SettingsError::Broken`].
-    async fn create_organization(&self, organization: Organization) -> Result<(), SettingsError>;
+    async fn create_organization(
+        &self,
+        organization: Organization,
+        by: By,
+    ) -> Result<(), SettingsError>;
 
     /// The organization, or nothing.
     ///
@@ -35,13 +44,48 @@ pub trait Settings: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`SettingsError::NoOrganization`], [`SettingsError::Broken`].
-    async fn create_api_key(&self, key: ApiKey, mac: [u8; 32]) -> Result<(), SettingsError>;
+    async fn create_api_key(&self, key: ApiKey, hash: KeyHash, by: By)
+    -> Result<(), SettingsError>;
 
-    /// The key with this public prefix and its keyed hash, or nothing.
+    /// The key with this public prefix and its keyed hash, or nothing. Keys that have ended are
+    /// found like any other.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
-    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, [u8; 32])>, SettingsError>;
+    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, KeyHash)>, SettingsError>;
+
+    /// The keys of an organization, those that have ended included, the newest first, after the
+    /// one that was last seen; at most `limit`.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoOrganization`], [`SettingsError::Broken`].
+    async fn api_keys(
+        &self,
+        organization: &OrganizationId,
+        after: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<Vec<ApiKey>, SettingsError>;
+
+    /// Ends a key for good, unless its role is above `up_to`. Whoever ends it again is given it as
+    /// it is.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoOrganization`], [`SettingsError::NoApiKey`], [`SettingsError::Above`],
+    /// [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn revoke_api_key(
+        &self,
+        organization: &OrganizationId,
+        id: ApiKeyId,
+        up_to: Role,
+        by: By,
+    ) -> Result<ApiKey, SettingsError>;
+
+    /// Notes when keys were used. A key whose last use is noted keeps it for
+    /// [`LAST_USED_EVERY`]: what is noted sooner is passed over.
+    ///
+    /// # Errors
+    /// [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn note_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), SettingsError>;
 
     /// The tool of an agent, or nothing.
     ///
@@ -75,6 +119,7 @@ pub trait Settings: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
         before: Option<Tool>,
         tool: Tool,
+        by: By,
     ) -> Result<bool, SettingsError>;
 
     /// Deletes a tool, and nothing else: what its agent has made and consumed is history, and its
@@ -86,6 +131,7 @@ pub trait Settings: fmt::Debug + Send + Sync {
         &self,
         organization: &OrganizationId,
         agent: &AgentId,
+        by: By,
     ) -> Result<bool, SettingsError>;
 
     /// The agents whose tool is switched on and has chosen this model.
@@ -136,8 +182,12 @@ pub trait Settings: fmt::Debug + Send + Sync {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
+        by: By,
     ) -> Result<bool, SettingsError>;
 }
+
+/// How long the last use of a key is not noted again.
+pub const LAST_USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
 /// Which tools; what is `None` does not narrow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,15 +230,16 @@ pub struct Organization {
     pub created: Timestamp,
 }
 
-/// What a key may do; each role includes the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Agent runtimes: make and read images.
-    Runtime,
-    /// Administrators: tools, models, balance, keys.
-    Admin,
-    /// Owners: everything, owner keys included.
-    Owner,
+words! {
+    /// What a key may do; each role includes the one before.
+    Role {
+        /// Agent runtimes: make and read images.
+        Runtime = "runtime",
+        /// Administrators: tools, models, balance, keys.
+        Admin = "admin",
+        /// Owners: everything, owner keys included.
+        Owner = "owner",
+    }
 }
 
 /// A key of an organization, without its secret.
@@ -208,6 +259,28 @@ pub struct ApiKey {
     pub created: Timestamp,
     /// When it stops working, if ever.
     pub expires: Option<Timestamp>,
+    /// When it was last used, to about [`LAST_USED_EVERY`]; `None` if never.
+    pub last_used: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked: Option<Timestamp>,
+}
+
+/// What is kept of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHash {
+    /// The name of the pepper it was hashed with.
+    pub pepper: [u8; 8],
+    /// The keyed hash.
+    pub mac: [u8; 32],
+}
+
+// === impl ApiKey ===
+
+impl ApiKey {
+    /// Whether it opens anything at this time.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && self.expires.is_none_or(|expires| expires > now)
+    }
 }
 
 /// Why a setting was not read or written.
@@ -219,6 +292,15 @@ pub enum SettingsError {
     /// There is no such organization.
     #[error("the organization does not exist")]
     NoOrganization,
+    /// The organization has no such key.
+    #[error("the key does not exist")]
+    NoApiKey,
+    /// The key's role is above those that may be touched.
+    #[error("the role of the key is too high")]
+    Above,
+    /// The key of whoever wants to change something was revoked meanwhile.
+    #[error("the key of the actor has ended")]
+    ActorEnded,
     /// The disk is full.
     #[error("the disk is full")]
     Full,

@@ -10,9 +10,12 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 pub use inspector::Inspector;
 use writer::Writer;
 
+mod api_keys;
 mod audit;
 mod calls;
 mod cases;
+mod chain;
+mod deeds;
 mod entries;
 mod hold;
 mod inspector;
@@ -25,6 +28,7 @@ mod rows;
 mod settings;
 mod steps;
 mod tools;
+mod trail;
 mod upkeep;
 mod usage;
 mod writer;
@@ -90,6 +94,8 @@ pub enum OpenError {
 enum Trouble {
     /// No room on the disk.
     Full,
+    /// The key of whoever wants to change something was revoked meanwhile.
+    ActorEnded,
     /// Anything else.
     Broken(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -56,6 +56,9 @@ async fn each_role_may_do_what_the_ladder_says_and_no_more() {
         "ListLedgerEntries",
         "QueryUsage",
         "GetOrganization",
+        "ListApiKeys",
+        "RevokeApiKey",
+        "ListAuditEntries",
     ];
     let owner = ["CreateApiKey"];
     let platform = [

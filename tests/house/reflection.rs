@@ -209,7 +209,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
     let house = House::open().await;
     let mut keys = BTreeMap::from([("OPERATOR_KEY".to_owned(), OPERATOR_KEY.to_owned())]);
     let mut shown = Vec::new();
-    let mut generation = String::new();
+    let (mut generation, mut spare) = (String::new(), String::new());
     for Call {
         keeps,
         key,
@@ -218,6 +218,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
     } in calls()
     {
         let json = json.replace("GENERATION-ID", &generation);
+        let json = json.replace("API-KEY-ID", &spare);
         let (service, name) = rpc.trim().split_once('/').expect("service/rpc");
         let pool = descriptors(&house, "v1", service).await;
         let method = method(&pool, service, name);
@@ -228,6 +229,7 @@ async fn every_call_that_the_readme_shows_works_by_reflection_alone() {
         if let Some(name) = keeps {
             let secret = last["secret"].as_str().expect("a secret");
             keys.insert(name, secret.to_owned());
+            spare = last["apiKey"]["id"].as_str().expect("an id").to_owned();
         }
         if name == "GenerateImage" {
             assert_eq!(last["completed"]["charge"]["credits"], "29.00", "{last}");

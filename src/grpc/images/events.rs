@@ -1,16 +1,19 @@
 //! What a caller sees, as messages, made one at a time as the caller takes them.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::Generation;
 use crate::domain::money::Credits;
 use crate::grpc::access::Deadline;
+use crate::grpc::caller::Caller;
+use crate::grpc::leases::Lease;
 use crate::grpc::status;
 use crate::grpc::write;
 use crate::live::Accepted;
@@ -22,13 +25,19 @@ use crate::watch::{Event, Watch};
 /// The events of one call.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<GenerationEvent, Status>> + Send>>;
 
-/// A caller who watches, for as long as it has time.
+/// A caller who watches, for as long as it has time and its key is good.
 pub(super) struct Viewer {
     pub(super) watch: Watch,
-    pub(super) deadline: Option<Deadline>,
+    pub(super) patience: Patience,
     pub(super) metrics: Arc<Metrics>,
     /// The call's name in the contract.
     pub(super) rpc: &'static str,
+}
+
+/// How long a caller may watch.
+pub(super) struct Patience {
+    deadline: Option<Deadline>,
+    lease: Option<Arc<Lease>>,
 }
 
 /// The stream that a caller reads.
@@ -39,24 +48,53 @@ pub(super) fn events(viewer: Viewer) -> Events {
     }))
 }
 
+// === impl Patience ===
+
+impl Patience {
+    /// That of whoever made this call.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        let extensions = request.extensions();
+        Self {
+            deadline: extensions.get::<Deadline>().copied(),
+            lease: extensions.get::<Caller>().and_then(Caller::lease),
+        }
+    }
+}
+
 // === impl Viewer ===
 
 impl Viewer {
     async fn next(&mut self) -> Option<Result<GenerationEvent, Status>> {
-        let next = match self.deadline {
-            Some(Deadline(at)) => tokio::time::timeout_at(at, self.watch.next()).await,
-            None => Ok(self.watch.next().await),
+        let told = tokio::select! {
+            biased;
+            () = ended(self.patience.lease.as_deref()) => Err(Failure::unauthenticated()),
+            next = self.watch.next() => next?,
+            () = passed(self.patience.deadline) => Err(too_late()),
         };
-        let told = next.unwrap_or_else(|_| {
+        if told.is_err() {
             self.watch = Watch::Over;
-            Some(Err(too_late()))
-        })?;
+        }
         if let Err(Failure { reason, .. }) = &told {
             self.metrics.call_finished(self.rpc, Some(*reason));
         } else if matches!(told, Ok(Event::Completed { .. })) {
             self.metrics.call_finished(self.rpc, None);
         }
         Some(told.map(event).map_err(|failure| status::of(&failure)))
+    }
+}
+
+/// Resolves when the key of a call is no longer good.
+pub(super) async fn ended(lease: Option<&Lease>) {
+    match lease {
+        Some(lease) => lease.over().await,
+        None => pending().await,
+    }
+}
+
+async fn passed(deadline: Option<Deadline>) {
+    match deadline {
+        Some(Deadline(at)) => tokio::time::sleep_until(at).await,
+        None => pending().await,
     }
 }
 

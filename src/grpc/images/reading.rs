@@ -10,11 +10,13 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::by_id;
+use super::events::ended;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{Channel, Generation, StoredImage};
 use crate::domain::ids::{AgentId, GenerationId};
 use crate::generate::{internal, not_found};
+use crate::grpc::leases::Lease;
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::{Service, caller, read, status, write};
 use crate::ports::{GalleryError, GenerationFilter, ImageSource, Seen};
@@ -36,6 +38,8 @@ struct Reading {
     offset: u64,
     end: u64,
     first: bool,
+    /// The stream ends with it.
+    lease: Option<Arc<Lease>>,
 }
 
 impl Service {
@@ -80,7 +84,8 @@ impl Service {
         &self,
         request: Request<proto::ReadImageRequest>,
     ) -> Result<Pieces, Failure> {
-        let organization = read::payer(&caller(&request)?)?;
+        let caller = caller(&request)?;
+        let (organization, lease) = (read::payer(&caller)?, caller.lease());
         let request = request.into_inner();
         let which = by_id(&request.generation_id)?;
         let index = read::amount("index", request.index)?;
@@ -106,10 +111,16 @@ impl Service {
             offset,
             end,
             first: true,
+            lease,
         };
         Ok(Box::pin(unfold(Some(reading), |reading| async move {
             let mut reading = reading?;
-            let piece = reading.next().await?;
+            let lease = reading.lease.clone();
+            let piece = tokio::select! {
+                biased;
+                () = ended(lease.as_deref()) => Err(Failure::unauthenticated()),
+                piece = reading.next() => piece?,
+            };
             let goes_on = piece.is_ok().then_some(reading);
             Some((piece.map_err(|failure| status::of(&failure)), goes_on))
         })))

@@ -3,8 +3,8 @@
 
 use rusqlite::{Connection, Row};
 
-use super::entries::hash;
-use super::rows;
+use super::chain::{LEDGER, hash};
+use super::{rows, trail};
 use crate::domain::delivery::due;
 use crate::domain::generation::KeyMode;
 use crate::domain::money::UsdCost;
@@ -130,11 +130,39 @@ const QUESTIONS: &[(&str, &str)] = &[
         "SELECT hex(s.generation) FROM generation_state s WHERE s.version <> (
            SELECT max(version) FROM generation_event e WHERE e.generation = s.generation)",
     ),
+    (
+        "A2: an organization has no audit trail, or one with a gap",
+        "SELECT o.id FROM organization o WHERE NOT EXISTS (SELECT 1 FROM audit_entry a WHERE a.organization = o.id)
+         UNION ALL
+         SELECT organization FROM audit_entry GROUP BY organization HAVING count(*) <> max(seq) + 1",
+    ),
+    (
+        "A3: the audit trail does not tell who made a key, or tells of one that is not there",
+        "SELECT * FROM (SELECT organization || ' ' || lower(hex(id)) FROM api_key
+           EXCEPT SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_created')
+         UNION ALL
+         SELECT * FROM (SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_created'
+           EXCEPT SELECT organization || ' ' || lower(hex(id)) FROM api_key)",
+    ),
+    (
+        "A4: the audit trail does not tell who revoked a key, or tells it of one that is not",
+        "SELECT * FROM (SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL
+           EXCEPT SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked')
+         UNION ALL
+         SELECT * FROM (SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked'
+           EXCEPT SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL)",
+    ),
+    (
+        "A5: the audit trail does not tell who gave credits",
+        "SELECT organization || ' ' || reference FROM ledger WHERE kind = 'purchase'
+         EXCEPT SELECT organization || ' ' || subject FROM audit_entry WHERE action = 'credits_added'",
+    ),
     ("a row points at nothing", "SELECT \"table\" || ' ' || coalesce(rowid, '') FROM pragma_foreign_key_check"),
 ];
 
 /// The questions that are asked of the rows one by one.
 const FORMULA: &str = "I12: a charge, or what is left of it, is not what the formula gives";
+const TRAIL: &str = "A1: an entry of an audit trail does not carry its hash";
 const CHAIN: &str = "I7: a row of the ledger does not carry its hash";
 
 /// One sentence per break; none is good.
@@ -168,12 +196,18 @@ pub(super) fn report(
         what: CHAIN,
         breaks,
     });
+    let mut breaks = Vec::new();
+    trail::chain(connection, &mut breaks)?;
+    tell(Finding {
+        what: TRAIL,
+        breaks,
+    });
     Ok(())
 }
 
 /// How many questions there are.
 pub(super) const fn questions() -> usize {
-    QUESTIONS.len() + 2
+    QUESTIONS.len() + 3
 }
 
 /// I12: every charge is what the formula gives for its stored inputs.
@@ -239,13 +273,17 @@ fn computed_and_kept(
     let number = |column: usize| row.get::<_, i64>(column).map(|number| number.to_string());
     if seq == 0 {
         let at = number(11)?;
-        return Ok((hash(&[0; 32], &[&organization, "0", &kind, &at]), kept));
+        return Ok((
+            hash(LEDGER, &[0; 32], &[&organization, "0", &kind, &at]),
+            kept,
+        ));
     }
     let generation: Option<[u8; 16]> = row.get(7)?;
     let generation = generation.map(|id| uuid::Uuid::from_bytes(id).to_string());
     let reference: Option<String> = row.get(8)?;
     let description: String = row.get(10)?;
     let computed = hash(
+        LEDGER,
         before,
         &[
             &organization,

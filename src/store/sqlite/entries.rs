@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::chain::{LEDGER, hash};
 use super::records::Conditions;
 use super::rows::{self, account, micros, time};
+use super::{deeds, trail};
 use crate::domain::books::{Account, EntryKind, Posting};
 use crate::domain::ids::{EntryId, GenerationId, OrganizationId, Reference};
 use crate::domain::money::Credits;
+use crate::domain::trail::By;
 use crate::ports::{LedgerEntry, LedgerError, Purchase, Purchased};
 
 /// What rows are about.
@@ -34,7 +36,11 @@ pub(super) fn genesis(
     now: Timestamp,
 ) -> Result<(), rusqlite::Error> {
     let at = micros(now).to_string();
-    let hash = hash(&[0; 32], &[organization.as_str(), "0", "genesis", &at]);
+    let hash = hash(
+        LEDGER,
+        &[0; 32],
+        &[organization.as_str(), "0", "genesis", &at],
+    );
     connection.execute(
         "INSERT INTO ledger (organization, seq, kind, amount_cc, description, at_us, posted_after_cc, debt_after_cc, hash)
          VALUES (?1, 0, 'genesis', 0, '', ?2, 0, 0, ?3)",
@@ -107,6 +113,16 @@ pub(super) fn purchase(
         (opening, opening),
         &postings,
         &about,
+    )?;
+    let by = By {
+        actor: purchase.actor.clone(),
+        at: purchase.now,
+    };
+    trail::append(
+        connection,
+        organization,
+        &by,
+        &deeds::credits_added(purchase),
     )?;
     let entry = by_reference(connection, organization, &purchase.reference)?;
     Ok(Purchased {
@@ -187,6 +203,7 @@ fn row_hash(
     about: &About<'_>,
 ) -> [u8; 32] {
     hash(
+        LEDGER,
         &head.hash,
         &[
             organization.as_str(),
@@ -205,18 +222,6 @@ fn row_hash(
             &micros(about.now).to_string(),
         ],
     )
-}
-
-/// SHA-256 over the hash before and the parts of a row, each with its length.
-pub(super) fn hash(before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    digest.update(b"image-gateway-ledger-v1");
-    digest.update(before);
-    for part in parts {
-        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        digest.update(part.as_bytes());
-    }
-    digest.finalize().into()
 }
 
 /// The columns that [`entry`] reads, in its order.

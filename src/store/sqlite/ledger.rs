@@ -124,6 +124,7 @@ impl From<Trouble> for LedgerError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Full => Self::Full,
+            Trouble::ActorEnded => Self::ActorEnded,
             Trouble::Broken(error) => Self::Broken(error),
         }
     }

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, params_from_iter};
 
-use super::{Sqlite, entries, rows, usage};
+use super::{Sqlite, entries, rows, trail, usage};
 use crate::domain::failure::Reason;
 use crate::domain::generation::Generation;
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::ports::{
-    EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period, Records, Seen, Usage,
-    UsageQuery,
+    AuditEntry, AuditFilter, EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period,
+    Records, Seen, Usage, UsageQuery,
 };
 
 #[async_trait]
@@ -57,6 +57,22 @@ impl Records for Sqlite {
         self.look_back(move |connection| {
             exists(connection, &organization)?;
             Ok(usage::usage(connection, &organization, &query)?)
+        })
+        .await
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        filter: AuditFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, LedgerError> {
+        let organization = organization.clone();
+        self.look_back(move |connection| {
+            exists(connection, &organization)?;
+            let page = trail::conditions(&organization, &filter, before);
+            Ok(trail::page(connection, &page, limit)?)
         })
         .await
     }

@@ -1,32 +1,28 @@
 //! The port of organizations, keys, tools and availability.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows::{micros, time, uuid, word};
-use super::{Sqlite, Trouble, entries, tools};
+use super::rows::{micros, time, word};
+use super::{Sqlite, Trouble, api_keys, deeds, entries, tools, trail};
 use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId, Slug};
 use crate::domain::tool::Tool;
-use crate::ports::{Agents, ApiKey, Organization, Role, Settings, SettingsError, ToolFilter};
+use crate::domain::trail::By;
+use crate::ports::{
+    Agents, ApiKey, KeyHash, Organization, Role, Settings, SettingsError, ToolFilter,
+};
 
 #[async_trait]
 impl Settings for Sqlite {
-    async fn create_organization(&self, organization: Organization) -> Result<(), SettingsError> {
+    async fn create_organization(
+        &self,
+        organization: Organization,
+        by: By,
+    ) -> Result<(), SettingsError> {
         self.write(move |connection| {
-            let sql = "INSERT INTO organization VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-            let values = params![
-                organization.id.as_str(),
-                organization.name,
-                micros(organization.created)
-            ];
-            if connection.execute(sql, values)? == 0 {
-                return Err(SettingsError::Exists);
-            }
-            Ok(entries::genesis(
-                connection,
-                &organization.id,
-                organization.created,
-            )?)
+            let made = make_organization(connection, &organization, &by)?;
+            made.then_some(()).ok_or(SettingsError::Exists)
         })
         .await
     }
@@ -51,35 +47,60 @@ impl Settings for Sqlite {
         .await
     }
 
-    async fn create_api_key(&self, key: ApiKey, mac: [u8; 32]) -> Result<(), SettingsError> {
+    async fn create_api_key(
+        &self,
+        key: ApiKey,
+        hash: KeyHash,
+        by: By,
+    ) -> Result<(), SettingsError> {
         self.write(move |connection| {
             require(connection, &key.organization)?;
-            let sql = "INSERT INTO api_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-            connection.execute(
-                sql,
-                params![
-                    key.id.uuid().as_bytes().as_slice(),
-                    key.organization.as_str(),
-                    key.name,
-                    key.prefix,
-                    mac.as_slice(),
-                    role_word(key.role),
-                    micros(key.created),
-                    key.expires.map(micros),
-                ],
-            )?;
-            Ok(())
+            api_keys::create(connection, &key, &hash, &by)
         })
         .await
     }
 
-    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, [u8; 32])>, SettingsError> {
+    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, KeyHash)>, SettingsError> {
         let prefix = prefix.to_owned();
-        self.read(move |connection| {
-            let sql = "
-              SELECT id, organization, name, prefix, role, created_us, expires_us, mac FROM api_key WHERE prefix = ?1";
-            let mut statement = connection.prepare_cached(sql)?;
-            Ok(statement.query_row([prefix], api_key).optional()?)
+        self.read(move |connection| Ok(api_keys::by_prefix(connection, &prefix)?))
+            .await
+    }
+
+    async fn api_keys(
+        &self,
+        organization: &OrganizationId,
+        after: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<Vec<ApiKey>, SettingsError> {
+        let organization = organization.clone();
+        self.look_back(move |connection| {
+            require(connection, &organization)?;
+            Ok(api_keys::page(connection, &organization, after, limit)?)
+        })
+        .await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        organization: &OrganizationId,
+        id: ApiKeyId,
+        up_to: Role,
+        by: By,
+    ) -> Result<ApiKey, SettingsError> {
+        let organization = organization.clone();
+        self.write(move |connection| {
+            require(connection, &organization)?;
+            api_keys::revoke(connection, (&organization, id), up_to, &by)
+        })
+        .await
+    }
+
+    async fn note_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), SettingsError> {
+        self.write(move |connection| {
+            for (id, at) in &uses {
+                api_keys::note_use(connection, *id, *at)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -114,6 +135,7 @@ impl Settings for Sqlite {
         organization: &OrganizationId,
         before: Option<Tool>,
         tool: Tool,
+        by: By,
     ) -> Result<bool, SettingsError> {
         let organization = organization.clone();
         self.write(move |connection| {
@@ -122,6 +144,9 @@ impl Settings for Sqlite {
                 return Ok(false);
             }
             tools::save(connection, &organization, &tool)?;
+            if let Some(deed) = deeds::tool_saved(before.as_ref(), &tool) {
+                trail::append(connection, &organization, &by, &deed)?;
+            }
             Ok(true)
         })
         .await
@@ -131,10 +156,19 @@ impl Settings for Sqlite {
         &self,
         organization: &OrganizationId,
         agent: &AgentId,
+        by: By,
     ) -> Result<bool, SettingsError> {
         let (organization, agent) = (organization.clone(), agent.clone());
-        self.write(move |connection| Ok(tools::delete(connection, &organization, &agent)?))
-            .await
+        self.write(move |connection| {
+            let Some(tool) = tools::find(connection, &organization, &agent)? else {
+                return Ok(false);
+            };
+            tools::delete(connection, &organization, &agent)?;
+            let deed = deeds::tool_deleted(&tool);
+            trail::append(connection, &organization, &by, &deed)?;
+            Ok(true)
+        })
+        .await
     }
 
     async fn agents_enabled_with(
@@ -203,6 +237,7 @@ impl Settings for Sqlite {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
+        by: By,
     ) -> Result<bool, SettingsError> {
         let (organization, model) = (organization.clone(), model.clone());
         self.write(move |connection| {
@@ -213,10 +248,33 @@ impl Settings for Sqlite {
                 "INSERT INTO model_off VALUES (?1, ?2) ON CONFLICT DO NOTHING"
             };
             let changed = connection.execute(sql, [organization.as_str(), model.as_str()])?;
+            if changed > 0 {
+                let deed = deeds::model_switched(&model, available);
+                trail::append(connection, &organization, &by, &deed)?;
+            }
             Ok(changed > 0)
         })
         .await
     }
+}
+
+/// Makes an organization, with an empty account and the first entry of its audit trail; false if
+/// there is one with its id.
+pub(super) fn make_organization(
+    connection: &Connection,
+    organization: &Organization,
+    by: &By,
+) -> Result<bool, Trouble> {
+    let (id, created) = (&organization.id, organization.created);
+    let sql = "INSERT INTO organization VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let values = params![id.as_str(), organization.name, micros(created)];
+    if connection.prepare_cached(sql)?.execute(values)? == 0 {
+        return Ok(false);
+    }
+    entries::genesis(connection, id, created)?;
+    let deed = deeds::organization_created(organization);
+    trail::append(connection, id, by, &deed)?;
+    Ok(true)
 }
 
 /// Every setting belongs to an organization that is there.
@@ -227,42 +285,15 @@ fn require(connection: &Connection, organization: &OrganizationId) -> Result<(),
     there.then_some(()).ok_or(SettingsError::NoOrganization)
 }
 
-fn api_key(row: &Row<'_>) -> Result<(ApiKey, [u8; 32]), rusqlite::Error> {
-    let expires: Option<i64> = row.get(6)?;
-    let key = ApiKey {
-        id: ApiKeyId::from_uuid(uuid(row, 0)?),
-        organization: word(row, 1, |text| OrganizationId::parse(text).ok())?,
-        name: row.get(2)?,
-        prefix: row.get(3)?,
-        role: word(row, 4, role)?,
-        created: time(row.get(5)?),
-        expires: expires.map(time),
-    };
-    Ok((key, row.get(7)?))
-}
-
 fn slug(row: &Row<'_>) -> Result<Slug, rusqlite::Error> {
     word(row, 0, |text| Slug::parse(text).ok())
-}
-
-const fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Runtime => "runtime",
-        Role::Admin => "admin",
-        Role::Owner => "owner",
-    }
-}
-
-fn role(word: &str) -> Option<Role> {
-    [Role::Runtime, Role::Admin, Role::Owner]
-        .into_iter()
-        .find(|role| role_word(*role) == word)
 }
 
 impl From<Trouble> for SettingsError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Full => Self::Full,
+            Trouble::ActorEnded => Self::ActorEnded,
             Trouble::Broken(error) => Self::Broken(error),
         }
     }

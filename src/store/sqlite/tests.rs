@@ -19,12 +19,14 @@ use crate::domain::ids::{
 use crate::domain::money::{Credits, UsdCost, platform_charge};
 use crate::domain::pricing::Question;
 use crate::domain::shape::{AspectRatio, PixelSize, Quality, Resolution, SentShape};
+use crate::domain::trail::{Actor, By};
 use crate::ports::{
     Delivery, HoldOutcome, Ledger, LedgerError, Limits, Opening, Organization, Purchase, Settings,
     Settlement, Voiding,
 };
 
 mod answers;
+mod api_keys;
 mod audit;
 mod batches;
 mod constraints;
@@ -37,6 +39,7 @@ mod round_trip;
 mod settings;
 mod steps;
 mod tools;
+mod trail;
 mod usage;
 
 /// A database with the organization `acme`.
@@ -67,7 +70,7 @@ impl Books {
             created: Timestamp::UNIX_EPOCH,
         };
         self.sqlite
-            .create_organization(organization)
+            .create_organization(organization, operator())
             .await
             .expect("an organization");
     }
@@ -79,6 +82,7 @@ impl Books {
             credits: Credits::from_hundredths(hundredths),
             reference: Reference::parse(reference).expect("a reference"),
             description: "bought".to_owned(),
+            actor: Actor::Operator,
             now: Timestamp::UNIX_EPOCH,
         };
         self.sqlite
@@ -111,6 +115,14 @@ impl Books {
 
     fn raw(&self) -> rusqlite::Connection {
         raw(self.dir.path())
+    }
+}
+
+/// The operator, at the beginning of time.
+fn operator() -> By {
+    By {
+        actor: Actor::Operator,
+        at: Timestamp::UNIX_EPOCH,
     }
 }
 

@@ -225,6 +225,7 @@ fn again(result: &mut Result<(), Trouble>) -> Result<(), Trouble> {
     match result {
         Ok(()) => Ok(()),
         Err(Trouble::Full) => Err(Trouble::Full),
+        Err(Trouble::ActorEnded) => Err(Trouble::ActorEnded),
         Err(Trouble::Broken(error)) => Err(Trouble::Broken(error.to_string().into())),
     }
 }

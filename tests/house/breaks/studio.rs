@@ -12,6 +12,7 @@ use image_gateway::domain::ids::{AgentId, EntryId, OrganizationId, Reference, Re
 use image_gateway::domain::job::ImageRequest;
 use image_gateway::domain::money::Credits;
 use image_gateway::domain::tool::Tool;
+use image_gateway::domain::trail::{Actor, By};
 use image_gateway::generate::{self, Call, Generator};
 use image_gateway::keys::Keyring;
 use image_gateway::metrics::Metrics;
@@ -272,13 +273,17 @@ fn folder() -> TempDir {
 /// The organization, its credits and its tool.
 async fn furnish(sqlite: &Sqlite, model: &str) {
     let now = image_gateway::clock::now();
+    let by = By {
+        actor: Actor::Operator,
+        at: now,
+    };
     let acme = Organization {
         id: organization(),
         name: "Acme".to_owned(),
         created: now,
     };
     sqlite
-        .create_organization(acme)
+        .create_organization(acme, by.clone())
         .await
         .expect("an organization");
     let purchase = Purchase {
@@ -287,6 +292,7 @@ async fn furnish(sqlite: &Sqlite, model: &str) {
         credits: CREDITS,
         reference: Reference::parse("first").expect("a name"),
         description: String::new(),
+        actor: Actor::Operator,
         now,
     };
     sqlite.add_credits(purchase).await.expect("credits");
@@ -296,6 +302,6 @@ async fn furnish(sqlite: &Sqlite, model: &str) {
         max_images_per_call: 4,
         ..Tool::new(AgentId::parse(AGENT).expect("a name"), now)
     };
-    let saved = sqlite.save_tool(&organization(), None, tool).await;
+    let saved = sqlite.save_tool(&organization(), None, tool, by).await;
     assert!(saved.expect("a tool"));
 }

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use image_gateway::domain::generation::StoredImage;
-use image_gateway::domain::ids::{AgentId, GenerationId, OrganizationId, Slug};
+use image_gateway::domain::ids::{AgentId, ApiKeyId, GenerationId, OrganizationId, Slug};
 use image_gateway::domain::tool::Tool;
+use image_gateway::domain::trail::By;
 use image_gateway::openrouter::Client;
 use image_gateway::ports::{
     Agents, ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery,
-    GalleryError, ImageProvider, ImageSource, Order, Organization, Settings, SettingsError,
-    ToolFilter,
+    GalleryError, ImageProvider, ImageSource, KeyHash, Order, Organization, Role, Settings,
+    SettingsError, ToolFilter,
 };
 use image_gateway::store::gallery::Files;
 use image_gateway::store::sqlite::Sqlite;
+use jiff::Timestamp;
 
 use super::trap::{Side, Trap};
 
@@ -180,8 +182,12 @@ impl Settings for TrappedSettings {
         self.trap.cross("is_available", unread, work).await
     }
 
-    async fn create_organization(&self, organization: Organization) -> Result<(), SettingsError> {
-        self.books.create_organization(organization).await
+    async fn create_organization(
+        &self,
+        organization: Organization,
+        by: By,
+    ) -> Result<(), SettingsError> {
+        self.books.create_organization(organization, by).await
     }
 
     async fn organization(
@@ -191,12 +197,40 @@ impl Settings for TrappedSettings {
         self.books.organization(id).await
     }
 
-    async fn create_api_key(&self, key: ApiKey, mac: [u8; 32]) -> Result<(), SettingsError> {
-        self.books.create_api_key(key, mac).await
+    async fn create_api_key(
+        &self,
+        key: ApiKey,
+        hash: KeyHash,
+        by: By,
+    ) -> Result<(), SettingsError> {
+        self.books.create_api_key(key, hash, by).await
     }
 
-    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, [u8; 32])>, SettingsError> {
+    async fn api_key(&self, prefix: &str) -> Result<Option<(ApiKey, KeyHash)>, SettingsError> {
         self.books.api_key(prefix).await
+    }
+
+    async fn api_keys(
+        &self,
+        organization: &OrganizationId,
+        after: Option<ApiKeyId>,
+        limit: u32,
+    ) -> Result<Vec<ApiKey>, SettingsError> {
+        self.books.api_keys(organization, after, limit).await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        organization: &OrganizationId,
+        id: ApiKeyId,
+        up_to: Role,
+        by: By,
+    ) -> Result<ApiKey, SettingsError> {
+        self.books.revoke_api_key(organization, id, up_to, by).await
+    }
+
+    async fn note_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), SettingsError> {
+        self.books.note_uses(uses).await
     }
 
     async fn tools(
@@ -214,16 +248,18 @@ impl Settings for TrappedSettings {
         organization: &OrganizationId,
         before: Option<Tool>,
         tool: Tool,
+        by: By,
     ) -> Result<bool, SettingsError> {
-        self.books.save_tool(organization, before, tool).await
+        self.books.save_tool(organization, before, tool, by).await
     }
 
     async fn delete_tool(
         &self,
         organization: &OrganizationId,
         agent: &AgentId,
+        by: By,
     ) -> Result<bool, SettingsError> {
-        self.books.delete_tool(organization, agent).await
+        self.books.delete_tool(organization, agent, by).await
     }
 
     async fn agents_enabled_with(
@@ -256,9 +292,10 @@ impl Settings for TrappedSettings {
         organization: &OrganizationId,
         model: &Slug,
         available: bool,
+        by: By,
     ) -> Result<bool, SettingsError> {
         self.books
-            .set_available(organization, model, available)
+            .set_available(organization, model, available, by)
             .await
     }
 }

@@ -1,6 +1,8 @@
 //! The auditor finds what a hand in the database has broken.
 
+use super::trail::by;
 use super::*;
+use crate::ports::Role;
 
 /// What a hand in the database may do, each with words of the break that must be found.
 const BREAKS: &[(&str, &str)] = &[
@@ -93,6 +95,41 @@ const BREAKS: &[(&str, &str)] = &[
         "UPDATE generation_state SET version = 0 WHERE state = 'settled'",
     ),
     ("nothing", "DELETE FROM organization"),
+    (
+        "A1: entry 1 of",
+        "UPDATE audit_entry SET at_us = at_us + 1 WHERE seq = 1",
+    ),
+    (
+        "A1: entry 2 of",
+        "UPDATE audit_entry SET changes = '[]' WHERE seq = 2",
+    ),
+    (
+        "A1: entry 2 of",
+        "UPDATE audit_entry SET subject = 'x' WHERE seq = 2",
+    ),
+    (
+        "A1: entry 3 of",
+        "UPDATE audit_entry SET actor = NULL, actor_prefix = NULL WHERE seq = 3",
+    ),
+    (
+        "A1: entry 0 of",
+        "UPDATE audit_entry SET action = 'tool_created' WHERE seq = 0",
+    ),
+    (
+        "A1: entry 2 of",
+        "UPDATE audit_entry SET hash = zeroblob(32) WHERE seq = 2",
+    ),
+    ("A2", "DELETE FROM audit_entry WHERE seq = 1"),
+    ("A2", "DELETE FROM audit_entry"),
+    ("A3", "DELETE FROM audit_entry WHERE seq = 2"),
+    ("A3", "DELETE FROM api_key"),
+    ("A4", "DELETE FROM audit_entry WHERE seq = 3"),
+    ("A4", "UPDATE api_key SET revoked_us = NULL"),
+    ("A5", "DELETE FROM audit_entry WHERE seq = 1"),
+    (
+        "points at nothing",
+        "UPDATE audit_entry SET actor_prefix = 'sq_live_x' WHERE seq = 3",
+    ),
 ];
 
 /// Breaks the books behind their back, and says what the auditor finds.
@@ -107,6 +144,13 @@ async fn found(sql: &str) -> Vec<String> {
         .await
         .expect("voided");
     books.held(&draft("c", 500)).await;
+    // The trail: 0 the organization, 1 its credits, 2 a key, 3 its end by itself.
+    let key = books.key("acme", Role::Admin).await;
+    let acme = organization("acme");
+    let ended = books
+        .sqlite
+        .revoke_api_key(&acme, key.id, Role::Admin, by(&key));
+    ended.await.expect("revoked");
     assert_eq!(
         books.sqlite.audit().await.expect("an audit"),
         Vec::<String>::new()

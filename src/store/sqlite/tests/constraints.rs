@@ -1,6 +1,7 @@
 //! The second lock: what the database refuses whatever the program does.
 
 use super::*;
+use crate::ports::Role;
 
 /// Ready-made ids for the writes below.
 fn names(books: &Books, settled: GenerationId, held: GenerationId) -> rusqlite::Connection {
@@ -274,7 +275,8 @@ async fn no_impossible_value_is_taken() {
         .expect("a good one is taken");
     let key = |id: &str, organization: &str, prefix: &str, mac: &str, role: &str| {
         format!(
-            "INSERT INTO api_key VALUES ({id}, '{organization}', 'n', '{prefix}', {mac}, '{role}', 0, NULL)"
+            "INSERT INTO api_key VALUES
+               ({id}, '{organization}', 'n', '{prefix}', {mac}, zeroblob(8), '{role}', 0, NULL, NULL, NULL)"
         )
     };
     raw.execute_batch(&key(
@@ -316,6 +318,9 @@ async fn no_impossible_value_is_taken() {
         "INSERT INTO tool SELECT 'nobody', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 1, 0, NULL, 0, '', 0, 0".to_owned(),
         "INSERT INTO tool SELECT 'acme', 'a', 1, NULL, '1:1', '1K', '1K', '', NULL, 5, 0, NULL, 0, '', 0, 0".to_owned(),
         "INSERT INTO organization VALUES ('', 'x', 0)".to_owned(),
+        "UPDATE api_key SET pepper = zeroblob(7)".to_owned(),
+        "UPDATE api_key SET role = 'owner'".to_owned(),
+        "DELETE FROM api_key".to_owned(),
     ] {
         assert!(raw.execute_batch(&sql).is_err(), "taken: {sql}");
     }
@@ -336,8 +341,11 @@ async fn a_second_live_attempt_under_a_request_is_refused() {
 #[tokio::test]
 async fn the_writer_cannot_put_another_row_in_the_place_of_history() {
     let (books, _raw) = furnished().await;
+    books.key("acme", Role::Admin).await;
     let before = books.sqlite.audit().await.expect("an audit");
     for table in [
+        "api_key",
+        "audit_entry",
         "balance",
         "generation",
         "generation_event",

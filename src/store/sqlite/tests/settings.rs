@@ -4,7 +4,12 @@ use super::*;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::shape::Quality;
 use crate::domain::tool::Tool;
-use crate::ports::{ApiKey, Role, SettingsError};
+use crate::ports::{ApiKey, KeyHash, Role, SettingsError};
+
+const HASH: KeyHash = KeyHash {
+    pepper: [2; 8],
+    mac: [3; 32],
+};
 
 fn agent(name: &str) -> AgentId {
     AgentId::parse(name).expect("an agent")
@@ -33,7 +38,10 @@ async fn a_tool_reads_back_as_it_was_saved_and_belongs_to_one_organization() {
     let (acme, other) = (organization("acme"), organization("other"));
     let mut before = None;
     for saved in [Tool::new(agent("painter"), now), tool.clone()] {
-        let done = books.sqlite.save_tool(&acme, before, saved.clone()).await;
+        let done = books
+            .sqlite
+            .save_tool(&acme, before, saved.clone(), operator())
+            .await;
         assert!(done.expect("saved"));
         let found = books
             .sqlite
@@ -53,7 +61,7 @@ async fn a_tool_reads_back_as_it_was_saved_and_belongs_to_one_organization() {
     );
     let error = books
         .sqlite
-        .save_tool(&organization("none"), None, tool)
+        .save_tool(&organization("none"), None, tool, operator())
         .await
         .expect_err("nobody's");
     assert!(matches!(error, SettingsError::NoOrganization));
@@ -71,11 +79,11 @@ async fn a_model_is_available_until_it_is_switched_off() {
             model: Some(model.clone()),
             ..Tool::new(agent(agent_name), Timestamp::UNIX_EPOCH)
         };
-        let saved = sqlite.save_tool(&acme, None, tool).await;
+        let saved = sqlite.save_tool(&acme, None, tool, operator()).await;
         assert!(saved.expect("saved"));
     }
     for changes in [true, false] {
-        let off = sqlite.set_available(&acme, &model, false).await;
+        let off = sqlite.set_available(&acme, &model, false, operator()).await;
         assert_eq!(off.expect("off"), changes);
     }
     assert!(!sqlite.is_available(&acme, &model).await.expect("a look"));
@@ -96,7 +104,7 @@ async fn a_model_is_available_until_it_is_switched_off() {
             .is_empty()
     );
     for changes in [true, false] {
-        let on = sqlite.set_available(&acme, &model, true).await;
+        let on = sqlite.set_available(&acme, &model, true, operator()).await;
         assert_eq!(on.expect("on"), changes);
     }
     assert!(sqlite.is_available(&acme, &model).await.expect("a look"));
@@ -113,10 +121,12 @@ async fn a_key_is_found_by_its_prefix_and_an_organization_made_once() {
         role: Role::Admin,
         created: Timestamp::UNIX_EPOCH,
         expires: Some("2030-01-01T00:00:00Z".parse().expect("a time")),
+        last_used: None,
+        revoked: None,
     };
     books
         .sqlite
-        .create_api_key(key.clone(), [3; 32])
+        .create_api_key(key.clone(), HASH, operator())
         .await
         .expect("made");
     let found = books
@@ -124,7 +134,7 @@ async fn a_key_is_found_by_its_prefix_and_an_organization_made_once() {
         .api_key("sq_live_12345678")
         .await
         .expect("a look");
-    assert_eq!(found, Some((key, [3; 32])));
+    assert_eq!(found, Some((key, HASH)));
     assert_eq!(
         books
             .sqlite
@@ -140,7 +150,7 @@ async fn a_key_is_found_by_its_prefix_and_an_organization_made_once() {
     };
     let error = books
         .sqlite
-        .create_organization(again)
+        .create_organization(again, operator())
         .await
         .expect_err("taken");
     assert!(matches!(error, SettingsError::Exists));

@@ -37,7 +37,7 @@ async fn busy() -> Books {
         ("other", tool("a2", true, Some("acme/good"))),
     ] {
         let owner = organization(owner);
-        let saved = books.sqlite.save_tool(&owner, None, tool).await;
+        let saved = books.sqlite.save_tool(&owner, None, tool, operator()).await;
         assert!(saved.expect("saved"));
     }
     books
@@ -130,10 +130,10 @@ async fn a_tool_is_deleted_once_and_only_where_it_belongs() {
     let books = busy().await;
     let sqlite = &books.sqlite;
     let (acme, other) = (organization("acme"), organization("other"));
-    let gone = sqlite.delete_tool(&other, &agent("a")).await;
+    let gone = sqlite.delete_tool(&other, &agent("a"), operator()).await;
     assert!(!gone.expect("a look"));
     for there in [true, false] {
-        let gone = sqlite.delete_tool(&acme, &agent("a")).await;
+        let gone = sqlite.delete_tool(&acme, &agent("a"), operator()).await;
         assert_eq!(gone.expect("a look"), there);
     }
     assert_eq!(sqlite.tool(&acme, &agent("a")).await.expect("a look"), None);
@@ -149,14 +149,19 @@ async fn a_change_that_was_thought_out_for_another_tool_is_not_made() {
     let first = tool("a", true, Some("acme/fine"));
     let second = tool("a", false, Some("acme/good"));
     let save = |before: Option<&Tool>, after: &Tool| {
-        sqlite.save_tool(&acme, before.cloned(), after.clone())
+        sqlite.save_tool(&acme, before.cloned(), after.clone(), operator())
     };
     assert!(save(before.as_ref(), &first).await.expect("saved"));
     assert!(!save(before.as_ref(), &second).await.expect("too late"));
     assert!(!save(None, &second).await.expect("it is there"));
     let kept = sqlite.tool(&acme, &agent("a")).await.expect("a look");
     assert_eq!(kept.as_ref(), Some(&first));
-    assert!(sqlite.delete_tool(&acme, &agent("a")).await.expect("gone"));
+    assert!(
+        sqlite
+            .delete_tool(&acme, &agent("a"), operator())
+            .await
+            .expect("gone")
+    );
     assert!(!save(Some(&first), &second).await.expect("it is gone"));
     assert!(save(None, &second).await.expect("saved"));
 }

@@ -1,6 +1,7 @@
 //! One history: what is compared, and when.
 
 use super::super::super::records::Conditions;
+use super::super::super::settings::make_organization;
 use super::super::super::{calls, cases, rows};
 use super::model::{Model, Names};
 use super::*;
@@ -53,12 +54,13 @@ impl<'a> History<'a> {
             seen: Seen::default(),
             steps: Vec::new(),
         };
-        let id = history.organization();
-        let made = cellar.change(|connection| {
-            let sql = "INSERT INTO organization VALUES (?1, 'Acme', 0)";
-            connection.prepare_cached(sql)?.execute([id.as_str()])?;
-            Ok(entries::genesis(connection, &id, history.now)?)
-        });
+        let acme = Organization {
+            id: history.organization(),
+            name: "Acme".to_owned(),
+            created: history.now,
+        };
+        let made =
+            cellar.change(|connection| Ok(make_organization(connection, &acme, &operator())?));
         made.expect("an organization");
         history
     }

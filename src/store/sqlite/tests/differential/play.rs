@@ -88,6 +88,7 @@ impl History<'_> {
             credits: Credits::from_hundredths(hundredths),
             reference: Reference::parse(&format!("buy-{}", self.steps.len())).expect("a name"),
             description: "bought".to_owned(),
+            actor: Actor::Operator,
             now: self.now,
         };
         let booked = |purchase: &Purchase| {

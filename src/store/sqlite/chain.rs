@@ -1,0 +1,22 @@
+//! Chains of hashes: each row carries one over its content and the hash of the row before, so that
+//! no row can be changed, left out or put in between without changing all that follow.
+
+use sha2::{Digest, Sha256};
+
+/// The first bytes of every hash of the ledger, so that none is ever one of another chain.
+pub(super) const LEDGER: &[u8] = b"image-gateway-ledger-v1";
+
+/// The same of the audit trails.
+pub(super) const TRAIL: &[u8] = b"image-gateway-trail-v1";
+
+/// SHA-256 over the chain's name, the hash before and the parts of a row, each with its length.
+pub(super) fn hash(chain: &[u8], before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(chain);
+    digest.update(before);
+    for part in parts {
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().into()
+}
