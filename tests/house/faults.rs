@@ -5,6 +5,8 @@
 //!
 //! | Row | Tests |
 //! | --- | ----- |
+//! | 2 | `every_bad_key_gets_the_same_words`, `a_key_of_another_organization_is_as_absent_as_one_that_never_was` |
+//! | 3 | `the_open_streams_of_a_revoked_key_end_at_once_and_what_it_began_is_charged`, `a_stream_ends_when_its_key_expires`, `a_body_that_comes_after_its_key_has_ended_begins_nothing` |
 //! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read` |
 //! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
 //! | 13 | none: the books are in the same process, where no word of a commit is lost on the way |
