@@ -11,6 +11,7 @@ mod client;
 mod demo;
 mod failed;
 mod generate;
+mod keys;
 mod mock_openrouter;
 mod models;
 mod reconcile;
@@ -55,6 +56,8 @@ enum Command {
     Usage(Box<usage::Args>),
     /// Lists the models of a running gateway, and what an image costs
     Models(Box<models::Args>),
+    /// Make, show and end keys
+    Keys(keys::Args),
     /// Serve a stand-in for OpenRouter that draws and prices, but costs nothing
     MockOpenrouter(mock_openrouter::Args),
 }
@@ -91,6 +94,7 @@ impl Command {
             Self::Reconcile(args) => reconcile::run(*args).await,
             Self::Usage(args) => usage::run(*args).await,
             Self::Models(args) => models::run(*args).await,
+            Self::Keys(args) => keys::run(args).await,
             Self::MockOpenrouter(args) => mock_openrouter::run(args).await,
         }
     }

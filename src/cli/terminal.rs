@@ -111,6 +111,12 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+/// A text of somebody else's without control characters.
+pub(super) fn printable(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(printable).collect()
+}
+
 /// A text as one word of a POSIX shell.
 pub(super) fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))

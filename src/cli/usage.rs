@@ -120,7 +120,7 @@ impl By {
     }
 }
 
-fn wire(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn wire(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: at.as_second(),
         nanos: at.subsec_nanosecond(),
@@ -131,7 +131,7 @@ fn beginning(text: &str) -> Result<Timestamp, String> {
     instant(text, Some)
 }
 
-fn end(text: &str) -> Result<Timestamp, String> {
+pub(super) fn end(text: &str) -> Result<Timestamp, String> {
     instant(text, |date| date.tomorrow().ok())
 }
 

@@ -23,6 +23,7 @@ mod demo;
 mod encrypted;
 mod generate;
 mod help;
+mod keys;
 mod mock_openrouter;
 mod pages;
 mod rotation;

@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::cli::terminal::printable;
 use crate::domain::shape::Resolution;
 use crate::proto::{self, BillingType, Capability, Model, Tier};
 
@@ -200,12 +201,6 @@ const fn billed(by: BillingType, draws: bool) -> &'static str {
         BillingType::PerMegapixel => "per megapixel",
         BillingType::PerToken => "per token",
     }
-}
-
-/// Upstream's words, without control characters.
-fn printable(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(printable).collect()
 }
 
 fn line(cells: &[String; 8], widths: &[usize; 8]) -> String {

@@ -26,12 +26,13 @@ const SETTINGS: [&str; 19] = [
 ];
 
 /// Every command.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "serve",
     "demo",
     "generate",
     "usage",
     "models",
+    "keys",
     "audit",
     "reconcile",
     "mock-openrouter",
