@@ -159,7 +159,7 @@ impl Facts {
 
     fn charge_or_wait(&self, now: Timestamp) -> Step {
         let patience = later(self.since, COST_PATIENCE);
-        if self.costs_are_settled() || now >= patience {
+        if self.costs_are_settled() || now >= patience || self.is_from_the_future(now) {
             Step::Settle
         } else {
             Step::Wait(patience)
@@ -169,7 +169,7 @@ impl Facts {
     fn resolve(&self, now: Timestamp) -> Step {
         let release = release(self.created, self.deadline);
         let contradicted = |call: &CallFacts| call.question == Question::Contradicted;
-        if now >= release {
+        if now >= release || self.is_from_the_future(now) {
             Step::Void(Why::Unknown)
         } else if self.stage == Stage::InDoubt && self.calls.iter().any(contradicted) {
             Step::Review
@@ -178,6 +178,12 @@ impl Facts {
         } else {
             Step::Wait(release)
         }
+    }
+
+    /// The clock was set back by more than the grace, so that it cannot tell how long a customer
+    /// has waited: nobody waits any longer (`reliability.md` row 75).
+    fn is_from_the_future(&self, now: Timestamp) -> bool {
+        self.since.max(self.created) > later(now, GRACE)
     }
 
     /// No call that brought pictures still waits for its cost.
@@ -284,6 +290,18 @@ mod tests {
         let review = facts(Stage::Review, false, vec![call(Question::Contradicted)]);
         assert_eq!(review.next(at(11)), Step::Wait(at(360)));
         assert_eq!(review.next(at(360)), Step::Void(Why::Unknown));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_waiting() {
+        let doubt = facts(Stage::InDoubt, false, vec![call(Question::Open)]);
+        assert_eq!(doubt.next(at(10 - 60)), Step::Wait(at(360)));
+        assert_eq!(doubt.next(at(10 - 61)), Step::Void(Why::Unknown));
+        let review = facts(Stage::Review, false, vec![call(Question::Contradicted)]);
+        assert_eq!(review.next(at(-86_400)), Step::Void(Why::Unknown));
+        let stored = facts(Stage::Stored, true, vec![call(Question::Open)]);
+        assert_eq!(stored.next(at(10 - 60)), Step::Wait(at(70)));
+        assert_eq!(stored.next(at(10 - 61)), Step::Settle);
     }
 
     #[test]

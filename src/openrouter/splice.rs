@@ -2,6 +2,27 @@
 //! is ever held. What remains — the skeleton, in which a picture reads `""` — is small and goes to
 //! serde_json, which alone judges grammar, numbers and UTF-8. This scanner knows only strings,
 //! nesting and which key came last.
+//!
+//! # The walk of one answer
+//!
+//! `{"data":[{"b64_json":"iVBORw0K"}],"usage":{"cost":0.04}}` in one piece, `Gate::Open`:
+//!
+//! | what comes | state | what happens |
+//! | -- | -- | -- |
+//! | `{"` | `Between` | both are kept; a quote in an object that expects a key begins one |
+//! | `data"` | `Key` | kept, and unescaped into `scratch`; its quote makes it `key` |
+//! | `:[{"b64_json":` | `Between`, `Key` | the same again; now `key` is `B64Json` |
+//! | `"` | `Between` | kept; a value of that key, so that `scratch` is empty and a `Head` begins |
+//! | `i` | `Head` | no data URL begins so: the skeleton is cut back to the quote, `scratch` goes out as `Few("i")` |
+//! | `VBORw0K` | `Picture` | goes out as `Run`, as it stands in the input; nothing is kept |
+//! | `"` | `Picture` | kept behind its quote; `Ended` goes out |
+//! | `}],"usage":{"cost":0.04}}` | `Between`, `Key` | kept |
+//!
+//! The skeleton is `{"data":[{"b64_json":""}],"usage":{"cost":0.04}}`. Three turns off this way:
+//! a string of which `Head` cannot tell yet (`data:image/p…`) stays in the skeleton until it can; one
+//! that ends before that (`"da"`) is base64 if its key is `b64_json` – then `scratch` goes out as
+//! `Few`, and because one call gives one token, `Ended` waits in `Ending` for the next – and a text
+//! otherwise; and a piece may end anywhere, even inside `\u002b`, which `unescape` carries over.
 
 mod characters;
 mod strings;

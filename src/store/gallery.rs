@@ -36,7 +36,8 @@ pub struct Files {
     quota: Arc<Quota>,
 }
 
-/// How much may be kept.
+/// How much may be kept before nothing new is begun. It never cuts off what runs: a picture that
+/// arrives has been paid for, so the last ones lie above the limit, by no more than may run at once.
 #[derive(Debug)]
 struct Quota {
     limit: u64,
@@ -73,7 +74,7 @@ struct Opened {
 
 impl Files {
     /// Opens the gallery of a data folder, making it if it is not there, and sweeps out what an
-    /// earlier process left half written. At most `quota_bytes` are kept. Blocks.
+    /// earlier process left half written. With `quota_bytes` there, nothing new is begun. Blocks.
     ///
     /// # Errors
     /// If the folder cannot be made or read.
@@ -197,7 +198,7 @@ impl Gallery for Files {
 impl Canvas for Drawing {
     async fn write(&mut self, bytes: Bytes) -> Result<(), GalleryError> {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.quota.take(length)?;
+        self.quota.take(length);
         self.size_bytes += length;
         // Into the page cache, at most 64 KiB: some tens of microseconds, less than a hop to
         // another thread and back would cost. Whatever waits for the disk happens in `keep`.
@@ -283,13 +284,8 @@ impl ImageSource for Opened {
 // === impl Quota ===
 
 impl Quota {
-    fn take(&self, bytes: u64) -> Result<(), GalleryError> {
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.limit {
-            self.give_back(bytes);
-            return Err(GalleryError::Full);
-        }
-        Ok(())
+    fn take(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Without a limit nobody counted what was there at the start, so this never goes below none.

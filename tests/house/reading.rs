@@ -147,6 +147,14 @@ async fn a_picture_that_is_no_longer_kept_has_expired_and_a_failed_generation_ha
         generation_id: story.completed.id,
         ..Default::default()
     };
+    let whole = std::fs::read(&file).expect("was kept");
+    let mut rotten = whole.clone();
+    rotten[whole.len() / 2] ^= 1;
+    std::fs::write(&file, rotten).expect("writable");
+    let status = read(&house, asked.clone()).await.expect_err("rotten");
+    assert_eq!(reason(&status), "RESULT_EXPIRED");
+    std::fs::write(&file, whole).expect("writable");
+    read(&house, asked.clone()).await.expect("as it was kept");
     let cut = std::fs::OpenOptions::new().write(true).open(&file);
     cut.and_then(|file| file.set_len(70_000)).expect("was kept");
     let status = read(&house, asked.clone()).await.expect_err("cut off");

@@ -278,23 +278,30 @@ async fn more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_the_picture_and_releases_the_hold() {
+async fn a_full_store_keeps_what_was_begun_and_sends_nothing_more() {
     let house = House::with(Setup {
         image_quota: Some(1000),
         ..Setup::default()
     })
     .await;
-    let status = house.generate(request("r")).await.expect_err("no room");
-    assert_eq!(
-        (status.code(), reason(&status).as_str()),
-        (Code::ResourceExhausted, "STORAGE_FULL")
-    );
+    // Each picture has some 200 KB: the first is begun in an empty store and kept above its quota.
+    house.generate(request("first")).await.expect("a picture");
+    for id in ["second", "third"] {
+        let status = house.generate(request(id)).await.expect_err("no room");
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::ResourceExhausted, "STORAGE_FULL")
+        );
+        let retry = status.get_error_details().retry_info().cloned();
+        assert!(retry.and_then(|info| info.retry_delay).is_some());
+    }
     let balance = house.balance().await;
     assert_eq!(
         (balance.credits.as_str(), balance.held.as_str()),
-        ("10000.00", "0.00")
+        ("9971.00", "0.00")
     );
-    assert_eq!(house.generation("r").await.stage(), proto::Stage::Voided);
+    let bill = house.mock.bill().len();
+    assert_eq!(bill, 1, "nothing is paid for and thrown away");
     house.close().await;
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use tonic::{Request, Status};
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ struct Reading {
     offset: u64,
     end: u64,
     first: bool,
+    /// Over what has been read, if all of it is.
+    digest: Option<Sha256>,
     /// The stream ends with it.
     lease: Option<Arc<Lease>>,
 }
@@ -104,7 +107,9 @@ impl Service {
             limit => offset.saturating_add(limit).min(image.size_bytes),
         };
         let source = self.parts.gallery.open(&image.object_name).await;
+        let whole = offset == 0 && end == image.size_bytes;
         let reading = Reading {
+            digest: whole.then(Sha256::new),
             source: source.map_err(|error| unreadable(error, generation))?,
             image,
             generation,
@@ -144,6 +149,10 @@ impl Reading {
             return Some(Err(unreadable(GalleryError::Gone, self.generation)));
         }
         self.offset += u64::try_from(data.len()).unwrap_or(0);
+        if self.is_rotten(&data) {
+            tracing::error!(generation = %self.generation, "a kept image has changed on disk");
+            return Some(Err(unreadable(GalleryError::Gone, self.generation)));
+        }
         let mut piece = proto::ReadImageResponse {
             data,
             ..Default::default()
@@ -154,6 +163,18 @@ impl Reading {
             piece.media_type = self.image.media_type.to_string();
         }
         Some(Ok(piece))
+    }
+
+    /// Whether the last piece of a whole picture shows that it is no longer the one that was kept:
+    /// then the reader does not get that piece (`reliability.md` row 54). A part has no hash of its
+    /// own; its reader holds all parts against the one of the first message.
+    fn is_rotten(&mut self, data: &[u8]) -> bool {
+        let Some(digest) = &mut self.digest else {
+            return false;
+        };
+        digest.update(data);
+        let ended = self.offset >= self.end;
+        ended && digest.clone().finalize()[..] != self.image.sha256
     }
 }
 

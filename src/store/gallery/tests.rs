@@ -227,26 +227,19 @@ async fn names_that_lead_elsewhere_are_gone() {
 }
 
 #[tokio::test]
-async fn a_quota_is_full_when_it_is_used_up_and_counts_again_after_a_restart() {
+async fn a_quota_that_is_used_up_begins_nothing_and_cuts_nothing_off() {
     let dir = tempfile::tempdir().expect("a folder");
     let picture = png(50, 50);
     let quota = Some(picture.len() as u64 + 10);
     let files = Files::open(dir.path(), quota).expect("a gallery");
-    let broken = draw(&files, &picture[..picture.len() - 1]).await;
-    assert!(
-        matches!(broken, Err(GalleryError::NotAnImage(_))),
-        "its room is given back"
-    );
     draw(&files, &picture).await.expect("kept");
-    assert!(matches!(
-        draw(&files, &picture).await,
-        Err(GalleryError::Full)
-    ));
+    files.room().await.expect("ten bytes are left");
+    let above = draw(&files, &picture).await.expect("it ran already");
+    assert!(matches!(files.room().await, Err(GalleryError::Full)));
     let again = Files::open(dir.path(), quota).expect("a gallery");
-    assert!(matches!(
-        draw(&again, &picture).await,
-        Err(GalleryError::Full)
-    ));
+    assert!(matches!(again.room().await, Err(GalleryError::Full)));
+    again.remove(&above.object_name).await.expect("removed");
+    again.room().await.expect("what went has made room");
 }
 
 #[tokio::test]
@@ -291,13 +284,12 @@ async fn what_is_dropped_half_written_gives_its_room_back() {
     let picture = png(50, 50);
     let files = Files::open(dir.path(), Some(picture.len() as u64)).expect("a gallery");
     let mut canvas = files.begin(id(), 0).await.expect("a canvas");
-    let all_but_one = Bytes::copy_from_slice(&picture[1..]);
-    canvas.write(all_but_one.clone()).await.expect("written");
-    let too_much = canvas.write(Bytes::from_static(b"ab")).await;
-    assert!(matches!(too_much, Err(GalleryError::Full)));
-    let beside = draw(&files, &picture).await;
-    assert!(matches!(beside, Err(GalleryError::Full)));
-    canvas.write(Bytes::from_static(b"a")).await.expect("fits");
+    let whole = Bytes::copy_from_slice(&picture);
+    canvas.write(whole).await.expect("written");
+    assert!(matches!(files.room().await, Err(GalleryError::Full)));
     drop(canvas);
-    draw(&files, &picture).await.expect("kept");
+    files.room().await.expect("its room is free again");
+    let cut = draw(&files, &picture[..picture.len() - 1]).await;
+    assert!(matches!(cut, Err(GalleryError::NotAnImage(_))));
+    files.room().await.expect("and so is that of no picture");
 }

@@ -56,6 +56,11 @@ const QUESTIONS: &[(&str, &str)] = &[
             OR l.debt_before_cc <> p.debt_after_cc OR l.prev_hash <> p.hash)",
     ),
     (
+        "I6: a row of the ledger is earlier than the one before",
+        "SELECT l.organization || ' ' || l.seq FROM ledger l
+           JOIN ledger p ON p.organization = l.organization AND p.seq = l.seq - 1 WHERE l.at_us < p.at_us",
+    ),
+    (
         "I7: the balance does not stand on the last row of the ledger",
         "SELECT b.organization FROM balance b JOIN ledger l ON l.organization = b.organization
           WHERE l.seq = (SELECT max(seq) FROM ledger x WHERE x.organization = b.organization)

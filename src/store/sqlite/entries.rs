@@ -27,6 +27,7 @@ pub(super) struct About<'a> {
 struct Head {
     seq: i64,
     hash: [u8; 32],
+    at_us: i64,
 }
 
 /// The opening row of a new organization, and its balance.
@@ -132,12 +133,16 @@ pub(super) fn purchase(
 }
 
 fn head(connection: &Connection, organization: &OrganizationId) -> Result<Head, LedgerError> {
-    let sql = "SELECT seq, head FROM balance WHERE organization = ?1";
+    let sql = "
+      SELECT b.seq, b.head, l.at_us FROM balance b
+        JOIN ledger l ON l.organization = b.organization AND l.seq = b.seq
+       WHERE b.organization = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let row = statement.query_row([organization.as_str()], |row| {
         Ok(Head {
             seq: row.get(0)?,
             hash: row.get(1)?,
+            at_us: row.get(2)?,
         })
     });
     row.optional()?.ok_or(LedgerError::OrganizationNotFound)
@@ -165,9 +170,13 @@ fn append(
         ..*about
     };
     let seq = head.seq + 1;
+    // A clock that is set back does not take the ledger with it (`reliability.md` row 75).
+    let at_us = micros(about.now).max(head.at_us);
+    let row = (&id, posting, at_us);
     let next = Head {
         seq,
-        hash: row_hash(head, organization, (&id, posting), reference, about),
+        hash: row_hash(head, organization, row, reference, about),
+        at_us,
     };
     let sql = "
       INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
@@ -183,7 +192,7 @@ fn append(
         about.generation.map(|id| id.uuid().into_bytes().to_vec()),
         reference,
         about.description,
-        micros(about.now),
+        at_us,
         before.posted.hundredths(),
         posting.after.posted.hundredths(),
         before.debt.hundredths(),
@@ -198,7 +207,7 @@ fn append(
 fn row_hash(
     head: &Head,
     organization: &OrganizationId,
-    (id, posting): (&Uuid, &Posting),
+    (id, posting, at_us): (&Uuid, &Posting, i64),
     reference: Option<&str>,
     about: &About<'_>,
 ) -> [u8; 32] {
@@ -219,7 +228,7 @@ fn row_hash(
                 .unwrap_or_default(),
             reference.unwrap_or_default(),
             about.description,
-            &micros(about.now).to_string(),
+            &at_us.to_string(),
         ],
     )
 }

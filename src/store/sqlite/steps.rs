@@ -276,7 +276,10 @@ fn event(
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
     let version = from.version + 1;
-    let sql = "INSERT INTO generation_event VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    // No step is earlier than the one before, wherever the clock was set.
+    let sql = "
+      INSERT INTO generation_event
+      SELECT ?1, ?2, ?3, ?4, ?5, max(?6, e.at_us) FROM generation_event e WHERE e.generation = ?1 AND e.version = ?3";
     connection.prepare_cached(sql)?.execute(params![
         id.uuid().as_bytes().as_slice(),
         version,

@@ -25,6 +25,14 @@ fn broken(_: Side) -> GalleryError {
     GalleryError::Broken(io::Error::other("lost"))
 }
 
+/// A disk that has no room is found out by writing.
+fn full(side: Side) -> GalleryError {
+    match side {
+        Side::Before => GalleryError::Full,
+        Side::After => broken(side),
+    }
+}
+
 /// An error of the way to the provider: what may have left may have been billed.
 fn unanswered(side: Side, upstream_id: Option<&str>) -> DrawError {
     DrawError {
@@ -85,7 +93,7 @@ impl Gallery for TrappedGallery {
 impl Canvas for TrappedCanvas {
     async fn write(&mut self, bytes: Bytes) -> Result<(), GalleryError> {
         let work = self.canvas.write(bytes);
-        self.trap.cross("write", broken, work).await
+        self.trap.cross("write", full, work).await
     }
 
     fn source(&self) -> Arc<dyn ImageSource> {

@@ -238,3 +238,25 @@ fn a_database_of_a_newer_program_is_left_alone() {
         super::super::OpenError::Newer { found: 99, .. }
     ));
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_takes_neither_ledger_nor_history_with_it() {
+    let books = Books::open(100).await;
+    let id = books.held(&draft("a", 29)).await;
+    settled(&books, id, "0.014").await;
+    // Bought in 1970, after a charge of 2026.
+    books.buy("acme", 500, "later").await.expect("credits");
+    let raw = books.raw();
+    let backwards =
+        |sql: &str| -> i64 { raw.query_row(sql, [], |row| row.get(0)).expect("a count") };
+    let of_the_ledger = "
+      SELECT count(*) FROM ledger l JOIN ledger p ON p.organization = l.organization AND p.seq = l.seq - 1
+       WHERE l.at_us < p.at_us";
+    assert_eq!(backwards(of_the_ledger), 0);
+    let of_the_history = "
+      SELECT count(*) FROM generation_event e JOIN generation_event p
+          ON p.generation = e.generation AND p.version = e.version - 1 WHERE e.at_us < p.at_us";
+    assert_eq!(backwards(of_the_history), 0);
+    drop(raw);
+    books.audited().await;
+}
