@@ -27,6 +27,13 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How the address of an encrypted gateway begins.
 const ENCRYPTED: &str = "https://";
 
+/// A connection that says nothing for so long is asked whether it is still there …
+const PING_AFTER: Duration = Duration::from_secs(10);
+
+/// … and is lost if it does not answer within this. A gateway answers in its transport, however busy
+/// it is, so that only one that is gone, or stopped, is silent for so long.
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The package of the contract.
 const PACKAGE: &str = "squados.images.v1";
 
@@ -108,7 +115,10 @@ async fn connect_with(
     };
     let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(unreachable)?
-        .connect_timeout(CONNECT_PATIENCE);
+        .connect_timeout(CONNECT_PATIENCE)
+        .http2_keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_PATIENCE)
+        .keep_alive_while_idle(true);
     if is_encrypted {
         endpoint = endpoint.tls_config(tls.config()?).map_err(unreachable)?;
     } else if tls.any() {

@@ -72,6 +72,11 @@ impl Failed {
             Some("UPSTREAM_UNAVAILABLE") => failed.hint(
                 "check OPENROUTER_API_KEY and OPENROUTER_BASE_URL; the log on stderr says more",
             ),
+            // Every refusal of a gateway has a reason: this is the transport.
+            None if status.code() == Code::Unavailable => failed.hint(
+                "the connection was lost, or nothing answered on it: does the gateway still run, and \
+                 is this the address of its gRPC door (LISTEN_ADDR)?",
+            ),
             _ => failed,
         }
     }

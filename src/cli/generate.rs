@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     reference: Vec<PathBuf>,
     /// For models that take one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<i64>,
     /// The most credits to hold
     #[arg(long, value_name = "CREDITS", default_value = "")]

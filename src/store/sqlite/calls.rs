@@ -1,5 +1,12 @@
 //! Upstream calls: what was noted of each, the questions that are open about them, and what follows
 //! from an answer for a generation that has ended (`domain.md` C12, C15).
+//!
+//! Three tables may know the same of a call, because each is written at another time: `upstream_call`
+//! when its answer begins (the id), `call_receipt` when it is over (id, pictures, cost), `question`
+//! when it must be asked about (id, and later the cost as told). Where two know it, the receipt goes
+//! before the question, and the question before the beginning: a receipt is what the charge was
+//! computed from, and a cost that is told later never replaces it but makes a correction. An id
+//! that another call had first is not believed and stands in none of them.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};

@@ -85,3 +85,19 @@ async fn usage_says_what_stands_in_its_way() {
     assert_eq!(finish(&mut day).await.status, Some(2));
     served.close().await;
 }
+
+#[tokio::test]
+async fn a_door_that_opens_and_says_nothing_is_not_waited_for_without_end() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    let mut command = program(&["usage", "--address", address.as_str()]);
+    command.env("GATEWAY_KEY", "any");
+    let ended =
+        tokio::time::timeout(std::time::Duration::from_secs(60), finish(&mut command)).await;
+    let ended = ended.expect("it gives up by itself");
+    ended.assert_failed(1);
+    assert!(
+        ended.stderr.contains("nothing answered on it"),
+        "{ended:#?}"
+    );
+}
