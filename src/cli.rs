@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod audit;
 mod client;
 mod demo;
+mod destination;
 mod failed;
 mod generate;
 mod keys;

@@ -24,6 +24,9 @@ mod tls;
 /// A gateway that has not answered by then will not.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long one answer is waited for: a page of a list, or the first word of a stream.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How the address of an encrypted gateway begins.
 const ENCRYPTED: &str = "https://";
 
@@ -54,11 +57,10 @@ pub(super) struct Args {
         env = "GATEWAY_KEY",
         value_name = "KEY",
         hide_env_values = true,
-        value_parser = config::secret,
-        conflicts_with = "key_file"
+        value_parser = config::secret
     )]
     key: Option<SecretString>,
-    /// A file that holds the key; other users cannot see it in the list of processes
+    /// A file that holds the key, instead; other users cannot see it in the list of processes
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -80,18 +82,23 @@ impl Args {
         connect_with(&self.address, &self.key()?, &self.tls).await
     }
 
+    /// The file goes first, so that it can be named while the environment has another key.
     fn key(&self) -> Result<SecretString, Failed> {
-        if let Some(key) = &self.key {
-            return Ok(key.clone());
-        }
-        let Some(file) = &self.key_file else {
+        let key = match (&self.key_file, &self.key) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    Failed::new(format!("cannot read the key in {}", file.display())).because(error)
+                })?;
+                SecretString::from(text.trim())
+            }
+            (None, Some(key)) => key.clone(),
+            (None, None) => SecretString::default(),
+        };
+        if key.expose_secret().is_empty() {
             return Err(Failed::usage("no key was given")
                 .hint("set GATEWAY_KEY, or name a file that holds it with --key-file"));
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            Failed::new(format!("cannot read the key in {}", file.display())).because(error)
-        })?;
-        Ok(SecretString::from(text.trim()))
+        }
+        Ok(key)
     }
 }
 
@@ -115,7 +122,7 @@ async fn connect_with(
     };
     let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(unreachable)?
-        .connect_timeout(CONNECT_PATIENCE)
+        .timeout(ANSWER_PATIENCE)
         .http2_keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PING_PATIENCE)
         .keep_alive_while_idle(true);
@@ -125,7 +132,12 @@ async fn connect_with(
         return Err(Failed::usage(format!("{url} is not encrypted"))
             .hint("certificates make sense only with an address that begins with https://"));
     }
-    let channel = endpoint.connect().await.map_err(unreachable)?;
+    // All of it, also what comes after the socket is open.
+    let connected = tokio::time::timeout(CONNECT_PATIENCE, endpoint.connect()).await;
+    let connected = connected.map_err(|_| {
+        Failed::new(format!("no gateway answers at {url}")).hint(hint(is_encrypted))
+    })?;
+    let channel = connected.map_err(unreachable)?;
     Ok(InterceptedService::new(channel, bearer))
 }
 

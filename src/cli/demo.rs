@@ -2,8 +2,9 @@
 //! OpenRouter unless a key is given; an organization with credits and an agent that may draw; one
 //! picture, ordered through real gRPC as any caller would; and the receipt.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::destination;
 use super::failed::Failed;
 use super::shutdown::{self, Signals};
 use super::terminal;
@@ -49,6 +50,11 @@ pub(super) struct Args {
 
 /// Draws, shows, and serves on.
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
+    // Before anything is paid for, and before anything is started.
+    match &args.output {
+        Some(path) => destination::try_file(path)?,
+        None => destination::try_folder(Path::new("."))?,
+    }
     let mut signals = Signals::listen()?;
     let stage = Stage::build(args.given.clone()).await?;
     let shown = tokio::select! {
@@ -85,12 +91,15 @@ async fn draw_and_show(args: &Args, stage: &Stage) -> Result<(), Failed> {
         Some(path) => path.clone(),
         None => PathBuf::from(picture.file_name(&args.prompt)),
     };
-    picture.save(&file).await?;
+    picture.save(&file)?;
     let receipt = Receipt::new(&picture, &file, address);
     if args.json {
         return terminal::json(&receipt);
     }
-    terminal::result(receipt.table(stage.app.http_address()))?;
+    if args.once {
+        return terminal::result(receipt.table(None));
+    }
+    terminal::result(receipt.table(Some(stage.app.http_address())))?;
     let again = receipt::grpcurl(address, &key, &args.prompt);
     terminal::result(format_args!("\n{again}"))
 }

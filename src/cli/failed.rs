@@ -68,16 +68,18 @@ impl Failed {
             status.message(),
             reason.unwrap_or_else(|| code_name(status.code()))
         ));
-        match reason {
-            Some("UPSTREAM_UNAVAILABLE") => failed.hint(
-                "check OPENROUTER_API_KEY and OPENROUTER_BASE_URL; the log on stderr says more",
-            ),
-            // Every refusal of a gateway has a reason: this is the transport.
-            None if status.code() == Code::Unavailable => failed.hint(
+        match (reason, status.code()) {
+            (Some(_), _) => failed,
+            // Every refusal of a gateway has a reason: this is the transport …
+            (None, Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded) => failed.hint(
                 "the connection was lost, or nothing answered on it: does the gateway still run, and \
                  is this the address of its gRPC door (LISTEN_ADDR)?",
             ),
-            _ => failed,
+            // … or something else that listens.
+            (None, _) => failed.hint(
+                "what answers there does not speak as a gateway does; --address wants its gRPC door \
+                 (LISTEN_ADDR), not its web pages (HTTP_ADDR)",
+            ),
         }
     }
 }

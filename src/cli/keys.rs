@@ -64,8 +64,6 @@ Example:
   image-gateway keys create --key-file operator.key --organization acme --role runtime --name agents")]
 struct Create {
     #[command(flatten)]
-    gateway: client::Args,
-    #[command(flatten)]
     whose: Whose,
     /// What the key may do
     #[arg(long, value_enum)]
@@ -79,6 +77,8 @@ struct Create {
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    gateway: client::Args,
 }
 
 #[derive(clap::Args, Debug)]
@@ -89,12 +89,12 @@ Example:
   GATEWAY_KEY=sq_live_… image-gateway keys list")]
 struct List {
     #[command(flatten)]
-    gateway: client::Args,
-    #[command(flatten)]
     whose: Whose,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    gateway: client::Args,
 }
 
 #[derive(clap::Args, Debug)]
@@ -106,8 +106,6 @@ Example:
   GATEWAY_KEY=sq_live_… image-gateway keys revoke 01a20abe-faa3-73eb-b77e-93bfb04ba1b7")]
 struct Revoke {
     #[command(flatten)]
-    gateway: client::Args,
-    #[command(flatten)]
     whose: Whose,
     /// The id of the key, as `keys list` shows it
     #[arg(value_name = "ID")]
@@ -115,6 +113,8 @@ struct Revoke {
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    gateway: client::Args,
 }
 
 /// Whose keys.

@@ -23,8 +23,6 @@ organization's own OpenRouter key every image is 1 credit.
 Example:
   GATEWAY_KEY=sq_live_… image-gateway models --resolution 2K")]
 pub(super) struct Args {
-    #[command(flatten)]
-    gateway: client::Args,
     /// Show what an image of this size costs, such as 2K
     #[arg(long, value_name = "SIZE", default_value = "1K", value_parser = resolution)]
     resolution: Resolution,
@@ -37,6 +35,8 @@ pub(super) struct Args {
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    gateway: client::Args,
 }
 
 /// Asks, and prints.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::failed::Failed;
 
@@ -83,11 +84,11 @@ pub(super) fn bad(word: &str) -> String {
 
 /// Names and values in two columns, one line each.
 pub(super) fn table(rows: &[(&str, String)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max();
-    let width = width.unwrap_or_default();
+    let cells = rows.iter().map(|(name, _)| width(name)).max();
+    let cells = cells.unwrap_or_default();
     let lines: Vec<_> = rows
         .iter()
-        .map(|(name, value)| format!("{LABEL}{name:<width$}{LABEL:#}  {value}"))
+        .map(|(name, value)| format!("{LABEL}{}{LABEL:#}  {value}", left(name, cells)))
         .collect();
     lines.join("\n")
 }
@@ -111,10 +112,37 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// A text of somebody else's without control characters.
+/// A text of somebody else's without what would move the cursor, turn the direction of writing, or
+/// not be seen at all.
 pub(super) fn printable(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(printable).collect()
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let shown = text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c });
+    shown.collect()
+}
+
+/// The cells that a text takes on a terminal; some characters take two, some none.
+pub(super) fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// A text at the left of so many cells.
+pub(super) fn left(text: &str, cells: usize) -> String {
+    format!("{text}{}", " ".repeat(cells.saturating_sub(width(text))))
+}
+
+/// A text at the right of so many cells.
+pub(super) fn right(text: &str, cells: usize) -> String {
+    format!("{}{text}", " ".repeat(cells.saturating_sub(width(text))))
+}
+
+/// A number of things, in words: `1 image`, `2 images`.
+pub(super) fn count(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{plural}")
 }
 
 /// A text as one word of a POSIX shell.
@@ -141,6 +169,18 @@ mod tests {
             "Credits charged  c",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn wide_characters_take_two_cells_and_hidden_ones_are_shown() {
+        assert_eq!(left("日本", 6), "日本  ");
+        assert_eq!(right("日本", 6), "  日本");
+        assert_eq!(left("too long", 3), "too long");
+        assert_eq!(
+            printable("a\u{202e}b\u{200b}c\n"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}"
+        );
+        assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
     }
 
     #[test]

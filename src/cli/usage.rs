@@ -21,8 +21,6 @@ Needs a key of the role ADMIN. Days are in UTC. Credits are those of the ledger,
 Example:
   GATEWAY_KEY=sq_live_… image-gateway usage --by agent --from 2026-11-01 --to 2026-11-30")]
 pub(super) struct Args {
-    #[command(flatten)]
-    gateway: client::Args,
     /// What to sum by
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
@@ -50,6 +48,8 @@ pub(super) struct Args {
     /// Print the rows as CSV (RFC 4180), safe to open in a spreadsheet
     #[arg(long)]
     csv: bool,
+    #[command(flatten)]
+    gateway: client::Args,
 }
 
 /// What consumption is summed by.
@@ -131,8 +131,16 @@ fn beginning(text: &str) -> Result<Timestamp, String> {
     instant(text, Some)
 }
 
+/// The end of a day; that of the last day there is lies beyond all time.
 pub(super) fn end(text: &str) -> Result<Timestamp, String> {
-    instant(text, |date| date.tomorrow().ok())
+    let last = |text: &str| text.parse::<Date>().is_ok_and(|day| day == Date::MAX);
+    instant(text, |date| date.tomorrow().ok()).or_else(|error| {
+        if last(text) {
+            Ok(Timestamp::MAX)
+        } else {
+            Err(error)
+        }
+    })
 }
 
 /// An instant as it is, or the midnight that `midnight` finds for a day.
@@ -158,5 +166,6 @@ mod tests {
         let instant = end("2026-11-01T12:00:00Z").expect("an instant");
         assert_eq!(instant.to_string(), "2026-11-01T12:00:00Z");
         assert!(beginning("yesterday").is_err());
+        assert_eq!(end("9999-12-31"), Ok(Timestamp::MAX));
     }
 }

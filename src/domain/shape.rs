@@ -201,7 +201,8 @@ impl AspectRatio {
         }
     }
 
-    /// Reads `W:H`, each a positive number up to 100 with at most two decimals.
+    /// Reads `W:H`, each a positive number below 10,000 with at most two decimals. No model offers
+    /// most of them; the nearest that one offers is taken (`api.md`).
     pub fn parse(text: &str) -> Option<Self> {
         let (width, height) = text.split_once(':')?;
         Some(Self {
@@ -282,14 +283,14 @@ impl PixelSize {
 fn hundredths(text: &str) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 3 || fraction.len() > 2 || text.ends_with('.') {
+    if whole.is_empty() || whole.len() > 4 || fraction.len() > 2 || text.ends_with('.') {
         return None;
     }
     if !digits(whole) || !digits(fraction) {
         return None;
     }
     let value: u32 = format!("{whole}{fraction:0<2}").parse().ok()?;
-    (1..=10_000).contains(&value).then_some(value)
+    (value > 0).then_some(value)
 }
 
 fn side(hundredths: u32) -> String {
@@ -312,7 +313,7 @@ mod tests {
         }
         for text in [
             "", "abc", "0:1", "1:0", "1", "1:", "1:1:1", "-1:1", "1.234:1", "1.:1", "1e1:1",
-            "101:1", "auto",
+            "10000:1", "auto",
         ] {
             assert_eq!(AspectRatio::parse(text), None, "{text}");
         }
@@ -325,6 +326,7 @@ mod tests {
         assert_eq!(ratio("9:16").nearest(&offered), Some(ratio("2:3")));
         assert_eq!(ratio("5:4").nearest(&offered), Some(ratio("3:2")));
         assert_eq!(ratio("6:5").nearest(&offered), Some(ratio("1:1")));
+        assert_eq!(ratio("1000:1").nearest(&offered), Some(ratio("3:2")));
         assert!(ratio("32:18").same_shape(ratio("16:9")));
     }
 

@@ -30,6 +30,9 @@ const LOOKUP_WAITS: [Duration; 4] = [
     Duration::from_secs(2),
 ];
 
+/// The least wait that a caller is told.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
 /// Why one call brought no more pictures.
 #[derive(Debug)]
 pub(super) enum CallFailure {
@@ -292,6 +295,10 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
             Reason::ReferenceImageInvalid,
             "The provider cannot use a reference image; send another one.",
         ),
+        DrawCause::ReferenceTooLarge if held.references.is_empty() => Failure::new(
+            Reason::InvalidRequest,
+            "The request is too large for the provider; shorten the prompt.",
+        ),
         DrawCause::ReferenceTooLarge => Failure::new(
             Reason::ReferenceImageTooLarge,
             "The reference images are too large for the provider; send smaller ones.",
@@ -315,7 +322,8 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
         DrawCause::ImageInvalid => image_invalid(),
     };
     let failure = match error.retry_after {
-        Some(wait) => failure.retry_after(wait),
+        // What upstream allows at once was tried at once; a caller gets some air.
+        Some(wait) => failure.retry_after(wait.max(RETRY_AFTER_MIN)),
         None => failure,
     };
     failure.with("model", model)

@@ -151,8 +151,11 @@ pub(super) fn period(
 }
 
 fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
-    let instant = Timestamp::new(at.seconds, at.nanos);
-    instant.map_err(|_| Failure::invalid(field, "is no time between the years 1 and 9999"))
+    // The range of `google.protobuf.Timestamp`; a time of day is never negative there.
+    let first: i64 = -62_135_596_800;
+    let instant = Timestamp::new(at.seconds, at.nanos).ok();
+    let instant = instant.filter(|_| at.seconds >= first && at.nanos >= 0);
+    instant.ok_or_else(|| Failure::invalid(field, "is no time between the years 1 and 9999"))
 }
 
 /// A known value of an enum; an unknown number is an error, not a guess.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use tonic::{Status, Streaming};
+use tonic_types::StatusExt as _;
 
+use super::super::destination;
 use super::super::failed::Failed;
 use super::progress::Progress;
 use crate::proto;
@@ -56,7 +58,15 @@ impl Picture {
 
     /// What to say when the gateway refuses.
     pub(super) fn refused(status: &Status) -> Failed {
-        Failed::refused("cannot make the picture", status)
+        let failed = Failed::refused("cannot make the picture", status);
+        let details = status.get_error_details();
+        match details.error_info().map(|info| info.reason.as_str()) {
+            // Here, the gateway is this very process.
+            Some("UPSTREAM_UNAVAILABLE") => failed.hint(
+                "check OPENROUTER_API_KEY and OPENROUTER_BASE_URL; the log on stderr says more",
+            ),
+            _ => failed,
+        }
     }
 
     /// A name for its file: the prompt's words, and the ending of its format.
@@ -70,11 +80,15 @@ impl Picture {
     }
 
     /// Writes it to a file.
-    pub(super) async fn save(&self, path: &Path) -> Result<(), Failed> {
-        tokio::fs::write(path, &self.bytes).await.map_err(|error| {
+    pub(super) fn save(&self, path: &Path) -> Result<(), Failed> {
+        destination::replace(path, &self.bytes).map_err(|error| {
+            let id = &self.generation.id;
             Failed::new(format!("cannot write {}", path.display()))
                 .because(error)
-                .hint("choose another file with --output")
+                .hint(format!(
+                    "the picture is charged and kept as generation {id}: `image-gateway serve` on \
+                     the same data folder gives it with ReadImage"
+                ))
         })
     }
 }

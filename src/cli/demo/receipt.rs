@@ -85,8 +85,8 @@ impl Receipt {
         }
     }
 
-    /// The receipt for people, and where to look further.
-    pub(super) fn table(&self, http: SocketAddr) -> String {
+    /// The receipt for people, and where to look further as long as it serves.
+    pub(super) fn table(&self, http: Option<SocketAddr>) -> String {
         let size_bytes = u64::try_from(self.size_bytes).unwrap_or_default();
         let size = format!(
             "{} × {} pixels, {}, {}",
@@ -95,7 +95,7 @@ impl Receipt {
             terminal::bytes(size_bytes),
             self.media_type
         );
-        terminal::table(&[
+        let mut rows = vec![
             ("Picture", self.file.clone()),
             ("Model", format!("{} ({})", self.model_name, self.model)),
             ("Size", size),
@@ -106,9 +106,12 @@ impl Receipt {
                 format!("{} credits ({})", self.credits, self.explanation),
             ),
             ("Balance", format!("{} credits", self.balance)),
-            ("gRPC", self.endpoint.clone()),
-            ("Metrics", format!("http://{}/metrics", reachable(http))),
-        ])
+        ];
+        if let Some(http) = http {
+            rows.push(("gRPC", self.endpoint.clone()));
+            rows.push(("Metrics", format!("http://{}/metrics", reachable(http))));
+        }
+        terminal::table(&rows)
     }
 }
 
@@ -159,9 +162,8 @@ mod tests {
 
     #[test]
     fn the_receipt_for_people_stands_in_two_columns() {
-        let table =
-            anstream::adapter::strip_str(&receipt().table("127.0.0.1:8080".parse().unwrap()))
-                .to_string();
+        let shown = |http| anstream::adapter::strip_str(&receipt().table(http)).to_string();
+        let table = shown(Some("127.0.0.1:8080".parse().unwrap()));
         for line in [
             "Picture  fox.png",
             "Size     1024 × 768 pixels, 812.3 KiB, image/png",
@@ -176,6 +178,8 @@ mod tests {
                 "{line} is not in\n{table}"
             );
         }
+        let ended = shown(None);
+        assert!(!ended.contains("127.0.0.1"), "an address is dead: {ended}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::super::failed::Failed;
+use crate::cli::destination;
+use crate::cli::failed::Failed;
 use crate::proto;
 
 /// The most characters of a prompt that go into a name.
@@ -36,18 +37,19 @@ struct Part {
 // === impl Files ===
 
 impl Files {
-    pub(super) fn new(prompt: &str, out: Option<PathBuf>, count: u16) -> Self {
-        Self {
+    /// Nothing has come yet. The destination is tried now, while nothing is paid for.
+    pub(super) fn new(prompt: &str, out: Option<PathBuf>, count: u16) -> Result<Self, Failed> {
+        let files = Self {
             out,
             stem: stem(prompt),
             single: count <= 1,
             parts: Vec::new(),
+        };
+        match &files.out {
+            Some(out) if files.is_file(out) => destination::try_file(out)?,
+            _ => destination::try_folder(&files.folder())?,
         }
-    }
-
-    /// Bytes that have arrived.
-    pub(super) fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
+        Ok(files)
     }
 
     /// What need not be sent again.
@@ -99,40 +101,49 @@ impl Files {
     }
 
     /// Checks every picture, gives each its name, and returns the names in their order. A file that
-    /// is there is never overwritten, unless it was named.
-    pub(super) fn keep(mut self, images: &[proto::ImageFinished]) -> Result<Vec<String>, Failed> {
+    /// is there is never overwritten, unless it was named. `again` says how to get a picture that
+    /// cannot be kept; one that is whole is left where it is.
+    pub(super) fn keep(
+        mut self,
+        images: &[proto::ImageFinished],
+        again: &str,
+    ) -> Result<Vec<String>, Failed> {
         let mut names = Vec::with_capacity(images.len());
         for image in images {
             let wanted = self.name(image, images.len());
             let part = self.parts.iter_mut().find(|part| part.index == image.index);
-            let part = part.ok_or_else(|| Failed::new("a picture did not arrive"))?;
-            let failed = |error| Failed::new("cannot keep the picture").because(error);
+            let part = part.ok_or_else(|| Failed::new("a picture did not arrive").hint(again))?;
+            let failed = |error| {
+                let failed = Failed::new("cannot keep the picture").because(error);
+                failed.hint(again)
+            };
             part.file.sync_all().map_err(failed)?;
             if hash(&part.path).map_err(failed)? != image.sha256 {
-                return Err(Failed::new("a picture did not arrive whole")
-                    .hint("the same --request-id gives it once more, for the same charge"));
+                return Err(Failed::new("a picture did not arrive whole").hint(again));
             }
-            fs::rename(&part.path, &wanted).map_err(failed)?;
+            // From here on it is worth more than a tidy folder.
             part.kept = true;
+            fs::rename(&part.path, &wanted).map_err(|error| {
+                let place = part.path.display();
+                Failed::new(format!("cannot name the picture {}", wanted.display()))
+                    .because(error)
+                    .hint(format!("it is whole in {place}; {again}"))
+            })?;
             names.push(wanted.display().to_string());
         }
         Ok(names)
     }
 
     fn folder(&self) -> PathBuf {
-        let here = || PathBuf::from(".");
         match &self.out {
-            Some(out) if self.is_file(out) => {
-                let parent = out.parent().filter(|parent| *parent != Path::new(""));
-                parent.map_or_else(here, Path::to_path_buf)
-            }
+            Some(out) if self.is_file(out) => destination::folder_of(out),
             Some(out) => out.clone(),
-            None => here(),
+            None => PathBuf::from("."),
         }
     }
 
     fn is_file(&self, out: &Path) -> bool {
-        self.single && !out.is_dir()
+        self.single && !out.is_dir() && !destination::is_meant_as_folder(out)
     }
 
     fn name(&self, image: &proto::ImageFinished, count: usize) -> PathBuf {

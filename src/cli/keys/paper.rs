@@ -34,7 +34,9 @@ pub(super) fn table(keys: &[ApiKey], now: Timestamp) -> String {
         .map(|key| (cells(key, now), is_good(key, now)))
         .collect();
     let width = |column: usize| {
-        let cells = rows.iter().map(|(cells, _)| cells[column].chars().count());
+        let cells = rows
+            .iter()
+            .map(|(cells, _)| terminal::width(&cells[column]));
         cells.chain([HEADS[column].len()]).max().unwrap_or(0)
     };
     let widths: [usize; 7] = std::array::from_fn(width);
@@ -128,7 +130,7 @@ fn time(at: &prost_types::Timestamp) -> Option<Timestamp> {
 fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
     let padded = cells.iter().zip(widths);
     let padded: Vec<_> = padded
-        .map(|(cell, width)| format!("{cell:<width$}"))
+        .map(|(cell, width)| terminal::left(cell, *width))
         .collect();
     padded.join("  ").trim_end().to_owned()
 }

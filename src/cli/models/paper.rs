@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cli::terminal::printable;
+use crate::cli::terminal::{self, printable};
 use crate::domain::shape::Resolution;
 use crate::proto::{self, BillingType, Capability, Model, Tier};
 
@@ -46,9 +46,9 @@ pub(super) fn table(
         .map(|model| row(model, resolution))
         .collect();
     let width = |column: usize| {
-        let cells = rows.iter().map(|row| row.cells[column].chars().count());
+        let cells = rows.iter().map(|row| terminal::width(&row.cells[column]));
         cells
-            .chain([COLUMNS[column].0.chars().count()])
+            .chain([terminal::width(COLUMNS[column].0)])
             .max()
             .unwrap_or(0)
     };
@@ -70,8 +70,8 @@ pub(super) fn table(
     }
     lines.push(String::new());
     lines.push(format!(
-        "{} models, {FRAME} makes images; credits for one image at {resolution}, or for 1,000 tokens written",
-        rows.len()
+        "{}, {FRAME} makes images; credits for one image at {resolution}, or for 1,000 tokens written",
+        terminal::count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "model")
     ));
     lines.extend(standing(answer, now));
     lines.join("\n")
@@ -111,8 +111,8 @@ fn ago(age: SignedDuration) -> String {
         seconds @ 3600..86_400 => (seconds / 3600, "hour"),
         seconds => (seconds / 86_400, "day"),
     };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
+    let count = u64::try_from(count).unwrap_or_default();
+    format!("{} ago", terminal::count(count, unit))
 }
 
 fn row(model: &Model, resolution: Resolution) -> Row {
@@ -207,9 +207,9 @@ fn line(cells: &[String; 8], widths: &[usize; 8]) -> String {
     let columns = cells.iter().zip(widths).zip(COLUMNS);
     let shown = columns.map(|((cell, width), (_, number))| {
         if number {
-            format!("{cell:>width$}")
+            terminal::right(cell, *width)
         } else {
-            format!("{cell:<width$}")
+            terminal::left(cell, *width)
         }
     });
     shown.collect::<Vec<_>>().join("  ").trim_end().to_owned()

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::terminal;
 use crate::proto::{QueryUsageResponse, UsageRow};
 
 /// The longest bar.
@@ -51,7 +52,8 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str) -> String {
     lines.join("\n")
 }
 
-/// RFC 4180, with a header. Text that a spreadsheet would take for a formula gets an apostrophe.
+/// RFC 4180, with a header. Text that a spreadsheet would take for a formula gets an apostrophe, and
+/// so does text that begins with one: no two keys become the same cell.
 pub(super) fn csv(answer: &QueryUsageResponse, by: &str) -> String {
     let header = format!(
         "{},generations,images,credits,usd_cost,failed\r\n",
@@ -86,8 +88,7 @@ fn shown(key: &str) -> String {
     if key.is_empty() {
         return "(none)".to_owned();
     }
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    key.chars().map(printable).collect()
+    terminal::printable(key)
 }
 
 fn widths<'a>(
@@ -98,7 +99,7 @@ fn widths<'a>(
     let mut widths = [0; 6];
     let mut widen = |place: usize, text: &str| {
         if let Some(width) = widths.get_mut(place) {
-            *width = (*width).max(text.chars().count());
+            *width = (*width).max(terminal::width(text));
         }
     };
     widen(0, by);
@@ -115,10 +116,10 @@ fn widths<'a>(
 }
 
 fn line(name: &str, cells: &[&str; 5], widths: &[usize; 6]) -> String {
-    let first = widths[0];
-    let mut line = format!("{name:<first$}");
+    let mut line = terminal::left(name, widths[0]);
     for (cell, width) in cells.iter().zip(&widths[1..]) {
-        line.push_str(&format!("  {cell:>width$}"));
+        line.push_str("  ");
+        line.push_str(&terminal::right(cell, *width));
     }
     line
 }
@@ -145,7 +146,7 @@ fn hundredths(credits: &str) -> i64 {
 }
 
 fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'']);
     let text = if formula {
         format!("'{text}")
     } else {
@@ -205,7 +206,18 @@ mod tests {
     #[test]
     fn a_spreadsheet_finds_no_formula() {
         let mut answer = answer();
-        for key in ["=1+1", "+1", "-1", "@x", "\tx", "a,b", "say \"hi\"", "x=1"] {
+        for key in [
+            "=1+1",
+            "'=1+1",
+            "+1",
+            "-1",
+            "@x",
+            "\tx",
+            "\n=1",
+            "a,b",
+            "say \"hi\"",
+            "x=1",
+        ] {
             answer.rows.push(row(key, "1.00"));
         }
         let csv = csv(&answer, "Agent");
@@ -220,10 +232,12 @@ mod tests {
             keys,
             [
                 "'=1+1",
+                "''=1+1",
                 "'+1",
                 "'-1",
                 "'@x",
                 "'\tx",
+                "\"'\n=1\"",
                 "\"a,b\"",
                 "\"say \"\"hi\"\"\"",
                 "x=1",

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use super::{Served, finish, program};
+use super::{Running, Served, finish, program};
 use crate::helpers::{AGENT, NANO};
 
 /// Stands between a client and the gateway: the first connection breaks after so many bytes of the
@@ -178,5 +178,138 @@ async fn what_cannot_be_drawn_is_said_and_leaves_nothing_behind() {
     }
     let left = std::fs::read_dir(folder.path()).expect("a folder").count();
     assert_eq!(left, 0);
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_destination_that_cannot_be_written_is_told_before_anything_is_paid_for() {
+    let served = Served::start(&[]).await;
+    let address = served.grpc.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("keep.png");
+    std::fs::write(&file, "mine").expect("a file");
+    let (file, under) = (
+        file.to_string_lossy().into_owned(),
+        file.join("x.png").to_string_lossy().into_owned(),
+    );
+    let there = folder.path().to_string_lossy().into_owned();
+    for (out, count, status) in [
+        ("/proc/none/x.png", "1", 1),
+        ("/dev/full", "1", 2),
+        (under.as_str(), "1", 1),
+        (file.as_str(), "2", 1),
+    ] {
+        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
+        draw.args(["--out", out, "--count", count])
+            .env("GATEWAY_KEY", &served.house.runtime);
+        let failed = finish(&mut draw).await;
+        failed.assert_failed(status);
+        assert!(
+            failed.stderr.contains("nothing was asked for"),
+            "{failed:#?}"
+        );
+    }
+    let mut demo = program(&["demo", "--once", "--output", "/proc/none/x.png", "x"]);
+    let failed = finish(demo.current_dir(&there)).await;
+    failed.assert_failed(1);
+    assert!(
+        failed.stderr.contains("nothing was asked for"),
+        "{failed:#?}"
+    );
+    let left = std::fs::read_dir(&there).expect("a folder").count();
+    assert_eq!(left, 1, "a trace was left");
+    assert_eq!(std::fs::read(&file).expect("a file"), b"mine");
+    assert!(served.house.mock.requests().is_empty());
+    assert_eq!(served.house.balance().await.credits, "10000.00");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_gives_no_sign_is_waited_for_as_long_as_patience_lasts() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
+    draw.args(["--patience", "2s", "--request-id", "mine"])
+        .env("GATEWAY_KEY", "any")
+        .current_dir(folder.path());
+    let failed = finish(&mut draw).await;
+    failed.assert_failed(1);
+    assert!(failed.stderr.contains("if the call arrived"), "{failed:#?}");
+    assert!(failed.stderr.contains("--request-id mine"), "{failed:#?}");
+}
+
+#[tokio::test]
+async fn who_interrupts_is_told_whether_anything_is_charged() {
+    let served = Served::start(&[]).await;
+    served.house.mock.script(Script::gated("slow"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let nobody = silent.local_addr().expect("an address").to_string();
+    let gateway = served.grpc.to_string();
+    let draw = |address: &str| {
+        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", address]);
+        draw.args(["--request-id", "mine"])
+            .env("GATEWAY_KEY", &served.house.runtime)
+            .current_dir(folder.path());
+        Running::start(&mut draw)
+    };
+    let asking = draw(&nobody);
+    // Its first bytes are there: it has sent what it had to send.
+    let (mut heard, _) = silent.accept().await.expect("a call");
+    heard.read_u8().await.expect("a byte");
+    asking.signal("INT").await;
+    let unknown = asking.ended().await;
+    unknown.assert_failed(1);
+    assert!(
+        !unknown.stderr.contains("the generation goes on"),
+        "{unknown:#?}"
+    );
+
+    let drawing = draw(&gateway);
+    served.house.mock.wait_at_gate("slow").await;
+    drawing.signal("INT").await;
+    let accepted = drawing.ended().await;
+    accepted.assert_failed(1);
+    assert!(
+        accepted.stderr.contains("--request-id mine"),
+        "{accepted:#?}"
+    );
+    served.house.mock.open_gate("slow");
+
+    let mut again = program(&["generate", "x", "--agent", AGENT, "--address", &gateway]);
+    again
+        .args(["--request-id", "mine", "--out", "fox.png"])
+        .env("GATEWAY_KEY", &served.house.runtime)
+        .current_dir(folder.path());
+    let again = finish(&mut again).await;
+    assert_eq!(again.status, Some(0), "{again:#?}");
+    assert_eq!(served.house.mock.requests().len(), 1);
+    assert_eq!(served.house.balance().await.credits, "9971.00");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_named_file_of_a_key_goes_before_the_environment_and_a_web_page_is_no_gateway() {
+    let served = Served::start(&[]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("key"), &served.house.runtime).expect("a file");
+    let draw = |address: String, key: &str| {
+        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
+        draw.env("GATEWAY_KEY", key).current_dir(folder.path());
+        draw
+    };
+    let mut named = draw(served.grpc.to_string(), "sq_live_another");
+    let named = finish(named.args(["--key-file", "key"])).await;
+    assert_eq!(named.status, Some(0), "{named:#?}");
+
+    let empty = finish(&mut draw(served.grpc.to_string(), "")).await;
+    empty.assert_failed(2);
+    assert!(empty.stderr.contains("no key was given"), "{empty:#?}");
+
+    let mut page = draw(served.http.to_string(), &served.house.runtime);
+    let page = finish(page.args(["--patience", "1s"])).await;
+    page.assert_failed(1);
+    assert!(page.stderr.contains("gRPC door"), "{page:#?}");
     served.close().await;
 }

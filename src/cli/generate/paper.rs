@@ -1,0 +1,74 @@
+//! What `generate` shows: where it is while it waits, and at the end what was made and what it cost.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::terminal;
+use crate::proto;
+
+/// How often the spinner turns, so that waiting looks like waiting.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How large a picture will be is known only at its end: the line counts bytes, not their share.
+const TEMPLATE: &str = "{spinner:.cyan} {bytes:>10} {elapsed:>4} {msg}";
+
+/// Bytes and words on a terminal, nothing elsewhere.
+pub(super) fn progress() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    // A template that cannot be read leaves the usual line, which will do.
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// What was made and what it cost, in two columns.
+pub(super) fn receipt(generation: &proto::Generation, names: &[String]) -> String {
+    let mut rows = Vec::new();
+    for (image, name) in generation.images.iter().zip(names) {
+        rows.push(("Picture", picture(image, name)));
+    }
+    for adjustment in &generation.adjustments {
+        let used = match adjustment.used.as_str() {
+            "" => "the provider's choice",
+            used => used,
+        };
+        let what = format!("{} {used}: {}", adjustment.field, adjustment.reason);
+        rows.push(("Adjusted", terminal::printable(&what)));
+    }
+    rows.push(("Model", terminal::printable(&generation.model_name)));
+    match &generation.charge {
+        Some(charge) if charge.pending => {
+            let credits = &charge.credits;
+            let most = format!("at most {credits} credits; the cost is not known yet");
+            rows.push(("Charged", most));
+        }
+        Some(charge) => {
+            let charged = format!("{} credits: {}", charge.credits, charge.explanation);
+            rows.push(("Charged", charged));
+            rows.push(("Balance", format!("{} credits", charge.balance_after)));
+        }
+        None => {}
+    }
+    rows.push(("Request", terminal::printable(&generation.request_id)));
+    terminal::table(&rows)
+}
+
+/// A file is named as was asked, whatever kind of picture the provider made: so the kind is told.
+fn picture(image: &proto::ImageFinished, name: &str) -> String {
+    let size = terminal::bytes(u64::try_from(image.size_bytes).unwrap_or(0));
+    let kind = match image.media_type.as_str() {
+        "image/png" => "PNG",
+        "image/jpeg" => "JPEG",
+        "image/webp" => "WebP",
+        other => other,
+    };
+    format!(
+        "{} ({} × {} {kind}, {size})",
+        terminal::printable(name),
+        image.width,
+        image.height
+    )
+}
