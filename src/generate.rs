@@ -31,7 +31,7 @@ use places::{Place, Places};
 pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
-use settle::Booked;
+use settle::Ended;
 
 mod attach;
 mod calendar;
@@ -277,20 +277,17 @@ impl Generator {
     async fn run(self: Arc<Self>, held: Held) {
         let in_flight = self.parts.metrics.generation_started();
         let work = AssertUnwindSafe(self.draw_and_settle(&held)).catch_unwind();
-        let mut later = None;
-        let end = match step("run", work).await {
-            Ok(Ok(Booked::Ended(generation))) => End::Settled(Arc::from(generation)),
-            Ok(Ok(Booked::Later(settlement))) => {
-                let stored = stored(&held.draft, &settlement);
-                later = Some(*settlement);
-                End::Settled(Arc::new(stored))
-            }
-            Ok(Err(failure)) => End::Failed(Arc::new(failure)),
-            Err(_) => End::Failed(Arc::new(Failure::internal())),
+        let (told, later) = match step("run", work).await {
+            Ok(Ended { told, later }) => (told, later),
+            Err(_) => (Err(Failure::internal()), None),
+        };
+        let end = match told {
+            Ok(generation) => End::Settled(Arc::from(generation)),
+            Err(failure) => End::Failed(Arc::new(failure)),
         };
         held.live.update(|progress| progress.end = Some(end));
-        if let Some(settlement) = later {
-            step("later", self.book_later(&held, settlement)).await;
+        if let Some(unbooked) = later {
+            step("later", self.book_later(&held, unbooked)).await;
         }
         self.registry.remove(held.draft.id);
         drop(in_flight);

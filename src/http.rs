@@ -11,13 +11,18 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{self, Metrics};
-use crate::ports::Ledger;
+use crate::ports::{Ledger, LedgerError};
 
-/// A database that needs longer than this to count its open holds does not work.
+/// A database that needs longer than this does not work.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an answer about the database holds: each asks the disk for a flush.
+const TRIED_FOR: Duration = Duration::from_secs(1);
 
 /// The longest any answer may take; above [`DATABASE_PATIENCE`], so that its finding is told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +38,14 @@ pub struct Parts {
     pub draining: CancellationToken,
 }
 
+/// What the pages know.
+#[derive(Clone, Debug)]
+struct Pages {
+    parts: Parts,
+    /// When the database was last tried, and whether it worked.
+    tried: Arc<Mutex<Option<(Instant, bool)>>>,
+}
+
 /// The pages: `/healthz`, `/readyz`, `/metrics`, and a 404 in JSON for everything else.
 pub fn routes(parts: Parts) -> Router {
     Router::new()
@@ -42,7 +55,10 @@ pub fn routes(parts: Parts) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(within_patience))
-        .with_state(parts)
+        .with_state(Pages {
+            parts,
+            tried: Arc::default(),
+        })
 }
 
 /// The process runs. Says nothing about the database: a restart would not mend that.
@@ -51,24 +67,24 @@ async fn healthz() -> Response {
 }
 
 /// Whether this process should get calls (`api.md`, settings): not while it drains, not while the
-/// database fails. A silent upstream does not count, because no other replica has a better one.
-async fn readyz(State(parts): State<Parts>) -> Response {
-    if parts.draining.is_cancelled() {
+/// database fails or cannot be written. A silent upstream does not count, because no other replica has a better one.
+async fn readyz(State(pages): State<Pages>) -> Response {
+    if pages.parts.draining.is_cancelled() {
         return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
     }
-    match open_holds(&parts).await {
-        Some(_) => json(StatusCode::OK, r#"{"status":"ready"}"#),
-        None => json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"status":"database_failed"}"#,
-        ),
+    if pages.is_writable().await {
+        return json(StatusCode::OK, r#"{"status":"ready"}"#);
     }
+    json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        r#"{"status":"database_failed"}"#,
+    )
 }
 
 /// Counters are shown even when the database fails: then they are needed most. Open holds keep
 /// their last known number.
-async fn metrics_page(State(parts): State<Parts>) -> Response {
-    if let Some(holds) = open_holds(&parts).await {
+async fn metrics_page(State(Pages { parts, .. }): State<Pages>) -> Response {
+    if let Some(holds) = in_time(parts.ledger.open_holds()).await {
         parts.metrics.set_open_holds(holds);
     }
     let headers = [(CONTENT_TYPE, metrics::CONTENT_TYPE)];
@@ -103,17 +119,35 @@ async fn within_patience(request: Request, next: Next) -> Response {
         })
 }
 
-/// The number of open holds, unless the database fails or dawdles.
-async fn open_holds(parts: &Parts) -> Option<u64> {
-    match tokio::time::timeout(DATABASE_PATIENCE, parts.ledger.open_holds()).await {
-        Ok(Ok(holds)) => Some(holds),
+// === impl Pages ===
+
+impl Pages {
+    /// Whether a change can be made durable. However often it is asked, the disk is asked once in
+    /// [`TRIED_FOR`].
+    async fn is_writable(&self) -> bool {
+        let mut tried = self.tried.lock().await;
+        match *tried {
+            Some((at, worked)) if at.elapsed() < TRIED_FOR => worked,
+            _ => {
+                let worked = in_time(self.parts.ledger.writable()).await.is_some();
+                *tried = Some((Instant::now(), worked));
+                worked
+            }
+        }
+    }
+}
+
+/// What the database answers, unless it fails or dawdles.
+async fn in_time<T>(answer: impl Future<Output = Result<T, LedgerError>>) -> Option<T> {
+    match tokio::time::timeout(DATABASE_PATIENCE, answer).await {
+        Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, source, "the database does not answer: not ready");
+            tracing::warn!(%error, source, "the database does not work");
             None
         }
         Err(_) => {
-            tracing::warn!("the database took over {DATABASE_PATIENCE:?}: not ready");
+            tracing::warn!("the database took over {DATABASE_PATIENCE:?}");
             None
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
 use super::refusals::cancelled;
-use super::{Generator, Held, internal};
+use super::{Generator, Held, internal, stored};
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::delivery::{Verdict, measured_adjustments, verdict};
@@ -33,25 +33,33 @@ const QUOTE_CHARS: usize = 16;
 /// The longest wait before the books are asked once more; they are asked until they answer.
 const SETTLE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How far the books have come with the end of a generation.
-pub(super) enum Booked {
-    /// It is in the books.
-    Ended(Box<Generation>),
-    /// The books do not work. The pictures are durable: they are delivered as stored, and booked
-    /// when the books work again (`reliability.md` row 62).
-    Later(Box<Settlement>),
+/// How a generation has ended for its caller.
+pub(super) struct Ended {
+    /// What is told.
+    pub(super) told: Result<Box<Generation>, Failure>,
+    /// What the books do not have yet, because they do not work. Pictures are durable: they are
+    /// delivered as stored, and booked when the books work again (`reliability.md` row 62).
+    pub(super) later: Option<Unbooked>,
+}
+
+/// What the books are still to be told.
+pub(super) enum Unbooked {
+    /// What came, and is charged.
+    Settlement(Box<Settlement>),
+    /// Nothing came. The reason is the one that the caller was told.
+    Nothing(Stage, Voiding),
 }
 
 impl Generator {
     /// The whole of a generation after its hold: dispatch, draw, settle or void.
-    pub(super) async fn draw_and_settle(&self, held: &Held) -> Result<Booked, Failure> {
+    pub(super) async fn draw_and_settle(&self, held: &Held) -> Ended {
         let begun = held.live.started();
         let dispatched = self
             .parts
             .ledger
             .dispatch(held.draft.id, crate::clock::now());
         if let Err(error) = step("dispatch", dispatched).await {
-            return Err(step("undispatched", self.undispatched(held, error)).await);
+            return step("undispatched", self.undispatched(held, error)).await;
         }
         held.live
             .update(|progress| progress.stage = Stage::Dispatched);
@@ -67,9 +75,9 @@ impl Generator {
             log_part(held, failure);
         }
         let result = if outcomes.iter().all(|outcome| outcome.images.is_empty()) {
-            Err(step("give_up", self.give_up(held, &outcomes)).await)
+            step("give_up", self.give_up(held, &outcomes)).await
         } else {
-            Ok(step("deliver", self.deliver(held, outcomes)).await)
+            step("deliver", self.deliver(held, outcomes)).await
         };
         let own = (sent - begun) + drawn.elapsed();
         self.parts.metrics.generation_finished(own, answered - sent);
@@ -78,20 +86,20 @@ impl Generator {
 
     /// Nothing has left, so this is surely not billed: the hold is released, unless somebody has
     /// done so already by cancelling.
-    async fn undispatched(&self, held: &Held, error: LedgerError) -> Failure {
+    async fn undispatched(&self, held: &Held, error: LedgerError) -> Ended {
         if let LedgerError::IllegalStep {
             from: Some(Stage::Voided),
             ..
         } = error
         {
-            return cancelled(held.draft.id);
+            return Ended::without(cancelled(held.draft.id));
         }
-        let voided = self.void(held, internal(error), Vec::new());
+        let voided = self.end_without(held, Stage::Voided, internal(error), Vec::new());
         step("void_unsent", voided).await
     }
 
     /// Books what came: charged at once, or stored while OpenRouter is still asked for the cost.
-    async fn deliver(&self, held: &Held, outcomes: Vec<CallOutcome>) -> Booked {
+    async fn deliver(&self, held: &Held, outcomes: Vec<CallOutcome>) -> Ended {
         let delivery = delivery(held, outcomes);
         let verdict = verdict(&held.draft, &delivery.images, &delivery.calls);
         let waits = |call: &CallRecord| call.is_open_question() && !call.images.is_empty();
@@ -130,14 +138,17 @@ impl Generator {
     }
 
     /// Books an end; a database that fails for a moment is asked again.
-    async fn book(&self, held: &Held, settlement: Box<Settlement>, end: End) -> Booked {
+    async fn book(&self, held: &Held, settlement: Box<Settlement>, end: End) -> Ended {
         let mut waits = SETTLE_WAITS.into_iter();
         loop {
             let attempt = step("settle", self.try_to_book(held, &settlement, end)).await;
             match (attempt, waits.next()) {
                 (Ok(generation), _) => {
                     self.count(&generation);
-                    return Booked::Ended(Box::new(generation));
+                    return Ended {
+                        told: Ok(Box::new(generation)),
+                        later: None,
+                    };
                 }
                 (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
                     step("wait_to_settle", tokio::time::sleep(wait)).await;
@@ -145,7 +156,10 @@ impl Generator {
                 (Err(error), _) => {
                     // Whatever the cause, the images are there: they are delivered.
                     let _ = internal(error);
-                    return Booked::Later(settlement);
+                    return Ended {
+                        told: Ok(Box::new(stored(&held.draft, &settlement))),
+                        later: Some(Unbooked::Settlement(settlement)),
+                    };
                 }
             }
         }
@@ -170,22 +184,35 @@ impl Generator {
         }
     }
 
-    /// Goes on until the books take the end of a generation that its caller has long been given.
-    pub(super) async fn book_later(&self, held: &Held, settlement: Settlement) {
+    /// Goes on until the books take the end of a generation that its caller has long been told.
+    pub(super) async fn book_later(&self, held: &Held, unbooked: Unbooked) {
         let mut wait = Duration::from_secs(1);
         loop {
             step("wait_to_book", tokio::time::sleep(wait)).await;
-            let attempt = self.try_to_book(held, &settlement, End::Settle);
-            match step("book_later", attempt).await {
-                Ok(generation) => return self.count(&generation),
-                Err(LedgerError::Broken(_) | LedgerError::Full) => {
+            let attempt = step("book_later", self.try_later(held, &unbooked)).await;
+            match (attempt, &unbooked) {
+                (Ok(generation), Unbooked::Settlement(_)) => return self.count(&generation),
+                (Ok(_), Unbooked::Nothing(..)) => return,
+                (Err(LedgerError::Broken(_) | LedgerError::Full), _) => {
                     wait = (wait * 2).min(SETTLE_WAIT_MAX);
                 }
-                Err(error) => {
+                (Err(error), _) => {
                     // Somebody else ended it; the recovery looks at what is left.
-                    let _ = internal(error);
-                    return;
+                    return unended(held, &error);
                 }
+            }
+        }
+    }
+
+    async fn try_later(&self, held: &Held, unbooked: &Unbooked) -> Result<Generation, LedgerError> {
+        match unbooked {
+            Unbooked::Settlement(settlement) => {
+                let booked = self.try_to_book(held, settlement, End::Settle);
+                step("settle_later", booked).await
+            }
+            Unbooked::Nothing(stage, ending) => {
+                let ended = self.try_without(held, *stage, ending);
+                step("end_later", ended).await
             }
         }
     }
@@ -201,7 +228,7 @@ impl Generator {
 
     /// No picture at all: releases the hold, or keeps it while nobody knows whether OpenRouter
     /// billed, and says why.
-    async fn give_up(&self, held: &Held, outcomes: &[CallOutcome]) -> Failure {
+    async fn give_up(&self, held: &Held, outcomes: &[CallOutcome]) -> Ended {
         let failures = outcomes
             .iter()
             .filter_map(|outcome| outcome.failure.as_ref());
@@ -211,16 +238,25 @@ impl Generator {
         };
         let calls = outcomes.iter().map(|outcome| outcome.record.clone());
         let calls = calls.collect();
-        if outcomes.iter().any(CallOutcome::is_in_doubt) {
-            step("doubt", self.doubt(held, failure, calls)).await
+        let stage = if outcomes.iter().any(CallOutcome::is_in_doubt) {
+            Stage::InDoubt
         } else {
-            step("void", self.void(held, failure, calls)).await
-        }
+            Stage::Voided
+        };
+        let ended = self.end_without(held, stage, failure, calls);
+        step("end_without", ended).await
     }
 
-    /// Releases the hold. What the caller is told does not depend on whether the books can be
-    /// written now: a hold that stays open is freed by the recovery, and nothing was charged.
-    async fn void(&self, held: &Held, failure: Failure, calls: Vec<CallRecord>) -> Failure {
+    /// Releases the hold, or keeps it in doubt until OpenRouter's records tell or its time is up. What
+    /// the caller is told does not depend on whether the books can be written now, and they are told
+    /// the same as soon as they can.
+    async fn end_without(
+        &self,
+        held: &Held,
+        stage: Stage,
+        failure: Failure,
+        calls: Vec<CallRecord>,
+    ) -> Ended {
         let ending = Voiding {
             failure,
             calls,
@@ -228,33 +264,45 @@ impl Generator {
         };
         let mut waits = SETTLE_WAITS.into_iter();
         loop {
-            let voided = self.parts.ledger.void(held.draft.id, ending.clone());
-            match (step("void_books", voided).await, waits.next()) {
-                (Ok(_), _) => return ending.failure,
+            let ended = step("without", self.try_without(held, stage, &ending)).await;
+            match (ended, waits.next()) {
+                (Ok(_), _) => return Ended::without(ending.failure),
                 (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
-                    step("wait_to_void", tokio::time::sleep(wait)).await;
+                    step("wait_to_end", tokio::time::sleep(wait)).await;
                 }
                 (Err(error), _) => {
                     unended(held, &error);
-                    return ending.failure;
+                    return Ended {
+                        told: Err(ending.failure.clone()),
+                        later: Some(Unbooked::Nothing(stage, ending)),
+                    };
                 }
             }
         }
     }
 
-    /// Keeps the hold until OpenRouter's records tell, or its time is up. If the books fail now, the
-    /// recovery finds the generation as it would after a crash, with the same end.
-    async fn doubt(&self, held: &Held, failure: Failure, calls: Vec<CallRecord>) -> Failure {
-        let ending = Voiding {
-            failure,
-            calls,
-            now: crate::clock::now(),
-        };
-        let doubted = self.parts.ledger.doubt(held.draft.id, ending.clone());
-        if let Err(error) = step("doubt_books", doubted).await {
-            unended(held, &error);
+    async fn try_without(
+        &self,
+        held: &Held,
+        stage: Stage,
+        ending: &Voiding,
+    ) -> Result<Generation, LedgerError> {
+        let (id, ledger) = (held.draft.id, &self.parts.ledger);
+        if stage == Stage::InDoubt {
+            step("doubt_books", ledger.doubt(id, ending.clone())).await
+        } else {
+            step("void_books", ledger.void(id, ending.clone())).await
         }
-        ending.failure
+    }
+}
+
+impl Ended {
+    /// Without a picture, and the books know it.
+    const fn without(failure: Failure) -> Self {
+        Self {
+            told: Err(failure),
+            later: None,
+        }
     }
 }
 
@@ -292,7 +340,7 @@ fn unended(held: &Held, error: &LedgerError) {
     tracing::error!(
         generation = %held.draft.id,
         error = error as &dyn std::error::Error,
-        "the end of a generation could not be written; the recovery will"
+        "the end of a generation could not be written yet"
     );
 }
 

@@ -18,8 +18,12 @@ use crate::ports::{
 /// whatever else is asked fails as it may when a database is down.
 #[derive(Clone, Copy, Debug)]
 enum Books {
-    Healthy { open_holds: u64 },
+    Healthy {
+        open_holds: u64,
+    },
     Broken,
+    /// A full disk: what is there can be read.
+    ReadOnly,
     Silent,
 }
 
@@ -75,8 +79,16 @@ impl Ledger for Books {
     ) -> Result<Option<Generation>, LedgerError> {
         broken()
     }
+    async fn writable(&self) -> Result<(), LedgerError> {
+        match self {
+            Self::Healthy { .. } => Ok(()),
+            Self::Broken | Self::ReadOnly => broken(),
+            Self::Silent => future::pending().await,
+        }
+    }
     async fn open_holds(&self) -> Result<u64, LedgerError> {
         match self {
+            Self::ReadOnly => Ok(0),
             Self::Healthy { open_holds } => Ok(*open_holds),
             Self::Broken => broken(),
             Self::Silent => future::pending().await,
@@ -143,6 +155,16 @@ async fn a_failing_database_makes_it_not_ready_but_keeps_it_alive() {
     assert_eq!(body, r#"{"status":"database_failed"}"#);
     assert_eq!(side.get("/healthz").await.0, StatusCode::OK);
     assert_eq!(side.get("/metrics").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_database_that_can_only_be_read_makes_it_not_ready() {
+    let side = Side::open(Books::ReadOnly).await;
+    for _ in 0..2 {
+        let (status, body) = side.get("/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body, r#"{"status":"database_failed"}"#);
+    }
 }
 
 #[tokio::test]

@@ -135,6 +135,12 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`LedgerError::Broken`].
     async fn open_holds(&self) -> Result<u64, LedgerError>;
 
+    /// Whether a change can be made durable now. Writes what changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn writable(&self) -> Result<(), LedgerError>;
+
     /// Checks that the books agree with themselves: sums, holds, sequence, hash chain, charges
     /// against the formula (`reliability.md` I1–I12). Returns one sentence per break; none is good.
     ///

@@ -103,6 +103,16 @@ impl Ledger for Sqlite {
         .await
     }
 
+    async fn writable(&self) -> Result<(), LedgerError> {
+        // The version of the schema, as it is: one page, through the log and to the disk.
+        self.write(|connection| {
+            let version =
+                connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+            Ok(connection.pragma_update(None, "user_version", version)?)
+        })
+        .await
+    }
+
     async fn open_holds(&self) -> Result<u64, LedgerError> {
         self.read(|connection| {
             let sql =

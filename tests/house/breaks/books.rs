@@ -115,6 +115,11 @@ impl Ledger for TrappedBooks {
         self.trap.cross("generation", lost, work).await
     }
 
+    async fn writable(&self) -> Result<(), LedgerError> {
+        let work = self.books.writable();
+        self.trap.cross("writable", lost, work).await
+    }
+
     async fn open_holds(&self) -> Result<u64, LedgerError> {
         self.trap
             .cross("open_holds", lost, self.books.open_holds())

@@ -104,3 +104,17 @@ fn has(page: &str, line: &str) -> bool {
     let line = format!("image_gateway_{line}");
     page.lines().any(|it| it == line)
 }
+
+#[tokio::test]
+async fn a_process_whose_books_cannot_be_written_is_not_ready_until_they_can() {
+    let served = Served::start(&[]).await;
+    let other = rusqlite::Connection::open(served.house.database()).expect("the books");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the only writer");
+    let status = async |expected| served.page("/readyz").await.0 == expected;
+    until("not ready", || status(503)).await;
+    other.execute_batch("ROLLBACK").expect("let go");
+    until("ready again", || status(200)).await;
+    served.close().await;
+}
