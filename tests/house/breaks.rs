@@ -89,8 +89,8 @@ async fn run(scene: Scene, plan: Plan) -> Result<bool, String> {
         (Told::Pictures(one, first), Told::Pictures(two, second)) => {
             one.draft.id == two.draft.id && first == second
         }
-        (Told::Pictures(..), Told::Failed) => false,
-        (Told::Failed, _) => !charged || matches!(again, Told::Pictures(..)),
+        (Told::Pictures(..), Told::Failed(_)) => false,
+        (Told::Failed(_), _) => !charged || matches!(again, Told::Pictures(..)),
     };
     must(same, "another answer than at first").map_err(|what| at("asked again", what))?;
     studio.mock.stop().await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use image_gateway::domain::catalog::Catalog;
+use image_gateway::domain::failure::Reason;
 use image_gateway::domain::generation::Generation;
 use image_gateway::domain::ids::{AgentId, EntryId, OrganizationId, Reference, RequestId, Slug};
 use image_gateway::domain::job::ImageRequest;
@@ -59,8 +60,8 @@ pub(crate) struct Scene {
 pub(crate) enum Told {
     /// The receipt, and each picture that was told to be whole.
     Pictures(Box<Generation>, BTreeMap<u32, Vec<u8>>),
-    /// A failure, or an answer that was lost.
-    Failed,
+    /// A failure, with the reason that the process stands by, or an answer that was lost.
+    Failed(Option<Reason>),
 }
 
 /// Everything between one caller and the mock.
@@ -204,7 +205,7 @@ impl Studio {
         };
         let mut watch = match generator.generate(call).await {
             Ok(watch) => watch,
-            Err(_) => return Told::Failed,
+            Err(_) => return Told::Failed(None),
         };
         let (mut begun, mut whole) = (BTreeMap::<u32, Vec<u8>>::new(), BTreeMap::new());
         while let Some(event) = watch.next().await {
@@ -220,7 +221,11 @@ impl Studio {
                     return Told::Pictures(Box::new(Generation::clone(&generation)), whole);
                 }
                 Ok(_) => {}
-                Err(_) => return Told::Failed,
+                // What a process has told that is gone, the next one cannot know.
+                Err(failure) => {
+                    let stands = !self.trap.is_dead();
+                    return Told::Failed(stands.then_some(failure.reason));
+                }
             }
         }
         panic!("a watch ends with an answer");

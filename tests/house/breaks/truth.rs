@@ -54,9 +54,15 @@ impl Studio {
                 self.is_due(&generation).await?;
                 agrees(told, &generation, &files)
             }
-            _ => match told {
-                Told::Pictures(..) => Err("told of pictures that were never charged".to_owned()),
-                Told::Failed => Ok(()),
+            found => match (told, found.and_then(|ended| ended.failure)) {
+                (Told::Pictures(..), _) => {
+                    Err("told of pictures that were never charged".to_owned())
+                }
+                (Told::Failed(Some(told)), Some(kept)) => must(
+                    *told == kept.reason,
+                    format!("told {told:?}, kept {:?}", kept.reason),
+                ),
+                (Told::Failed(_), _) => Ok(()),
             },
         }
     }
