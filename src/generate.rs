@@ -37,6 +37,7 @@ mod attach;
 mod calendar;
 mod draw;
 mod easel;
+mod later;
 mod places;
 mod references;
 mod refusals;

@@ -23,7 +23,7 @@ mod settings;
 mod upkeep;
 
 pub use gallery::{Canvas, Gallery, GalleryError, ImageSource};
-pub use inspection::{Day, Extent, Finding, Item, KnownCall, Paper};
+pub use inspection::{AuditProgress, Day, Extent, Finding, Item, KnownCall, Paper, PictureCheck};
 pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,

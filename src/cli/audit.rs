@@ -3,19 +3,17 @@
 
 use std::path::PathBuf;
 
-use indicatif::ProgressBar;
-use serde::Serialize;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failed::Failed;
 use super::terminal;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
-use crate::ports::Finding;
+use crate::ports::{AuditProgress, Extent, PictureCheck};
 use crate::store::sqlite::Inspector;
+use report::Report;
 
 mod receipt;
-
-/// Breaks that are printed one by one.
-const SHOWN: usize = 100;
+mod report;
 
 /// Which books to look at. They are only read, and may be those of a gateway that runs.
 #[derive(clap::Args, Debug)]
@@ -33,10 +31,11 @@ pub(super) struct Books {
 /// What `audit` can be told.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Ends with status 1 if anything is not as it must be.
+Ends with status 1 if anything is not as it must be. With --database the pictures are not looked at.
 
 Examples:
   image-gateway audit --data-dir ./data
+  image-gateway audit --data-dir ./data --pictures
   image-gateway audit --database copy.sqlite3 --json
   image-gateway audit --generation 01a20abe-faa3-73eb-b77e-93bfb04ba1b7")]
 pub(super) struct Args {
@@ -56,30 +55,12 @@ pub(super) struct Args {
     /// Whose request it is
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
+    /// Read every byte of every kept picture, not only its size
+    #[arg(long, conflicts_with_all = ["generation", "request", "database"])]
+    pictures: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// What was asked and what came of it, for programs.
-#[derive(Serialize)]
-struct Report {
-    organizations: u64,
-    generations: u64,
-    ledger_entries: u64,
-    credits: String,
-    held: String,
-    debt: String,
-    questions: Vec<Answer>,
-    breaks: usize,
-}
-
-/// One question.
-#[derive(Serialize)]
-struct Answer {
-    invariant: String,
-    question: String,
-    breaks: Vec<String>,
 }
 
 /// Looks, and says.
@@ -87,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failed> {
     let inspector = args.books.open()?;
     match args.wanted(&inspector)? {
         Some(id) => receipt::show(&inspector, id, args.json),
-        None => books(&inspector, args.json),
+        None => books(&inspector, args),
     }
 }
 
@@ -110,6 +91,14 @@ impl Books {
 // === impl Args ===
 
 impl Args {
+    const fn check(&self) -> PictureCheck {
+        if self.pictures {
+            PictureCheck::Content
+        } else {
+            PictureCheck::Size
+        }
+    }
+
     /// The generation that was asked for, if one was.
     fn wanted(&self, inspector: &Inspector) -> Result<Option<GenerationId>, Failed> {
         if let Some(id) = &self.generation {
@@ -134,28 +123,20 @@ impl Args {
 }
 
 /// Asks all questions.
-fn books(inspector: &Inspector, json: bool) -> Result<(), Failed> {
+fn books(inspector: &Inspector, args: &Args) -> Result<(), Failed> {
     let extent = inspector.extent().map_err(unreadable)?;
-    let total = u64::try_from(Inspector::questions()).unwrap_or(0);
-    let bar = ProgressBar::new(total).with_message("asking");
-    let mut questions = Vec::new();
-    let tell = |finding: Finding| {
-        bar.inc(1);
-        questions.push(Answer::of(finding));
+    let mut report = Report::of(&extent, inspector.knows_pictures(), args.check());
+    let bar = bar(&extent, inspector.knows_pictures());
+    let tell = |progress| match progress {
+        AuditProgress::Looked(rows) => bar.inc(rows),
+        AuditProgress::Answer(finding) => {
+            bar.set_message(format!("{} answered", finding.name));
+            report.add(finding);
+        }
     };
-    inspector.audit(tell).map_err(unreadable)?;
+    inspector.audit(args.check(), tell).map_err(unreadable)?;
     bar.finish_and_clear();
-    let report = Report {
-        organizations: extent.organizations,
-        generations: extent.generations,
-        ledger_entries: extent.entries,
-        credits: extent.accounts.balance().to_string(),
-        held: extent.accounts.held.to_string(),
-        debt: extent.accounts.debt.to_string(),
-        breaks: questions.iter().map(|answer| answer.breaks.len()).sum(),
-        questions,
-    };
-    if json {
+    if args.json {
         terminal::json(&report)?;
     } else {
         terminal::result(report.table())?;
@@ -169,53 +150,15 @@ fn books(inspector: &Inspector, json: bool) -> Result<(), Failed> {
     }
 }
 
-// === impl Answer ===
-
-impl Answer {
-    fn of(finding: Finding) -> Self {
-        let (invariant, question) = finding.what.split_once(": ").unwrap_or(("", finding.what));
-        Self {
-            invariant: invariant.to_owned(),
-            question: question.to_owned(),
-            breaks: finding.breaks,
-        }
+/// A bar over all that is looked at one by one.
+fn bar(extent: &Extent, with_pictures: bool) -> ProgressBar {
+    let pictures = if with_pictures { extent.pictures } else { 0 };
+    let bar = ProgressBar::new(extent.entries + extent.settled + pictures);
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} % {msg}");
+    if let Ok(style) = style {
+        bar.set_style(style);
     }
-}
-
-// === impl Report ===
-
-impl Report {
-    fn table(&self) -> String {
-        let mut lines = vec![format!(
-            "{} organizations, {} generations, {} ledger entries; {} credits, {} held, {} owed\n",
-            self.organizations,
-            self.generations,
-            self.ledger_entries,
-            self.credits,
-            self.held,
-            self.debt
-        )];
-        for answer in &self.questions {
-            let breaks = match answer.breaks.len() {
-                0 => terminal::good("none"),
-                count => terminal::bad(&count.to_string()),
-            };
-            lines.push(format!(
-                "{:<4} {:<76} {breaks}",
-                answer.invariant, answer.question
-            ));
-        }
-        let breaks = self.questions.iter().flat_map(|answer| &answer.breaks);
-        let shown: Vec<_> = breaks.take(SHOWN).map(|one| format!("  {one}")).collect();
-        if !shown.is_empty() {
-            lines.push(String::new());
-            lines.extend(shown);
-        }
-        if self.breaks > SHOWN {
-            lines.push(format!("  and {} more", self.breaks - SHOWN));
-        }
-        lines.join("\n")
-    }
+    bar
 }
 
 pub(super) fn unreadable(error: impl std::error::Error) -> Failed {

@@ -4,6 +4,7 @@
 use super::generation::{Adjustment, CallRecord, Charge, CostSource, Draft, KeyMode, StoredImage};
 use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
 use super::pricing::Delivered;
+use super::recovery::{CallFacts, Question};
 use super::shape::{MEGAPIXEL, PixelSize};
 
 /// A cost is not believed when it is above this many times the hold … (`api.md`, Rules)
@@ -33,6 +34,27 @@ pub struct Correction {
     pub refund: Credits,
     /// What the platform bears, because the true cost is higher than the computed one.
     pub absorbed: UsdCost,
+}
+
+/// What the books say a generation has cost, to be held against what its calls say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recounted {
+    /// The cost that was charged, after its correction.
+    pub charged: UsdCost,
+    /// What upstream claimed, if that was not believed.
+    pub disputed: Option<UsdCost>,
+    /// What the platform bears because it was told later.
+    pub above: UsdCost,
+}
+
+/// What the calls of a charged generation say that it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    verdict: Verdict,
+    /// Some of it was told after the call.
+    later: bool,
+    /// Some of it is still asked for.
+    open: bool,
 }
 
 /// What is charged for these pictures (`domain.md` C1, C2, C14–C17, C20).
@@ -98,6 +120,19 @@ pub fn correction(charge: &Charge, now: &Verdict) -> Correction {
     }
 }
 
+/// What the calls say that these pictures cost; `None` if one of them never told.
+pub fn recount(draft: &Draft, images: &[StoredImage], calls: &[CallFacts]) -> Option<Told> {
+    let asked = |question| calls.iter().any(|call| call.question == question);
+    let records: Vec<CallRecord> = calls.iter().map(|call| call.record.clone()).collect();
+    let mut brought = records.iter().filter(|call| !call.images.is_empty());
+    let all_told = brought.clone().all(|call| call.cost.is_some());
+    (all_told && brought.next().is_some()).then(|| Told {
+        verdict: verdict(draft, images, &records),
+        later: asked(Question::Answered),
+        open: asked(Question::Open),
+    })
+}
+
 /// What came in another outline than was asked for (`api.md`: more than 3 %).
 pub fn measured_adjustments(draft: &Draft, images: &[StoredImage]) -> Vec<Adjustment> {
     let mut adjustments = Vec::new();
@@ -126,6 +161,27 @@ pub fn measured_adjustments(draft: &Draft, images: &[StoredImage]) -> Vec<Adjust
         });
     }
     adjustments
+}
+
+// === impl Recounted ===
+
+impl Recounted {
+    /// The cost that the calls told, if that is not what the books say.
+    pub fn contradicted_by(&self, told: &Told) -> Option<UsdCost> {
+        let Verdict { charge, disputed } = &told.verdict;
+        let agrees = match (self.disputed, disputed) {
+            // A charge that was not believed stays as it is, whatever is told later.
+            (Some(_), _) if told.later => true,
+            (None, Some(_)) => told.later,
+            (Some(claimed), seen) => *seen == Some(claimed) && charge.cost == self.charged,
+            (None, None) => {
+                self.charged.checked_add(self.above) == Some(charge.cost)
+                    // A correction waits for the last answer.
+                    || (told.later && told.open)
+            }
+        };
+        (!agrees).then(|| disputed.unwrap_or(charge.cost))
+    }
 }
 
 /// The sum of the calls that brought pictures, with the least certain of their sources.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
+use super::later::Unbooked;
 use super::refusals::cancelled;
 use super::{Generator, Held, internal, stored};
 use crate::crash::step;
@@ -30,9 +31,6 @@ const SETTLE_WAITS: [Duration; 5] = [
 /// So many characters in common with the prompt are no accident.
 const QUOTE_CHARS: usize = 16;
 
-/// The longest wait before the books are asked once more; they are asked until they answer.
-const SETTLE_WAIT_MAX: Duration = Duration::from_secs(30);
-
 /// How a generation has ended for its caller.
 pub(super) struct Ended {
     /// What is told.
@@ -40,14 +38,6 @@ pub(super) struct Ended {
     /// What the books do not have yet, because they do not work. Pictures are durable: they are
     /// delivered as stored, and booked when the books work again (`reliability.md` row 62).
     pub(super) later: Option<Unbooked>,
-}
-
-/// What the books are still to be told.
-pub(super) enum Unbooked {
-    /// What came, and is charged.
-    Settlement(Box<Settlement>),
-    /// Nothing came. The reason is the one that the caller was told.
-    Nothing(Stage, Voiding),
 }
 
 impl Generator {
@@ -165,7 +155,7 @@ impl Generator {
         }
     }
 
-    async fn try_to_book(
+    pub(super) async fn try_to_book(
         &self,
         held: &Held,
         settlement: &Settlement,
@@ -184,40 +174,7 @@ impl Generator {
         }
     }
 
-    /// Goes on until the books take the end of a generation that its caller has long been told.
-    pub(super) async fn book_later(&self, held: &Held, unbooked: Unbooked) {
-        let mut wait = Duration::from_secs(1);
-        loop {
-            step("wait_to_book", tokio::time::sleep(wait)).await;
-            let attempt = step("book_later", self.try_later(held, &unbooked)).await;
-            match (attempt, &unbooked) {
-                (Ok(generation), Unbooked::Settlement(_)) => return self.count(&generation),
-                (Ok(_), Unbooked::Nothing(..)) => return,
-                (Err(LedgerError::Broken(_) | LedgerError::Full), _) => {
-                    wait = (wait * 2).min(SETTLE_WAIT_MAX);
-                }
-                (Err(error), _) => {
-                    // Somebody else ended it; the recovery looks at what is left.
-                    return unended(held, &error);
-                }
-            }
-        }
-    }
-
-    async fn try_later(&self, held: &Held, unbooked: &Unbooked) -> Result<Generation, LedgerError> {
-        match unbooked {
-            Unbooked::Settlement(settlement) => {
-                let booked = self.try_to_book(held, settlement, End::Settle);
-                step("settle_later", booked).await
-            }
-            Unbooked::Nothing(stage, ending) => {
-                let ended = self.try_without(held, *stage, ending);
-                step("end_later", ended).await
-            }
-        }
-    }
-
-    fn count(&self, generation: &Generation) {
+    pub(super) fn count(&self, generation: &Generation) {
         let images = &generation.images;
         let bytes = images.iter().map(|image| image.size_bytes).sum();
         let delivered = u32::try_from(images.len()).unwrap_or(u32::MAX);
@@ -281,7 +238,7 @@ impl Generator {
         }
     }
 
-    async fn try_without(
+    pub(super) async fn try_without(
         &self,
         held: &Held,
         stage: Stage,
@@ -308,7 +265,7 @@ impl Ended {
 
 /// What the books are told of pictures.
 #[derive(Clone, Copy)]
-enum End {
+pub(super) enum End {
     Store,
     Settle,
 }
@@ -336,7 +293,7 @@ fn delivery(held: &Held, outcomes: Vec<CallOutcome>) -> Delivery {
     }
 }
 
-fn unended(held: &Held, error: &LedgerError) {
+pub(super) fn unended(held: &Held, error: &LedgerError) {
     tracing::error!(
         generation = %held.draft.id,
         error = error as &dyn std::error::Error,

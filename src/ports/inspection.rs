@@ -7,13 +7,35 @@ use jiff::Timestamp;
 
 use super::{Case, LedgerEntry};
 
-/// One question and what broke it.
+/// One question of an audit and what broke it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The invariant and what a break of it is, such as `I3: what is held is not …`.
-    pub what: &'static str,
-    /// One sentence per break; none is good.
-    pub breaks: Vec<String>,
+    /// The invariant's name, such as `I3`.
+    pub name: &'static str,
+    /// What must hold.
+    pub holds: &'static str,
+    /// How many breaks there are; none is good.
+    pub breaks: u64,
+    /// The first of them, one sentence each.
+    pub shown: Vec<String>,
+}
+
+/// What an audit tells while it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditProgress {
+    /// So many more rows or pictures have been looked at, one by one.
+    Looked(u64),
+    /// A question is answered.
+    Answer(Finding),
+}
+
+/// How closely an audit looks at pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureCheck {
+    /// Whether they are there, with their size.
+    Size,
+    /// Every byte.
+    Content,
 }
 
 /// Everything that is stored about one charge, to compute it again.
@@ -27,6 +49,8 @@ pub struct Paper {
     pub disputed: Option<UsdCost>,
     /// What the platform bears.
     pub absorbed: UsdCost,
+    /// Of it, what was told later to have cost more than was charged.
+    pub above_charge: UsdCost,
     /// The cost as told later, and what came back.
     pub corrected: Option<(UsdCost, Credits)>,
 }
@@ -86,4 +110,8 @@ pub struct Extent {
     pub generations: u64,
     /// All accounts added up.
     pub accounts: Account,
+    /// Generations that are settled.
+    pub settled: u64,
+    /// Pictures that are kept.
+    pub pictures: u64,
 }

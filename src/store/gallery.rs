@@ -16,6 +16,8 @@ use crate::domain::generation::StoredImage;
 use crate::domain::ids::GenerationId;
 use crate::ports::{Canvas, Gallery, GalleryError, ImageSource};
 
+pub use kept::{Kept, Seen};
+
 mod inspect;
 mod kept;
 

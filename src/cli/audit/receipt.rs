@@ -6,7 +6,7 @@ use super::super::failed::Failed;
 use super::super::terminal;
 use super::unreadable;
 use crate::domain::books::{EntryKind, Stage};
-use crate::domain::delivery::{due, verdict};
+use crate::domain::delivery::{Recounted, due, recount};
 use crate::domain::generation::{CallRecord, Charge};
 use crate::domain::ids::GenerationId;
 use crate::domain::money::{Credits, UsdCost};
@@ -195,23 +195,16 @@ fn disagreements(charge: &Charge, paper: &Paper) -> Vec<String> {
         ));
     }
     let generation = &paper.case.generation;
-    let calls: Vec<CallRecord> = paper
-        .case
-        .calls
-        .iter()
-        .map(|call| call.record.clone())
-        .collect();
-    let told = calls
-        .iter()
-        .all(|call| call.images.is_empty() || call.cost.is_some());
-    let again = verdict(&generation.draft, &generation.images, &calls)
-        .charge
-        .cost;
-    let known = paper.corrected.map_or(charge.cost, |(cost, _)| cost);
-    let above = again > known && paper.absorbed > UsdCost::ZERO;
-    if told && !calls.is_empty() && paper.disputed.is_none() && again != known && !above {
+    let booked = Recounted {
+        charged: paper.corrected.map_or(charge.cost, |(cost, _)| cost),
+        disputed: paper.disputed,
+        above: paper.above_charge,
+    };
+    let told = recount(&generation.draft, &generation.images, &paper.case.calls);
+    if let Some(told) = told.and_then(|told| booked.contradicted_by(&told)) {
         problems.push(format!(
-            "the calls cost {again} USD, the books have {known}"
+            "the calls cost {told} USD, the books have {}",
+            booked.charged
         ));
     }
     let taken: i64 = paper

@@ -10,13 +10,64 @@ use sha2::{Digest, Sha256};
 use super::inspect;
 use crate::domain::generation::StoredImage;
 use crate::domain::ids::GenerationId;
-use crate::ports::GalleryError;
+use crate::ports::{GalleryError, PictureCheck};
 
 /// The most pictures of one generation that are looked for; their places have one digit.
 const PLACES: u32 = 10;
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// A picture as the books have it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// Its name.
+    pub object_name: &'a str,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The hash of its content.
+    pub sha256: [u8; 32],
+}
+
+/// What is found of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// What the books have, as far as it was looked.
+    Whole,
+    /// Nothing.
+    Gone,
+    /// A file of so many bytes.
+    OtherSize(u64),
+    /// A file of this size with other bytes.
+    OtherContent,
+}
+
+// === impl Kept ===
+
+impl Kept<'_> {
+    /// Looks at the file in the gallery of a data folder. Blocks, and holds one piece of it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn look(&self, data_dir: &Path, check: PictureCheck) -> io::Result<Seen> {
+        let Some(path) = super::inside(&data_dir.join(super::FOLDER), self.object_name) else {
+            return Ok(Seen::Gone);
+        };
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seen::Gone),
+            Err(error) => return Err(error),
+        };
+        let size = file.metadata()?.len();
+        if size != self.size_bytes {
+            return Ok(Seen::OtherSize(size));
+        }
+        if check == PictureCheck::Content && digest(&mut file)? != self.sha256 {
+            return Ok(Seen::OtherContent);
+        }
+        Ok(Seen::Whole)
+    }
+}
 
 /// The folder of a generation's pictures: the last characters of its id, which are random, spread
 /// pictures over 4,096 folders.

@@ -1,22 +1,23 @@
 //! The books from outside: read only, of a gateway that runs, or of a copy.
 
 use std::ops::ControlFlow;
-
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::records::Conditions;
-use super::{FILE, OpenError, audit, cases, entries, migrate, rows, stable_plans};
+use super::{FILE, OpenError, STATEMENTS, audit, cases, entries, migrate, rows, stable_plans};
 use crate::domain::books::Account;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
 use crate::domain::money::{Credits, UsdCost};
-use crate::ports::{Day, Extent, Finding, Item, KnownCall, LedgerError, Paper};
+use crate::ports::{AuditProgress, Day, Extent, Item, KnownCall, LedgerError, Paper, PictureCheck};
 
 /// A look at a database that changes nothing, and blocks nobody.
 #[derive(Debug)]
 pub struct Inspector {
     connection: Connection,
+    /// Where the pictures are; nobody knows it of a copy.
+    data_dir: Option<PathBuf>,
 }
 
 impl Inspector {
@@ -25,7 +26,11 @@ impl Inspector {
     /// # Errors
     /// [`OpenError`].
     pub fn of_folder(data_dir: &Path) -> Result<Self, OpenError> {
-        Self::of_file(&data_dir.join(FILE))
+        let inspector = Self::of_file(&data_dir.join(FILE))?;
+        Ok(Self {
+            data_dir: Some(data_dir.to_owned()),
+            ..inspector
+        })
     }
 
     /// Opens a database file.
@@ -36,11 +41,15 @@ impl Inspector {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
         stable_plans(&connection)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         migrate::check(&connection)?;
         // All questions are asked of the same moment.
         connection.execute_batch("BEGIN")?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            data_dir: None,
+        })
     }
 
     /// How much there is to look at.
@@ -50,7 +59,10 @@ impl Inspector {
     pub fn extent(&self) -> Result<Extent, LedgerError> {
         let sql = "
           SELECT (SELECT count(*) FROM organization), (SELECT count(*) FROM ledger), (SELECT count(*) FROM generation),
-                 coalesce(sum(posted_cc), 0), coalesce(sum(held_cc), 0), coalesce(sum(debt_cc), 0) FROM balance";
+                 coalesce(sum(posted_cc), 0), coalesce(sum(held_cc), 0), coalesce(sum(debt_cc), 0),
+                 (SELECT count(*) FROM generation_state WHERE state = 'settled'),
+                 (SELECT count(*) FROM image i WHERE NOT EXISTS (SELECT 1 FROM expiry e WHERE e.generation = i.generation))
+            FROM balance";
         Ok(self.connection.query_row(sql, [], |row| {
             let count = |column| {
                 row.get::<_, i64>(column)
@@ -60,6 +72,8 @@ impl Inspector {
                 organizations: count(0)?,
                 entries: count(1)?,
                 generations: count(2)?,
+                settled: count(6)?,
+                pictures: count(7)?,
                 accounts: Account {
                     posted: Credits::from_hundredths(row.get(3)?),
                     held: Credits::from_hundredths(row.get(4)?),
@@ -69,17 +83,32 @@ impl Inspector {
         })?)
     }
 
-    /// How many questions an audit asks.
-    pub const fn questions() -> usize {
-        audit::questions()
-    }
-
-    /// Asks every question of an audit, and tells each answer as soon as it is there.
+    /// Asks every question of an audit, and tells each answer as soon as it is there. Of a data
+    /// folder its pictures are looked at as well, and it is now; a copy is as late as it knows.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
-    pub fn audit(&self, tell: impl FnMut(Finding)) -> Result<(), LedgerError> {
-        Ok(audit::report(&self.connection, tell)?)
+    pub fn audit(
+        &self,
+        check: PictureCheck,
+        mut tell: impl FnMut(AuditProgress),
+    ) -> Result<(), LedgerError> {
+        let now_us = match &self.data_dir {
+            Some(_) => rows::micros(crate::clock::now()),
+            None => audit::last_instant(&self.connection)?,
+        };
+        let mut look = audit::Look {
+            connection: &self.connection,
+            now_us,
+            pictures: self.data_dir.as_deref().map(|folder| (folder, check)),
+            tell: &mut tell,
+        };
+        Ok(audit::report(&mut look)?)
+    }
+
+    /// Whether the pictures can be looked at.
+    pub const fn knows_pictures(&self) -> bool {
+        self.data_dir.is_some()
     }
 
     /// The generation of a caller's id: its newest attempt.
@@ -120,6 +149,9 @@ impl Inspector {
         };
         let disputed = sum("SELECT disputed_pd FROM generation_state WHERE generation = ?1")?;
         let absorbed = sum("SELECT sum(cost_pd) FROM absorption WHERE generation = ?1")?;
+        let above = sum(
+            "SELECT sum(cost_pd) FROM absorption WHERE generation = ?1 AND why = 'above_charge'",
+        )?;
         let corrected = sum("SELECT cost_pd FROM correction WHERE generation = ?1")?;
         let refund = sum("SELECT refund_cc FROM correction WHERE generation = ?1")?;
         Ok(Some(Paper {
@@ -129,17 +161,18 @@ impl Inspector {
             absorbed: absorbed
                 .and_then(UsdCost::from_pico)
                 .unwrap_or(UsdCost::ZERO),
+            above_charge: above.and_then(UsdCost::from_pico).unwrap_or(UsdCost::ZERO),
             corrected: corrected
                 .and_then(UsdCost::from_pico)
                 .zip(refund.map(Credits::from_hundredths)),
         }))
     }
 
-    /// What we know that upstream has billed, by key and day, newest day first.
+    /// What we know that upstream has billed with this key, by day, newest day first.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
-    pub fn days(&self) -> Result<Vec<Day>, LedgerError> {
+    pub fn days(&self, upstream_key: &str) -> Result<Vec<Day>, LedgerError> {
         let sql = "
           SELECT date(at_us / 1000000, 'unixepoch'), upstream_key, sum(charged), sum(absorbed) FROM (
             SELECT s.finished_us AS at_us, g.upstream_key, coalesce(c.cost_pd, s.cost_pd) AS charged, 0 AS absorbed
@@ -147,9 +180,9 @@ impl Inspector {
               LEFT JOIN correction c ON c.generation = s.generation WHERE s.state = 'settled'
             UNION ALL
             SELECT a.at_us, g.upstream_key, 0, a.cost_pd FROM absorption a JOIN generation g ON g.id = a.generation)
-           GROUP BY 1, 2 ORDER BY 1 DESC, 2";
+           WHERE upstream_key = ?1 GROUP BY 1, 2 ORDER BY 1 DESC";
         let mut statement = self.connection.prepare(sql)?;
-        let days = statement.query_map([], |row| {
+        let days = statement.query_map([upstream_key], |row| {
             Ok(Day {
                 day: row.get(0)?,
                 upstream_key: row.get(1)?,
@@ -160,11 +193,12 @@ impl Inspector {
         Ok(days.collect::<Result<_, _>>()?)
     }
 
-    /// Everything by which our sums may differ from upstream's, newest first; at most `limit`.
+    /// Everything by which our sums of this key may differ from upstream's, newest first; at most
+    /// `limit`.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
-    pub fn items(&self, limit: u32) -> Result<Vec<Item>, LedgerError> {
+    pub fn items(&self, upstream_key: &str, limit: u32) -> Result<Vec<Item>, LedgerError> {
         let sql = "
           SELECT g.id, g.created_us, g.upstream_key, coalesce(s.cost_pd, 0),
                  CASE WHEN s.disputed_pd IS NOT NULL THEN 'disputed'
@@ -176,14 +210,14 @@ impl Inspector {
                  -- A hundredth of a credit is five millionths of a dollar.
                  max(h.amount_cc * 5000000, coalesce(s.disputed_pd, 0), coalesce(s.cost_pd, 0))
             FROM generation g JOIN generation_state s ON s.generation = g.id JOIN hold h ON h.generation = g.id
-           WHERE s.disputed_pd IS NOT NULL OR s.state IN ('in_doubt', 'review', 'stored')
+           WHERE g.upstream_key = ?1 AND (s.disputed_pd IS NOT NULL OR s.state IN ('in_doubt', 'review', 'stored')
               OR s.cost_source IN ('computed', 'estimate')
               OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
               OR (s.state = 'voided' AND EXISTS (SELECT 1 FROM generation_event e WHERE e.generation = g.id AND e.to_state = 'in_doubt')
-                  AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested)
-           ORDER BY g.id DESC LIMIT ?1";
+                  AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested))
+           ORDER BY g.id DESC LIMIT ?2";
         let mut statement = self.connection.prepare(sql)?;
-        let items = statement.query_map([limit], |row| self.item(row))?;
+        let items = statement.query_map(params![upstream_key, limit], |row| self.item(row))?;
         Ok(items.collect::<Result<_, _>>()?)
     }
 

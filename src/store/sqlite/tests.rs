@@ -109,7 +109,13 @@ impl Books {
 
     /// The books agree with themselves.
     async fn audited(self) {
-        let breaks = self.sqlite.audit().await.expect("an audit");
+        self.audited_but_for(&[]).await;
+    }
+
+    /// The same of books that no gateway could have written, but for what was made up.
+    async fn audited_but_for(self, made_up: &[&str]) {
+        let mut breaks = self.sqlite.audit().await.expect("an audit");
+        breaks.retain(|one| !made_up.iter().any(|name| one.starts_with(*name)));
         assert!(breaks.is_empty(), "{breaks:#?}");
     }
 

@@ -20,7 +20,7 @@ async fn the_books_of_a_running_gateway_are_audited_and_a_doctored_copy_is_found
     live.assert_plain();
     assert!(
         live.stdout
-            .contains("1 organizations, 1 generations, 3 ledger entries")
+            .contains("1 organization, 1 generation, 3 ledger entries")
     );
     for invariant in [
         "I1 ", "I2 ", "I3 ", "I5 ", "I7 ", "I9 ", "I11 ", "I12 ", "I13 ", "I14 ",
@@ -173,6 +173,12 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
     assert!(bought.expect("pictures").len() > 10_000);
     house.mock.wait_for_bill(3).await;
     let other = finish(&mut reconcile(&[])).await;
+    let mut lines = other.stdout.lines();
+    assert!(
+        lines.any(|line| line.starts_with("Day (UTC)")),
+        "{other:#?}"
+    );
+    assert!(lines.next().is_some_and(|day| day.ends_with("0.014")));
     assert_eq!(other.status, Some(1), "{other:#?}");
     assert!(other.stdout.contains("nothing explains"), "{other:#?}");
     // A bill that knows nothing of what was charged is not one that agrees.

@@ -1,10 +1,85 @@
 //! The auditor finds what a hand in the database has broken.
 
+use std::collections::BTreeSet;
+
 use super::trail::by;
 use super::*;
-use crate::ports::Role;
+use crate::ports::{AuditProgress, PictureCheck, Role};
+use crate::store::sqlite::Inspector;
 
-/// What a hand in the database may do, each with words of the break that must be found.
+/// What a hand in the database may do to break one question and no other, and the question. That a
+/// row points at nothing then is the schema's own answer to the same, and counts beside.
+const EXACTLY: &[(&str, &str)] = &[
+    ("I1", "UPDATE ledger SET debit = credit WHERE seq = 1"),
+    ("I1", "UPDATE ledger SET debit = 'org_debt' WHERE seq = 1"),
+    ("I1", "UPDATE ledger SET debit = credit, credit = debit WHERE kind = 'charge'"),
+    ("I2", "UPDATE balance SET posted_cc = posted_cc + 1"),
+    ("I2", "UPDATE balance SET debt_cc = 5"),
+    ("I3", "UPDATE balance SET held_cc = held_cc - 1"),
+    (
+        "I4",
+        "UPDATE balance SET held_cc = posted_cc + 1;
+         UPDATE hold SET amount_cc = (SELECT held_cc FROM balance)
+          WHERE generation = (SELECT generation FROM generation_state WHERE state = 'held')",
+    ),
+    ("I5", "DELETE FROM ledger WHERE seq = 0"),
+    (
+        "I6",
+        "UPDATE ledger SET posted_before_cc = posted_before_cc + 1 WHERE seq = 2",
+    ),
+    ("I7", "UPDATE ledger SET description = 'x' WHERE seq = 1"),
+    ("I7", "UPDATE balance SET seq = seq + 1"),
+    (
+        "I8",
+        "DROP INDEX generation_live; UPDATE generation_state SET request_id = 'a' WHERE state = 'held'",
+    ),
+    ("I9", "DELETE FROM image"),
+    (
+        "I9",
+        "UPDATE hold_resolution SET outcome = 'voided' WHERE outcome = 'posted'",
+    ),
+    (
+        "I10",
+        "UPDATE hold_resolution SET outcome = 'posted' WHERE outcome = 'voided'",
+    ),
+    (
+        "I11",
+        "UPDATE generation SET created_us = created_us - 3600000000, deadline_us = deadline_us - 3600000000
+          WHERE id = (SELECT generation FROM generation_state WHERE state = 'held')",
+    ),
+    (
+        "I11",
+        "UPDATE generation_event SET at_us = at_us + 3600000000 WHERE to_state = 'voided'",
+    ),
+    // Two charges that have changed their receipts: the sum of the day is the same.
+    (
+        "I12",
+        "CREATE TEMP TABLE swap AS SELECT generation, (SELECT max(cost_pd) + min(cost_pd) FROM call_receipt WHERE call = 0
+            AND images = '[0]') - cost_pd AS cost FROM call_receipt WHERE call = 0 AND images = '[0]';
+         UPDATE call_receipt SET cost_pd = (SELECT cost FROM swap WHERE swap.generation = call_receipt.generation)
+          WHERE call = 0 AND images = '[0]'",
+    ),
+    ("I13", "DELETE FROM absorption"),
+    ("I13", "UPDATE absorption SET cost_pd = cost_pd * 10"),
+    (
+        "I13",
+        "UPDATE call_receipt SET cost_pd = cost_pd * 2 WHERE images = '[]'",
+    ),
+    ("I14", "DELETE FROM transition WHERE from_state = 'review'"),
+    ("I14", "INSERT INTO transition VALUES ('voided', 'settled')"),
+    (
+        "I14",
+        "UPDATE transition SET from_state = 'voided' WHERE from_state = 'stored'",
+    ),
+    (
+        "I14",
+        "UPDATE generation_event SET at_us = at_us - 3600000000 WHERE to_state IN ('dispatched', 'streaming')",
+    ),
+    ("R1", "UPDATE hold_resolution SET amount_cc = amount_cc + 1"),
+    ("R2", "UPDATE actual SET cost_pd = cost_pd * 2"),
+];
+
+/// What else it may do, each with words of one of the breaks that must be found.
 const BREAKS: &[(&str, &str)] = &[
     ("I2", "UPDATE balance SET posted_cc = posted_cc + 1"),
     ("I2", "UPDATE balance SET debt_cc = 5"),
@@ -14,12 +89,28 @@ const BREAKS: &[(&str, &str)] = &[
     ("I5", "DELETE FROM ledger WHERE seq = 1"),
     ("I5", "DELETE FROM ledger WHERE seq = 0"),
     (
+        "the calls cost",
+        "UPDATE call_receipt SET cost_pd = cost_pd * 2",
+    ),
+    (
+        "this cannot be computed",
+        "UPDATE generation_state SET state = 'settled' WHERE state = 'voided'",
+    ),
+    (
+        "I14: the state of",
+        "UPDATE generation_state SET state = 'settled' WHERE state = 'voided'",
+    ),
+    (
+        "this cannot be computed",
+        "UPDATE absorption SET cost_pd = 9223372036854775807; UPDATE call_receipt SET cost_pd = 9223372036854775807",
+    ),
+    (
         "I6",
         "UPDATE ledger SET prev_hash = zeroblob(32) WHERE seq = 2",
     ),
     (
         "does not stand on the last row",
-        "DELETE FROM ledger WHERE seq = 2",
+        "DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM ledger)",
     ),
     (
         "points at nothing",
@@ -132,11 +223,23 @@ const BREAKS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Takes a held generation to a charge of `usd`, by a call of this name.
+async fn charged(books: &Books, request_id: &str, usd: &str) {
+    let id = books.held(&draft(request_id, 500)).await;
+    let now = Timestamp::UNIX_EPOCH;
+    books.sqlite.dispatch(id, now).await.expect("dispatched");
+    let name = Some(format!("gen-{request_id}"));
+    let streaming = books.sqlite.stream(id, 0, name, now).await;
+    streaming.expect("streaming");
+    let settled = books.sqlite.settle(id, settlement(id, usd)).await;
+    settled.expect("settled");
+}
+
 /// Breaks the books behind their back, and says what the auditor finds.
 async fn found(sql: &str) -> Vec<String> {
     let books = Books::open(100).await;
-    let id = books.held(&draft("a", 500)).await;
-    settled(&books, id, "0.001").await;
+    charged(&books, "a", "0.001").await;
+    charged(&books, "d", "0.002").await;
     let lost = books.held(&draft("b", 500)).await;
     books
         .sqlite
@@ -170,6 +273,52 @@ async fn found(sql: &str) -> Vec<String> {
     }
     raw.execute_batch(sql).expect(sql);
     books.sqlite.audit().await.expect("an audit")
+}
+
+#[tokio::test]
+async fn each_question_finds_what_breaks_it_and_nothing_else() {
+    for (expected, sql) in EXACTLY {
+        let breaks = found(sql).await;
+        let names: BTreeSet<&str> = breaks
+            .iter()
+            .filter_map(|sentence| Some(sentence.split_once(": ")?.0))
+            .filter(|name| *name != "R1" || *expected == "R1")
+            .collect();
+        assert_eq!(names, BTreeSet::from([*expected]), "{sql}: {breaks:#?}");
+    }
+    let tried: BTreeSet<&str> = EXACTLY.iter().map(|(name, _)| *name).collect();
+    for number in 1..=14 {
+        let name = format!("I{number}");
+        assert!(tried.contains(name.as_str()), "{name} is not tried");
+    }
+}
+
+#[tokio::test]
+async fn however_much_is_broken_only_the_first_breaks_are_kept() {
+    let books = Books::open(1_000).await;
+    for n in 0..101 {
+        books.held(&draft(&format!("r{n}"), 100)).await;
+    }
+    let raw = books.raw();
+    raw.execute_batch(
+        "PRAGMA foreign_keys = OFF; DROP TRIGGER state_kept; DELETE FROM generation_state",
+    )
+    .expect("deleted");
+    let mut answers = Vec::new();
+    let inspector = Inspector::of_folder(books.dir.path()).expect("the books");
+    let audited = inspector.audit(PictureCheck::Size, |progress| {
+        if let AuditProgress::Answer(finding) = progress {
+            answers.push(finding);
+        }
+    });
+    audited.expect("an audit");
+    let names: Vec<&str> = answers.iter().map(|finding| finding.name).collect();
+    let invariants: Vec<String> = (1..=14).map(|n| format!("I{n}")).collect();
+    assert_eq!(names[..14], invariants);
+    let unique: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(unique.len(), names.len(), "one row per question");
+    let stateless = &answers[13];
+    assert_eq!((stateless.breaks, stateless.shown.len()), (101, 100));
 }
 
 #[tokio::test]

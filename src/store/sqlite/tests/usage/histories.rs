@@ -252,7 +252,8 @@ async fn compare(all: &[One], from: Option<i64>, before: Option<i64>) {
         (counted.generations, counted.failed)
     );
     assert_eq!(found.total.usd_cost, counted.usd_cost);
-    books.audited().await;
+    // What is open may be days older than the rest.
+    books.audited_but_for(&["I11:"]).await;
 }
 
 proptest! {
