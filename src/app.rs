@@ -101,6 +101,17 @@ pub enum StartError {
         /// The folder.
         folder: PathBuf,
     },
+    /// What is kept in the data folder cannot be opened.
+    #[error("cannot open {what} in {}", folder.display())]
+    Data {
+        /// Which part of it.
+        what: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// What it said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A room cannot be opened.
     #[error("cannot open {room}")]
     Room {

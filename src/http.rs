@@ -21,7 +21,7 @@ use crate::ports::{Ledger, LedgerError};
 /// A database that needs longer than this does not work.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long an answer about the database holds: each asks the disk for a flush.
+/// How long a good answer about the database holds: each asks the disk for a flush.
 const TRIED_FOR: Duration = Duration::from_secs(1);
 
 /// The longest any answer may take; above [`DATABASE_PATIENCE`], so that its finding is told.
@@ -42,8 +42,8 @@ pub struct Parts {
 #[derive(Clone, Debug)]
 struct Pages {
     parts: Parts,
-    /// When the database was last tried, and whether it worked.
-    tried: Arc<Mutex<Option<(Instant, bool)>>>,
+    /// When the database was last tried and worked.
+    worked: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The pages: `/healthz`, `/readyz`, `/metrics`, and a 404 in JSON for everything else.
@@ -57,7 +57,7 @@ pub fn routes(parts: Parts) -> Router {
         .layer(middleware::from_fn(within_patience))
         .with_state(Pages {
             parts,
-            tried: Arc::default(),
+            worked: Arc::default(),
         })
 }
 
@@ -72,7 +72,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
     if pages.parts.draining.is_cancelled() {
         return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);
     }
-    if pages.is_writable().await {
+    if pages.is_working().await {
         return json(StatusCode::OK, r#"{"status":"ready"}"#);
     }
     json(
@@ -122,18 +122,18 @@ async fn within_patience(request: Request, next: Next) -> Response {
 // === impl Pages ===
 
 impl Pages {
-    /// Whether a change can be made durable. However often it is asked, the disk is asked once in
-    /// [`TRIED_FOR`].
-    async fn is_writable(&self) -> bool {
-        let mut tried = self.tried.lock().await;
-        match *tried {
-            Some((at, worked)) if at.elapsed() < TRIED_FOR => worked,
-            _ => {
-                let worked = in_time(self.parts.ledger.writable()).await.is_some();
-                *tried = Some((Instant::now(), worked));
-                worked
-            }
+    /// Whether the books can be read, and a change be made durable. However often it is asked, a
+    /// disk that works is asked once in [`TRIED_FOR`].
+    async fn is_working(&self) -> bool {
+        let mut worked = self.worked.lock().await;
+        if worked.is_some_and(|at| at.elapsed() < TRIED_FOR) {
+            return true;
         }
+        let ledger = &self.parts.ledger;
+        let works = in_time(ledger.open_holds()).await.is_some()
+            && in_time(ledger.writable()).await.is_some();
+        *worked = works.then(Instant::now);
+        works
     }
 }
 

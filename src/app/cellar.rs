@@ -1,5 +1,6 @@
 //! What is kept on disk: the lock, the key of keys, the books and the pictures.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -31,15 +32,20 @@ impl Cellar {
         let given_key = config.key_encryption_key.clone();
         let open = move || {
             let lock = lock(&data_dir)?;
+            // The books first: beside a database that is none, no new key is left.
+            let books = Sqlite::open(&data_dir).map_err(within("the database", &data_dir))?;
             let master_key = match given_key {
                 Some(key) => key,
-                None => MasterKey::open(&data_dir).map_err(room("the key-encryption key"))?,
+                None => MasterKey::open(&data_dir)
+                    .map_err(within("the key-encryption key", &data_dir))?,
             };
+            let gallery = Files::open(&data_dir, quota);
+            let gallery = gallery.map_err(within("the image folder", &data_dir))?;
             Ok(Self {
                 lock,
                 master_key,
-                books: Arc::new(Sqlite::open(&data_dir).map_err(room("the database"))?),
-                gallery: Arc::new(Files::open(&data_dir, quota).map_err(room("the image folder"))?),
+                books: Arc::new(books),
+                gallery: Arc::new(gallery),
             })
         };
         tokio::task::spawn_blocking(open)
@@ -57,14 +63,27 @@ impl fmt::Debug for Cellar {
 /// Makes the data folder and takes it for this process; the system gives it back when the process
 /// ends, however it ends.
 fn lock(data_dir: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(data_dir).map_err(room("the data folder"))?;
-    let file = File::create(data_dir.join(LOCK)).map_err(room("the data folder"))?;
+    fs::create_dir_all(data_dir).map_err(within("the lock", data_dir))?;
+    let file = File::create(data_dir.join(LOCK)).map_err(within("the lock", data_dir))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::InUse {
             folder: data_dir.to_owned(),
         }),
-        Err(TryLockError::Error(error)) => Err(room("the data folder")(error)),
+        Err(TryLockError::Error(error)) => Err(within("the lock", data_dir)(error)),
+    }
+}
+
+/// Names what could not be opened, and where.
+fn within<E: Into<Box<dyn Error + Send + Sync>>>(
+    what: &'static str,
+    data_dir: &Path,
+) -> impl FnOnce(E) -> StartError {
+    let folder = data_dir.to_owned();
+    move |source| StartError::Data {
+        what,
+        folder,
+        source: source.into(),
     }
 }
 
@@ -80,5 +99,17 @@ mod tests {
         assert!(matches!(second, StartError::InUse { .. }), "{second}");
         drop(first);
         assert!(lock(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let failed = lock(&file).unwrap_err().to_string();
+        assert!(
+            failed.ends_with(&format!("in {}", file.display())),
+            "{failed}"
+        );
     }
 }

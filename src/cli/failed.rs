@@ -107,6 +107,11 @@ impl From<StartError> for Failed {
             StartError::Listen { setting, .. } => {
                 Some(format!("choose another address with {}", flag(setting)))
             }
+            StartError::Data { .. } => Some(
+                "DATA_DIR (--data-dir) names a folder that this program may write, and that nothing \
+                 else writes"
+                    .to_owned(),
+            ),
             StartError::InUse { .. } => {
                 Some("end the other one, or choose another folder with --data-dir".to_owned())
             }

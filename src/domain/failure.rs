@@ -171,11 +171,35 @@ impl Failure {
         )
     }
 
-    /// The key's role is too low, or the thing belongs to somebody else: the same words.
+    /// The key's role is too low.
     pub fn permission_denied() -> Self {
         Self::new(
             Reason::PermissionDenied,
             "This key may not do that; ask an administrator for a key with a higher role.",
+        )
+    }
+
+    /// What belongs to organizations is asked with the operator's key.
+    pub fn not_for_the_operator() -> Self {
+        Self::new(
+            Reason::PermissionDenied,
+            "The operator's key may not do that; use a key of the organization.",
+        )
+    }
+
+    /// What is the operator's is asked with the key of an organization.
+    pub fn for_the_operator_alone() -> Self {
+        Self::new(
+            Reason::PermissionDenied,
+            "Only the operator may do that; no key of an organization may.",
+        )
+    }
+
+    /// The key names another organization than its own: the same words whether that one exists.
+    pub fn another_organization() -> Self {
+        Self::new(
+            Reason::PermissionDenied,
+            "This key acts for its own organization alone; leave organization_id empty.",
         )
     }
 

@@ -296,7 +296,7 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
             "The provider cannot use a reference image; send another one.",
         ),
         DrawCause::ReferenceTooLarge if held.references.is_empty() => Failure::new(
-            Reason::InvalidRequest,
+            Reason::ReferenceImageTooLarge,
             "The request is too large for the provider; shorten the prompt.",
         ),
         DrawCause::ReferenceTooLarge => Failure::new(

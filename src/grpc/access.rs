@@ -189,19 +189,20 @@ impl Gate {
     /// Finds out whose key it is, and whether it may make this call.
     async fn admit(&self, headers: &HeaderMap, needs: Needs) -> Result<Caller, Failure> {
         let caller = self.authenticate(headers).await?;
-        let allowed = match (&caller, needs) {
-            (Caller::Operator, Needs::Operator | Needs::RoleOrOperator(_)) => true,
+        match (&caller, needs) {
+            (Caller::Operator, Needs::Operator | Needs::RoleOrOperator(_)) => Ok(caller),
             (
                 Caller::Organization { role, .. },
                 Needs::Role(least) | Needs::RoleOrOperator(least),
-            ) => *role >= least,
-            (Caller::Operator, Needs::Role(_)) | (Caller::Organization { .. }, Needs::Operator) => {
-                false
+            ) if *role >= least => Ok(caller),
+            (Caller::Organization { .. }, Needs::Role(_) | Needs::RoleOrOperator(_)) => {
+                Err(Failure::permission_denied())
             }
-        };
-        allowed
-            .then_some(caller)
-            .ok_or_else(Failure::permission_denied)
+            (Caller::Operator, Needs::Role(_)) => Err(Failure::not_for_the_operator()),
+            (Caller::Organization { .. }, Needs::Operator) => {
+                Err(Failure::for_the_operator_alone())
+            }
+        }
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {

@@ -16,7 +16,7 @@ use super::caller::Caller;
 pub(super) fn payer(caller: &Caller) -> Result<OrganizationId, Failure> {
     match caller {
         Caller::Organization { id, .. } => Ok(id.clone()),
-        Caller::Operator => Err(Failure::permission_denied()),
+        Caller::Operator => Err(Failure::not_for_the_operator()),
     }
 }
 
@@ -29,7 +29,7 @@ pub(super) fn subject(caller: &Caller, organization_id: &str) -> Result<Organiza
         {
             Ok(id.clone())
         }
-        Caller::Organization { .. } => Err(Failure::permission_denied()),
+        Caller::Organization { .. } => Err(Failure::another_organization()),
         Caller::Operator => name("organization_id", organization_id, OrganizationId::parse),
     }
 }

@@ -223,18 +223,8 @@ fn every_row_of_the_matrix_names_tests_that_are_there() {
     }
     for (row, names) in table {
         for name in names {
-            let is_there = texts.iter().any(|text| is_test(text, name));
+            let is_there = texts.iter().any(|text| tidy::is_test(text, name));
             assert!(is_there, "row {row}: no test is named {name}");
         }
     }
-}
-
-/// Whether a file has a test of this name. Only attributes stand between it and what makes it one.
-fn is_test(text: &str, name: &str) -> bool {
-    let Some((before, _)) = text.split_once(&format!("fn {name}() {{")) else {
-        return false;
-    };
-    let attributes = before.lines().rev().skip(1);
-    let mut attributes = attributes.take_while(|line| line.starts_with("#["));
-    attributes.any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
 }

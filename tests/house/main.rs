@@ -14,6 +14,7 @@ mod breaks;
 mod certificates;
 mod charges;
 mod closing;
+mod descriptor;
 mod ended;
 mod faults;
 mod fetching;

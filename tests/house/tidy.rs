@@ -29,6 +29,16 @@ pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a text")
 }
 
+/// Whether a file has a test of this name. Only attributes stand between it and what makes it one.
+pub(crate) fn is_test(text: &str, name: &str) -> bool {
+    let Some((before, _)) = text.split_once(&format!("fn {name}() {{")) else {
+        return false;
+    };
+    let attributes = before.lines().rev().skip(1).map(str::trim);
+    let mut attributes = attributes.take_while(|line| line.starts_with("#["));
+    attributes.any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
+}
+
 /// The code of a file: no comments, so that words may be talked about, and no tests, which may
 /// stand on both sides of a wall.
 fn code(text: &str) -> String {
@@ -199,4 +209,22 @@ fn everything_in_the_contract_says_what_it_is() {
         }
     }
     assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn every_test_that_the_page_on_security_names_is_there() {
+    let folders = [root().join("src"), root().join("tests")];
+    let files = folders.iter().flat_map(|folder| rust_files(folder));
+    let texts: Vec<String> = files.map(|path| read(&path)).collect();
+    let page = read(&root().join("docs/security.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let tests = rows.filter_map(|row| row.split(" | ").nth(2));
+    let names: Vec<&str> = tests
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 30, "{}", names.len());
+    for name in names {
+        let is_there = texts.iter().any(|text| is_test(text, name));
+        assert!(is_there, "no test is named {name}");
+    }
 }

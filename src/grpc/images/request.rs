@@ -69,7 +69,10 @@ fn metadata(
     }
     let mut read = Vec::with_capacity(map.len());
     for (key, value) in map {
-        let key = read::text("metadata", key, key_chars)?;
+        if key.chars().count() > key_chars {
+            let what = format!("has a key of more than {key_chars} characters");
+            return Err(Failure::invalid("metadata", what));
+        }
         read.push((key, read::text("metadata", value, value_chars)?));
     }
     read.sort();
