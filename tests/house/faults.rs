@@ -9,7 +9,7 @@
 //! | 3 | `the_open_streams_of_a_revoked_key_end_at_once_and_what_it_began_is_charged`, `a_stream_ends_when_its_key_expires`, `a_body_that_comes_after_its_key_has_ended_begins_nothing` |
 //! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read` |
 //! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
-//! | 13 | none: the books are in the same process, where no word of a commit is lost on the way |
+//! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
 //! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
 //! | 16 | none: a limit of pages belongs to one connection, and the writer's is out of reach; the tests of the store fill it |
@@ -46,7 +46,7 @@
 //! | 70 | none: there is one process and one database |
 //! | 74 | none: there is no restore yet |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
-//! | 78 | none: places are counted for all organizations together yet |
+//! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
 //! | 79 | `an_upstream_that_is_down_for_everybody_is_not_asked_much_more_and_is_asked_again_after` |
 
 use std::collections::BTreeMap;
