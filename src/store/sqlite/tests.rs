@@ -109,19 +109,24 @@ impl Books {
 
     /// The books agree with themselves.
     async fn audited(self) {
-        self.audited_but_for(&[]).await;
+        self.audited_but_for(|_| false).await;
     }
 
     /// The same of books that no gateway could have written, but for what was made up.
-    async fn audited_but_for(self, made_up: &[&str]) {
+    async fn audited_but_for(self, made_up: fn(&str) -> bool) {
         let mut breaks = self.sqlite.audit().await.expect("an audit");
-        breaks.retain(|one| !made_up.iter().any(|name| one.starts_with(*name)));
+        breaks.retain(|one| !made_up(one));
         assert!(breaks.is_empty(), "{breaks:#?}");
     }
 
     fn raw(&self) -> rusqlite::Connection {
         raw(self.dir.path())
     }
+}
+
+/// Whether the charge is not what the calls told: so it is where both are made up, each by itself.
+fn is_of_made_up_calls(one: &str) -> bool {
+    one.starts_with("I12: the calls cost") || one.starts_with("I13: ")
 }
 
 /// The operator, at the beginning of time.
