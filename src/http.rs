@@ -67,7 +67,8 @@ async fn healthz() -> Response {
 }
 
 /// Whether this process should get calls (`api.md`, settings): not while it drains, not while the
-/// database fails or cannot be written. A silent upstream does not count, because no other replica has a better one.
+/// database fails or cannot be written. A silent upstream does not count, because no other replica
+/// has a better one.
 async fn readyz(State(pages): State<Pages>) -> Response {
     if pages.parts.draining.is_cancelled() {
         return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#);

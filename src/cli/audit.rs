@@ -143,9 +143,9 @@ fn books(inspector: &Inspector, args: &Args) -> Result<(), Failed> {
     }
     match report.breaks {
         0 => Ok(()),
-        1 => Err(Failed::new("the books do not agree: 1 break")),
         breaks => Err(Failed::new(format!(
-            "the books do not agree: {breaks} breaks"
+            "the books do not agree: {}",
+            terminal::count(breaks, "break")
         ))),
     }
 }

@@ -61,12 +61,13 @@ impl Failed {
 
     /// The gateway refused a call, in its own words.
     pub(super) fn refused(what: &str, status: &Status) -> Self {
-        let details = status.get_error_details();
-        let reason = details.error_info().map(|info| info.reason.as_str());
+        let reason = reason(status);
         let failed = Self::new(format!(
             "{what}: {} ({})",
             status.message(),
-            reason.unwrap_or_else(|| code_name(status.code()))
+            reason
+                .as_deref()
+                .unwrap_or_else(|| code_name(status.code()))
         ));
         match (reason, status.code()) {
             (Some(_), _) => failed,
@@ -129,6 +130,12 @@ impl From<LoggingError> for Failed {
     fn from(error: LoggingError) -> Self {
         Self::new("cannot write a log").because(error)
     }
+}
+
+/// The reason of a refusal (AIP-193); none if it is not a gateway's.
+pub(super) fn reason(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    details.error_info().map(|info| info.reason.clone())
 }
 
 /// The flag of a setting.

@@ -133,14 +133,10 @@ fn beginning(text: &str) -> Result<Timestamp, String> {
 
 /// The end of a day; that of the last day there is lies beyond all time.
 pub(super) fn end(text: &str) -> Result<Timestamp, String> {
-    let last = |text: &str| text.parse::<Date>().is_ok_and(|day| day == Date::MAX);
-    instant(text, |date| date.tomorrow().ok()).or_else(|error| {
-        if last(text) {
-            Ok(Timestamp::MAX)
-        } else {
-            Err(error)
-        }
-    })
+    if text.parse::<Date>().is_ok_and(|day| day == Date::MAX) {
+        return Ok(Timestamp::MAX);
+    }
+    instant(text, |date| date.tomorrow().ok())
 }
 
 /// An instant as it is, or the midnight that `midnight` finds for a day.

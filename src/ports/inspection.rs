@@ -55,13 +55,11 @@ pub struct Paper {
     pub corrected: Option<(UsdCost, Credits)>,
 }
 
-/// What we know that upstream has billed under one key on one day (UTC).
+/// What we know that upstream has billed under a key on one day (UTC).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Day {
     /// Such as `2026-11-23`.
     pub day: String,
-    /// The key's fingerprint.
-    pub upstream_key: String,
     /// Charged to customers, after corrections.
     pub charged: UsdCost,
     /// Borne by the platform.
@@ -75,8 +73,6 @@ pub struct Item {
     pub generation: GenerationId,
     /// When it began.
     pub created: Timestamp,
-    /// Which key was used.
-    pub upstream_key: String,
     /// What is not certain about it.
     pub why: &'static str,
     /// What our books have for it.

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use tonic::{Status, Streaming};
-use tonic_types::StatusExt as _;
 
 use super::super::destination;
-use super::super::failed::Failed;
+use super::super::failed::{Failed, reason};
 use super::progress::Progress;
 use crate::proto;
 use crate::proto::generation_event::Event;
@@ -59,8 +58,7 @@ impl Picture {
     /// What to say when the gateway refuses.
     pub(super) fn refused(status: &Status) -> Failed {
         let failed = Failed::refused("cannot make the picture", status);
-        let details = status.get_error_details();
-        match details.error_info().map(|info| info.reason.as_str()) {
+        match reason(status).as_deref() {
             // Here, the gateway is this very process.
             Some("UPSTREAM_UNAVAILABLE") => failed.hint(
                 "check OPENROUTER_API_KEY and OPENROUTER_BASE_URL; the log on stderr says more",

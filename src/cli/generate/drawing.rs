@@ -8,12 +8,11 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, Streaming};
-use tonic_types::StatusExt as _;
 
 use super::files::Files;
 use super::paper;
 use crate::cli::client::{self, Connection};
-use crate::cli::failed::Failed;
+use crate::cli::failed::{Failed, reason};
 use crate::proto;
 use crate::proto::generation_event::Event;
 use crate::proto::image_service_client::ImageServiceClient;
@@ -269,9 +268,4 @@ fn ended(status: Status) -> Ended {
         None if of_the_connection || status.source().is_some() => Ended::Lost(status),
         None => Ended::Refused(status),
     }
-}
-
-fn reason(status: &Status) -> Option<String> {
-    let details = status.get_error_details();
-    details.error_info().map(|info| info.reason.clone())
 }

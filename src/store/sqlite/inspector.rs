@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::records::Conditions;
-use super::{FILE, OpenError, STATEMENTS, audit, cases, entries, migrate, rows, stable_plans};
+use super::{FILE, OpenError, audit, cases, entries, migrate, reader, rows};
 use crate::domain::books::Account;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
 use crate::domain::money::{Credits, UsdCost};
@@ -38,11 +38,7 @@ impl Inspector {
     /// # Errors
     /// [`OpenError`]; a file that is not there is not made.
     pub fn of_file(file: &Path) -> Result<Self, OpenError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags)?;
-        stable_plans(&connection)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        let connection = reader(file)?;
         migrate::check(&connection)?;
         // All questions are asked of the same moment.
         connection.execute_batch("BEGIN")?;
@@ -174,20 +170,19 @@ impl Inspector {
     /// [`LedgerError::Broken`].
     pub fn days(&self, upstream_key: &str) -> Result<Vec<Day>, LedgerError> {
         let sql = "
-          SELECT date(at_us / 1000000, 'unixepoch'), upstream_key, sum(charged), sum(absorbed) FROM (
+          SELECT date(at_us / 1000000, 'unixepoch'), sum(charged), sum(absorbed) FROM (
             SELECT s.finished_us AS at_us, g.upstream_key, coalesce(c.cost_pd, s.cost_pd) AS charged, 0 AS absorbed
               FROM generation_state s JOIN generation g ON g.id = s.generation
               LEFT JOIN correction c ON c.generation = s.generation WHERE s.state = 'settled'
             UNION ALL
             SELECT a.at_us, g.upstream_key, 0, a.cost_pd FROM absorption a JOIN generation g ON g.id = a.generation)
-           WHERE upstream_key = ?1 GROUP BY 1, 2 ORDER BY 1 DESC";
+           WHERE upstream_key = ?1 GROUP BY 1 ORDER BY 1 DESC";
         let mut statement = self.connection.prepare(sql)?;
         let days = statement.query_map([upstream_key], |row| {
             Ok(Day {
                 day: row.get(0)?,
-                upstream_key: row.get(1)?,
-                charged: cost(row, 2)?,
-                absorbed: cost(row, 3)?,
+                charged: cost(row, 1)?,
+                absorbed: cost(row, 2)?,
             })
         })?;
         Ok(days.collect::<Result<_, _>>()?)
@@ -200,7 +195,7 @@ impl Inspector {
     /// [`LedgerError::Broken`].
     pub fn items(&self, upstream_key: &str, limit: u32) -> Result<Vec<Item>, LedgerError> {
         let sql = "
-          SELECT g.id, g.created_us, g.upstream_key, coalesce(s.cost_pd, 0),
+          SELECT g.id, g.created_us, coalesce(s.cost_pd, 0),
                  CASE WHEN s.disputed_pd IS NOT NULL THEN 'disputed'
                       WHEN s.state IN ('in_doubt', 'review', 'stored') THEN 'open'
                       WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NULL) THEN 'asked'
@@ -223,12 +218,11 @@ impl Inspector {
 
     fn item(&self, row: &Row<'_>) -> Result<Item, rusqlite::Error> {
         let id = GenerationId::from_uuid(rows::uuid(row, 0)?);
-        let why: String = row.get(4)?;
+        let why: String = row.get(3)?;
         let found = rows::by_id(&self.connection, id)?;
         Ok(Item {
             generation: id,
             created: rows::time(row.get(1)?),
-            upstream_key: row.get(2)?,
             why: match why.as_str() {
                 "disputed" => "upstream's claim was not believed; the hold was charged",
                 "open" => "not ended yet",
@@ -237,8 +231,8 @@ impl Inspector {
                 "computed" => "charged by the pinned prices, because nobody told the cost",
                 _ => "the answer broke off before OpenRouter named the call",
             },
-            ours: cost(row, 3)?,
-            most: cost(row, 5)?,
+            ours: cost(row, 2)?,
+            most: cost(row, 4)?,
             upstream_ids: found.map(|found| found.upstream_ids).unwrap_or_default(),
         })
     }

@@ -1,11 +1,13 @@
 //! `generate` as its users meet it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use image_gateway::mock::{Options, Script};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio_util::task::TaskTracker;
 
 use super::{Running, Served, finish, program};
@@ -50,6 +52,13 @@ async fn pass(client: TcpStream, server: TcpStream, most: usize) {
         Ok::<_, std::io::Error>(())
     };
     tokio::select! { _ = up => {}, _ = down => {} }
+}
+
+/// `generate` in a folder, with the key in the environment.
+fn order(agent: &str, gateway: &str, key: &str, folder: &Path) -> Command {
+    let mut command = program(&["generate", "x", "--agent", agent, "--address", gateway]);
+    command.env("GATEWAY_KEY", key).current_dir(folder);
+    command
 }
 
 #[tokio::test]
@@ -155,11 +164,7 @@ async fn what_cannot_be_drawn_is_said_and_leaves_nothing_behind() {
     let served = Served::start(&[]).await;
     let address = served.grpc.to_string();
     let folder = tempfile::tempdir().expect("a folder");
-    let draw = |agent: &str, key: &str, address: &str| {
-        let mut command = program(&["generate", "x", "--agent", agent, "--address", address]);
-        command.env("GATEWAY_KEY", key).current_dir(folder.path());
-        command
-    };
+    let draw = |agent, key, address| order(agent, address, key, folder.path());
     let key = served.house.runtime.clone();
     served
         .house
@@ -199,10 +204,8 @@ async fn a_destination_that_cannot_be_written_is_told_before_anything_is_paid_fo
         (under.as_str(), "1", 1),
         (file.as_str(), "2", 1),
     ] {
-        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
-        draw.args(["--out", out, "--count", count])
-            .env("GATEWAY_KEY", &served.house.runtime);
-        let failed = finish(&mut draw).await;
+        let mut draw = order(AGENT, &address, &served.house.runtime, folder.path());
+        let failed = finish(draw.args(["--out", out, "--count", count])).await;
         failed.assert_failed(status);
         assert!(
             failed.stderr.contains("nothing was asked for"),
@@ -229,10 +232,8 @@ async fn a_gateway_that_gives_no_sign_is_waited_for_as_long_as_patience_lasts() 
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("an address").to_string();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
-    draw.args(["--patience", "2s", "--request-id", "mine"])
-        .env("GATEWAY_KEY", "any")
-        .current_dir(folder.path());
+    let mut draw = order(AGENT, &address, "any", folder.path());
+    draw.args(["--patience", "2s", "--request-id", "mine"]);
     let failed = finish(&mut draw).await;
     failed.assert_failed(1);
     assert!(failed.stderr.contains("if the call arrived"), "{failed:#?}");
@@ -248,11 +249,8 @@ async fn who_interrupts_is_told_whether_anything_is_charged() {
     let nobody = silent.local_addr().expect("an address").to_string();
     let gateway = served.grpc.to_string();
     let draw = |address: &str| {
-        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", address]);
-        draw.args(["--request-id", "mine"])
-            .env("GATEWAY_KEY", &served.house.runtime)
-            .current_dir(folder.path());
-        Running::start(&mut draw)
+        let mut draw = order(AGENT, address, &served.house.runtime, folder.path());
+        Running::start(draw.args(["--request-id", "mine"]))
     };
     let asking = draw(&nobody);
     // Its first bytes are there: it has sent what it had to send.
@@ -277,12 +275,8 @@ async fn who_interrupts_is_told_whether_anything_is_charged() {
     );
     served.house.mock.open_gate("slow");
 
-    let mut again = program(&["generate", "x", "--agent", AGENT, "--address", &gateway]);
-    again
-        .args(["--request-id", "mine", "--out", "fox.png"])
-        .env("GATEWAY_KEY", &served.house.runtime)
-        .current_dir(folder.path());
-    let again = finish(&mut again).await;
+    let mut again = order(AGENT, &gateway, &served.house.runtime, folder.path());
+    let again = finish(again.args(["--request-id", "mine", "--out", "fox.png"])).await;
     assert_eq!(again.status, Some(0), "{again:#?}");
     assert_eq!(served.house.mock.requests().len(), 1);
     assert_eq!(served.house.balance().await.credits, "9971.00");
@@ -294,11 +288,7 @@ async fn a_named_file_of_a_key_goes_before_the_environment_and_a_web_page_is_no_
     let served = Served::start(&[]).await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("key"), &served.house.runtime).expect("a file");
-    let draw = |address: String, key: &str| {
-        let mut draw = program(&["generate", "x", "--agent", AGENT, "--address", &address]);
-        draw.env("GATEWAY_KEY", key).current_dir(folder.path());
-        draw
-    };
+    let draw = |address: String, key| order(AGENT, &address, key, folder.path());
     let mut named = draw(served.grpc.to_string(), "sq_live_another");
     let named = finish(named.args(["--key-file", "key"])).await;
     assert_eq!(named.status, Some(0), "{named:#?}");

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::Row;
 
 use super::{Breaks, Look};
 use crate::ports::PictureCheck;
 use crate::store::gallery::{Kept, Seen};
-use crate::store::sqlite::{FILE, rows};
+use crate::store::sqlite::{FILE, reader, rows};
 
 /// How long to wait, in all, for a gateway that runs to note that it has removed pictures whose time
 /// was up: their files go first.
@@ -66,9 +66,8 @@ fn compare(
 
 /// Whether its time was up since the audit began.
 fn has_expired(data_dir: &Path, id: [u8; 16], patience: &mut Duration) -> bool {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let look = || -> Result<bool, rusqlite::Error> {
-        let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+        let connection = reader(&data_dir.join(FILE))?;
         let mut statement = connection.prepare("SELECT 1 FROM expiry WHERE generation = ?1")?;
         statement.exists([id.as_slice()])
     };
