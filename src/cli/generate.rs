@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::client;
 use super::failed::Failed;
+use super::shutdown::Signals;
 use super::terminal;
 use crate::config;
 use crate::proto;
@@ -83,10 +84,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     let request_id = request_id.unwrap_or_else(|| format!("cli-{}", Uuid::now_v7()));
     let request = args.request(&request_id)?;
     let files = Files::new(&args.prompt, args.out.clone(), args.count)?;
+    // Before anything is sent: who is stopped then must be told what became of it.
+    let mut signals = Signals::listen()?;
     let mut drawing = Drawing::new(&args.gateway, request, files, args.patience);
     let drawn = tokio::select! {
         drawn = drawing.finish() => Some(drawn?),
-        _ = tokio::signal::ctrl_c() => None,
+        () = signals.next() => None,
     };
     let Some(generation) = drawn else {
         return Err(drawing.interrupted());
