@@ -18,25 +18,23 @@ use tonic_health::server::HealthReporter;
 use crate::config::Config;
 use crate::domain::catalog::Catalog;
 use crate::fetch;
-use crate::generate::{self, Generator};
+use crate::generate::{self, Generator, Payers};
 use crate::grpc;
 use crate::http;
-use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::openrouter;
-use crate::ports::{Gallery, ImageProvider, Ledger, Settings};
+use crate::ports::{Gallery, ImageProvider, Ledger, OpenRouterKeys, Settings};
 use crate::prices::{self, Prices};
 use crate::recover::{self, Recovery};
 use crate::transport::{self, Tls};
 
 use cellar::Cellar;
 
+pub use secrets::{Replaced, replace_key};
+
 mod cellar;
 mod doors;
-
-/// What API keys are hashed with is derived from the key of keys under these words; changing them
-/// makes every key useless.
-const PEPPER: &str = "image-gateway api keys v1";
+mod secrets;
 
 /// How long the side door waits for those still reading when everything else is done.
 const HTTP_PATIENCE: Duration = Duration::from_secs(2);
@@ -151,6 +149,7 @@ impl App {
             upkeep: cellar.books.clone(),
             gallery: Arc::clone(&parts.gallery),
             provider,
+            payers: Arc::clone(parts.generator.payers()),
             generator: Arc::clone(&parts.generator),
             metrics: Arc::clone(&metrics),
             retention: config.image_retention,
@@ -305,13 +304,21 @@ fn parts(
     let ledger: Arc<dyn Ledger> = cellar.books.clone();
     let settings: Arc<dyn Settings> = cellar.books.clone();
     let gallery: Arc<dyn Gallery> = cellar.gallery.clone();
-    let pepper = cellar.master_key.derive(PEPPER);
-    let keyring = Arc::new(Keyring::new(pepper, config.operator_key.as_ref()));
+    let keyring = cellar.secrets.keyring(config.operator_key.as_ref());
+    let keyring = Arc::new(keyring);
+    let vault = Arc::new(cellar.secrets.vault());
+    let openrouter_keys: Arc<dyn OpenRouterKeys> = cellar.books.clone();
+    let payers = Arc::new(Payers::new(
+        Arc::clone(&openrouter_keys),
+        Arc::clone(&vault),
+        Arc::clone(provider),
+    ));
     let generator = Generator::new(generate::Parts {
         ledger: Arc::clone(&ledger),
         settings: Arc::clone(&settings),
         gallery: Arc::clone(&gallery),
         provider: Arc::clone(provider),
+        payers,
         prices: Arc::clone(prices),
         keyring: Arc::clone(&keyring),
         metrics: Arc::clone(metrics),
@@ -322,6 +329,9 @@ fn parts(
     });
     grpc::Parts {
         generator,
+        openrouter_keys,
+        provider: Arc::clone(provider),
+        vault,
         records: cellar.books.clone(),
         ledger,
         settings,

@@ -228,6 +228,34 @@ impl Config {
     }
 }
 
+/// The secret in a file, or in stdin if its name is `-`, without the white space around it.
+///
+/// # Errors
+/// What is wrong with it, without the secret.
+pub(crate) fn secret_in_file(path: &std::path::Path) -> Result<SecretString, String> {
+    if path.as_os_str() == "-" {
+        return reader::secret_in(std::io::stdin());
+    }
+    let file = std::fs::File::open(path);
+    reader::secret_in(file.map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// A key-encryption key, given itself or as the path of a file, if it is given at all. `variable`
+/// names it where it cannot be used.
+///
+/// # Errors
+/// [`ConfigErrors`].
+pub(crate) fn master_key(
+    variable: &str,
+    given: (Option<SecretString>, Option<String>),
+) -> Result<Option<MasterKey>, ConfigErrors> {
+    let mut reader = Reader::default();
+    let key = reader.secret(variable, given, &values::MASTER_KEY);
+    key.ok_or(ConfigErrors {
+        problems: reader.problems,
+    })
+}
+
 /// How long an upstream call may take, and how long is waited at the end.
 fn timeouts(
     (upstream, drain): (Option<String>, Option<String>),

@@ -13,6 +13,7 @@ pub mod job;
 pub mod listing;
 pub mod media;
 pub mod money;
+pub mod openrouter_key;
 pub mod pricelist;
 pub mod pricing;
 pub mod recent;

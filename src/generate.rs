@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
-use crate::domain::generation::{Draft, Generation, KeyMode};
+use crate::domain::generation::{Draft, Generation};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
 use crate::domain::tool::Tool;
@@ -27,6 +27,7 @@ use crate::ports::{
 use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
+pub use payer::{Payer, Payers, owner};
 use places::{Place, Places};
 pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
@@ -38,6 +39,7 @@ mod calendar;
 mod draw;
 mod easel;
 mod later;
+mod payer;
 mod places;
 mod references;
 mod refusals;
@@ -57,6 +59,8 @@ pub struct Parts {
     pub gallery: Arc<dyn Gallery>,
     /// Who draws.
     pub provider: Arc<dyn ImageProvider>,
+    /// With whose key.
+    pub payers: Arc<Payers>,
     /// The price list.
     pub prices: Arc<Prices>,
     /// Names organizations to upstream.
@@ -99,6 +103,8 @@ struct Held {
     draft: Draft,
     job: Job,
     references: Vec<ReferenceImage>,
+    /// With whose key it is drawn.
+    payer: Payer,
     live: Arc<Live>,
     /// When the caller stops waiting: nothing is tried again after it.
     patience: Option<Instant>,
@@ -118,6 +124,11 @@ impl Generator {
         })
     }
 
+    /// With whose key organizations draw.
+    pub const fn payers(&self) -> &Arc<Payers> {
+        &self.parts.payers
+    }
+
     /// The whole of a call up to the point where its credits are held; what follows can be
     /// watched. A repeated request is shown its first answer, or the running one.
     ///
@@ -134,7 +145,8 @@ impl Generator {
             return Ok(earlier);
         }
         let tool = self.tool(&call).await?;
-        let mut job = self.plan(&call, &tool).await?;
+        let payer = self.parts.payers.of(&call.organization).await?;
+        let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
         let place = self.places.take(&call.organization).map_err(no_place)?;
@@ -142,12 +154,12 @@ impl Generator {
         let references = references::gather(&mut call).await?;
         if away {
             // With the sizes that are known now, which may cost more.
-            job = self.plan(&call, &tool).await?;
+            job = self.plan(&call, &tool, &payer).await?;
         }
         // From here on money moves: a caller that hangs up must not leave a hold without a task.
         let generator = Arc::clone(self);
         let begun = async move {
-            let order = (job, references);
+            let order = (job, references, payer);
             generator.hold_and_run(call, &tool, order, place).await
         };
         let begun = self.parts.tracker.spawn(begun).await;
@@ -186,7 +198,7 @@ impl Generator {
             .ok_or_else(|| Failure::agent_not_found(agent))
     }
 
-    async fn plan(&self, call: &Call, tool: &Tool) -> Result<Job, Failure> {
+    async fn plan(&self, call: &Call, tool: &Tool, payer: &Payer) -> Result<Job, Failure> {
         let available = match &tool.model {
             Some(model) => {
                 let settings = &self.parts.settings;
@@ -195,7 +207,7 @@ impl Generator {
             }
             None => false,
         };
-        let list = self.parts.prices.current();
+        let list = self.parts.prices.current().with_key(payer.mode());
         let model = usable_model(tool, &list.catalog, available)?;
         Job::plan(&call.request, tool, model, &list)
     }
@@ -204,11 +216,11 @@ impl Generator {
         self: &Arc<Self>,
         call: Call,
         tool: &Tool,
-        (job, references): (Job, Vec<ReferenceImage>),
+        (job, references, payer): (Job, Vec<ReferenceImage>, Payer),
         place: Place,
     ) -> Result<Watch, Failure> {
         let now = crate::clock::now();
-        let draft = self.draft(&call, &job, now);
+        let draft = self.draft(&call, &job, &payer, now);
         let live = Arc::new(Live::new(self.accepted(&draft, &job)));
         // Visible before the hold is, so that a duplicate that finds the hold finds this too.
         self.registry.insert(&live);
@@ -231,6 +243,7 @@ impl Generator {
             draft,
             job,
             references,
+            payer,
             live: Arc::clone(&live),
             patience: call.deadline,
             _place: place,
@@ -294,7 +307,7 @@ impl Generator {
         drop(in_flight);
     }
 
-    fn draft(&self, call: &Call, job: &Job, now: Timestamp) -> Draft {
+    fn draft(&self, call: &Call, job: &Job, payer: &Payer, now: Timestamp) -> Draft {
         let request = &call.request;
         let timeout =
             SignedDuration::try_from(self.parts.upstream_timeout).unwrap_or(SignedDuration::MAX);
@@ -317,14 +330,14 @@ impl Generator {
                 .iter()
                 .filter_map(|facts| facts.from)
                 .collect(),
-            key_mode: KeyMode::Platform,
+            key_mode: payer.mode(),
             bounds: job.estimate.bounds.clone(),
             hold: job.hold,
             price_basis: job.estimate.basis.clone(),
             pricing: job.model.pricing.clone(),
             question: job.question,
             sent: job.sent,
-            upstream_key: self.parts.provider.key_fingerprint(),
+            upstream_key: payer.fingerprint.clone(),
             created: now,
             deadline: now.checked_add(timeout).unwrap_or(Timestamp::MAX),
         }

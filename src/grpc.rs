@@ -12,9 +12,11 @@ use tonic_health::server::HealthReporter;
 
 use crate::domain::failure::{Failure, Reason};
 use crate::generate::Generator;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Vault};
 use crate::metrics::Metrics;
-use crate::ports::{Gallery, Ledger, Records, ReferenceFetcher, Settings};
+use crate::ports::{
+    Gallery, ImageProvider, Ledger, OpenRouterKeys, Records, ReferenceFetcher, Settings,
+};
 use crate::prices::Prices;
 use crate::proto;
 use crate::proto::billing_service_server::BillingServiceServer;
@@ -36,6 +38,7 @@ mod images;
 mod last_used;
 mod leases;
 mod models;
+mod openrouter_key;
 mod organizations;
 mod pace;
 mod page;
@@ -64,6 +67,12 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Organizations, keys, tools.
     pub settings: Arc<dyn Settings>,
+    /// Organizations' own OpenRouter keys.
+    pub openrouter_keys: Arc<dyn OpenRouterKeys>,
+    /// Who is asked whether it takes such a key.
+    pub provider: Arc<dyn ImageProvider>,
+    /// Seals such keys.
+    pub vault: Arc<Vault>,
     /// What was, in pages and sums.
     pub records: Arc<dyn Records>,
     /// Earlier pictures, for references.

@@ -16,6 +16,9 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::domain::ids::OrganizationId;
+pub use vault::{KekId, Owner, Unopened, Vault};
+
+mod vault;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const START: &str = "sq_live_";
@@ -37,6 +40,8 @@ pub type PepperId = [u8; 8];
 pub struct Keyring {
     pepper: [u8; 32],
     pepper_id: PepperId,
+    /// What keys were hashed with before the key of keys was replaced.
+    former: Vec<(PepperId, [u8; 32])>,
     operator: Option<[u8; 32]>,
 }
 
@@ -72,13 +77,23 @@ impl Keyring {
     /// A keyring. `pepper` is secret and must stay the same for the keys made with it.
     pub fn new(pepper: [u8; 32], operator_key: Option<&SecretString>) -> Self {
         let mut keyring = Self {
+            pepper_id: pepper_id(&pepper),
             pepper,
-            pepper_id: PepperId::default(),
+            former: Vec::new(),
             operator: None,
         };
-        keyring.pepper_id = first(&keyring.mac("pepper-id", ""));
         keyring.operator = operator_key.map(|key| keyring.mac("operator", key.expose_secret()));
         keyring
+    }
+
+    /// The same, which also knows the keys that were made with these peppers.
+    #[must_use]
+    pub fn with_former(mut self, peppers: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        let named = peppers
+            .into_iter()
+            .map(|pepper| (pepper_id(&pepper), pepper));
+        self.former.extend(named);
+        self
     }
 
     /// Makes a key.
@@ -100,10 +115,21 @@ impl Keyring {
     /// Whether this key is the one of which a hash was kept. The same work is done, in the same
     /// time, whether nothing was kept, something else, or this.
     pub fn opens(&self, presented: &Presented, kept: Option<(&PepperId, &[u8; 32])>) -> bool {
-        let known = kept.filter(|(pepper, _)| **pepper == self.pepper_id);
-        let expected = known.map_or(&NOBODY, |(_, mac)| mac);
-        let sent = self.mac("api-key", presented.secret.expose_secret());
+        let known = kept.and_then(|(id, mac)| Some((self.pepper(id)?, mac)));
+        let (pepper, expected) = known.unwrap_or((&self.pepper, &NOBODY));
+        let sent = keyed_hash(pepper, "api-key", presented.secret.expose_secret());
         bool::from(sent.ct_eq(expected)) & known.is_some()
+    }
+
+    /// The pepper of this name.
+    fn pepper(&self, id: &PepperId) -> Option<&[u8; 32]> {
+        if *id == self.pepper_id {
+            return Some(&self.pepper);
+        }
+        let mut former = self.former.iter();
+        former
+            .find(|(name, _)| name == id)
+            .map(|(_, pepper)| pepper)
     }
 
     /// Whether this is the operator's key.
@@ -129,14 +155,7 @@ impl Keyring {
     }
 
     fn mac(&self, purpose: &str, text: &str) -> [u8; 32] {
-        // An HMAC takes keys of any length, so this cannot fail.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.pepper) else {
-            return [0; 32];
-        };
-        mac.update(purpose.as_bytes());
-        mac.update(&[0]);
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().into()
+        keyed_hash(&self.pepper, purpose, text)
     }
 }
 
@@ -175,6 +194,22 @@ pub fn mint_operator() -> Result<SecretString, NoRandomness> {
     let body = format!("{OPERATOR_START}{}", random_text(SECRET_CHARS)?);
     let check = check(&body);
     Ok(SecretString::from(body + &check))
+}
+
+/// The name of a pepper.
+pub fn pepper_id(pepper: &[u8; 32]) -> PepperId {
+    first(&keyed_hash(pepper, "pepper-id", ""))
+}
+
+fn keyed_hash(pepper: &[u8; 32], purpose: &str, text: &str) -> [u8; 32] {
+    // An HMAC takes keys of any length, so this cannot fail.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper) else {
+        return [0; 32];
+    };
+    mac.update(purpose.as_bytes());
+    mac.update(&[0]);
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
 }
 
 fn first<const N: usize>(mac: &[u8; 32]) -> [u8; N] {
@@ -247,6 +282,18 @@ mod tests {
         assert_ne!(mine.pepper, minted.pepper);
         // The hash counts only under the name of the pepper it was made with.
         assert!(!other.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
+    }
+
+    #[test]
+    fn a_key_opens_after_the_pepper_was_replaced_if_the_former_one_is_known() {
+        let minted = keyring().mint().expect("random");
+        let renewed = Keyring::new([8; 32], None).with_former([[6; 32], [7; 32]]);
+        assert!(renewed.opens(&presented(&minted), kept(&minted)));
+        let mine = renewed.mint().expect("random");
+        assert!(renewed.opens(&presented(&mine), kept(&mine)));
+        assert!(!renewed.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
+        let shown = format!("{renewed:?}");
+        assert!(!shown.contains("7, 7"), "{shown}");
     }
 
     #[test]

@@ -316,6 +316,8 @@ const fn cause_label(cause: DrawCause) -> &'static str {
         DrawCause::RateLimited => "rate_limited",
         DrawCause::Timeout => "timeout",
         DrawCause::Unavailable => "unavailable",
+        DrawCause::KeyRefused => "key_refused",
+        DrawCause::KeyOutOfCredit => "key_out_of_credit",
         DrawCause::OursToMend => "ours_to_mend",
         DrawCause::NoImage => "no_image",
         DrawCause::ImageInvalid => "image_invalid",

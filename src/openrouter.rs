@@ -24,6 +24,7 @@ mod lists;
 mod presentable;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod probe;
+mod records;
 mod request;
 mod splice;
 mod sse;

@@ -7,6 +7,7 @@
 //! | [`Upkeep`] | the same books, as the recovery sees them |
 //! | [`Records`] | what was, in pages and sums |
 //! | [`Settings`] | organizations, their keys and their tools |
+//! | [`OpenRouterKeys`] | organizations' own keys at OpenRouter, sealed |
 //! | [`Lister`], [`PriceStore`] | whoever tells prices, and whoever keeps them |
 //! | [`Gallery`], [`Canvas`], [`ImageSource`] | where pictures are kept, written and read |
 //! | [`ImageProvider`], [`Drawing`] | whoever draws, and an answer as it arrives |
@@ -15,6 +16,7 @@
 mod gallery;
 mod inspection;
 mod ledger;
+mod openrouter_keys;
 mod prices;
 mod provider;
 mod records;
@@ -28,10 +30,11 @@ pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,
 };
+pub use openrouter_keys::{OpenRouterKey, OpenRouterKeys};
 pub use prices::{KeptList, ListError, Lister, PriceStore};
 pub use provider::{
-    Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, Order, Receipt,
-    ReferenceImage,
+    Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, KeyRecord, Order,
+    Receipt, ReferenceImage, UpstreamKey,
 };
 pub use records::{
     ActorId, AuditEntry, AuditFilter, EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records,
@@ -42,4 +45,4 @@ pub use settings::{
     Agents, ApiKey, KeyHash, LAST_USED_EVERY, Organization, Role, Settings, SettingsError,
     StatusFilter, ToolFilter,
 };
-pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};
+pub use upkeep::{Answer, Asking, Case, Expired, OwnKey, Upkeep};

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::catalog::{Absurd, Catalog, Kept, PriceChange, Renewal, renew};
+use crate::domain::generation::KeyMode;
 use crate::domain::ids::Slug;
 use crate::domain::pricelist::PriceList;
 use crate::domain::recent::Recent;
@@ -108,6 +109,7 @@ impl Prices {
                 recent: Arc::new(Recent::new(recent)),
                 last_sync,
                 trouble: None,
+                key_mode: KeyMode::Platform,
             })),
             kept: Mutex::new(kept.map(|list| list.models).unwrap_or_default()),
             parts,

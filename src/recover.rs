@@ -18,11 +18,11 @@ use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::ids::GenerationId;
 use crate::domain::recovery::{Facts, Step};
-use crate::generate::Generator;
+use crate::generate::{Generator, Payers};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Answer, Asking, Bill, Case, Expired, Gallery, GalleryError, ImageProvider, Ledger, LedgerError,
-    Upkeep,
+    Answer, Asking, Bill, Case, DrawError, Expired, Gallery, GalleryError, ImageProvider, Ledger,
+    LedgerError, Upkeep, UpstreamKey,
 };
 use ending::{delivered, settlement, voiding};
 
@@ -57,6 +57,8 @@ pub struct Parts {
     pub gallery: Arc<dyn Gallery>,
     /// Who is asked what calls cost.
     pub provider: Arc<dyn ImageProvider>,
+    /// With whose key.
+    pub payers: Arc<Payers>,
     /// Knows what runs: that is not touched.
     pub generator: Arc<Generator>,
     /// What is counted.
@@ -205,9 +207,22 @@ impl Recovery {
         }
     }
 
+    /// Asks with the key that the call was made with; if that is gone, nobody can be asked.
+    async fn bill_of(&self, asking: &Asking) -> Result<Bill, DrawError> {
+        let key = match &asking.own_key {
+            None => Some(UpstreamKey::Platform),
+            Some(own) => step("find_key", self.parts.payers.still_there(own)).await,
+        };
+        let Some(key) = key else {
+            return Ok(Bill::NotFiled);
+        };
+        let bill = self.parts.provider.bill_of(&asking.upstream_id, &key);
+        step("bill_of", bill).await
+    }
+
     async fn ask_one(&self, asking: Asking) {
         let id = asking.generation;
-        let asked = self.parts.provider.bill_of(&asking.upstream_id);
+        let asked = self.bill_of(&asking);
         let answer = match step("recover_ask", asked).await {
             Ok(Bill::Cost(cost)) => Answer::Told(cost),
             Ok(Bill::NotFiled) => Answer::Nothing,

@@ -53,7 +53,8 @@ CREATE TABLE audit_entry (
   seq          INTEGER NOT NULL CHECK (seq >= 0),
   prev_seq     INTEGER,
   action       TEXT NOT NULL CHECK (action IN ('organization_created', 'api_key_created', 'api_key_revoked', 'tool_created',
-    'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added')),
+    'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added', 'openrouter_key_set',
+    'openrouter_key_deleted')),
   -- The key it was done with; none is the operator's. Its prefix is what people know it by.
   actor        BLOB,
   actor_prefix TEXT,
@@ -71,6 +72,37 @@ CREATE TABLE audit_entry (
   CHECK ((actor IS NULL) = (actor_prefix IS NULL)),
   FOREIGN KEY (organization, actor, actor_prefix) REFERENCES api_key (organization, id, prefix),
   FOREIGN KEY (organization, prev_seq, prev_hash) REFERENCES audit_entry (organization, seq, hash)
+) STRICT, WITHOUT ROWID;
+
+-- Organizations' own OpenRouter keys, sealed: the key-encryption key is not in the database. Of a key
+-- that has ended nothing is left that could be opened.
+CREATE TABLE openrouter_key (
+  id           BLOB PRIMARY KEY CHECK (length(id) = 16),
+  organization TEXT NOT NULL REFERENCES organization (id),
+  -- What generations name it by.
+  fingerprint  TEXT NOT NULL CHECK (length(fingerprint) = 16),
+  masked       TEXT NOT NULL CHECK (length(masked) BETWEEN 1 AND 20),
+  -- The name of the key-encryption key; the data key under it; the key under the data key.
+  kek          BLOB CHECK (length(kek) = 8),
+  wrapped      BLOB CHECK (length(wrapped) = 72),
+  sealed       BLOB CHECK (length(sealed) BETWEEN 41 AND 1024),
+  -- Confirmed refusals since it was last taken; with two it is invalid.
+  refusals     INTEGER NOT NULL CHECK (refusals BETWEEN 0 AND 2),
+  created_us   INTEGER NOT NULL,
+  checked_us   INTEGER NOT NULL,
+  ended_us     INTEGER CHECK (ended_us >= created_us),
+  CHECK ((ended_us IS NULL) = (kek IS NOT NULL)),
+  CHECK ((ended_us IS NULL) = (wrapped IS NOT NULL)),
+  CHECK ((ended_us IS NULL) = (sealed IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX openrouter_key_one ON openrouter_key (organization) WHERE ended_us IS NULL;
+
+-- What API keys were hashed with before the key-encryption key was replaced: they still open.
+CREATE TABLE pepper (
+  id      BLOB PRIMARY KEY CHECK (length(id) = 8),
+  kek     BLOB NOT NULL CHECK (length(kek) = 8),
+  wrapped BLOB NOT NULL CHECK (length(wrapped) = 72),
+  sealed  BLOB NOT NULL CHECK (length(sealed) = 72)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tool (
@@ -292,6 +324,11 @@ CREATE TABLE absorption (
   PRIMARY KEY (generation, call)
 ) STRICT, WITHOUT ROWID;
 
+-- What an organization's own key was billed is the organization's.
+CREATE TRIGGER absorption_by_platform BEFORE INSERT ON absorption
+  WHEN EXISTS (SELECT 1 FROM generation g WHERE g.id = NEW.generation AND g.key_mode = 'organization')
+  BEGIN SELECT RAISE(ABORT, 'the platform bears what its own key was billed'); END;
+
 -- The cost as told later, where it is lower than the one that was charged, and what came back.
 CREATE TABLE correction (
   generation BLOB PRIMARY KEY REFERENCES generation (id),
@@ -439,6 +476,13 @@ CREATE TRIGGER api_key_fixed BEFORE UPDATE OF id, organization, name, prefix, ma
 CREATE TRIGGER api_key_ended BEFORE UPDATE OF revoked_us ON api_key WHEN OLD.revoked_us IS NOT NULL
   BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
 CREATE TRIGGER api_key_kept BEFORE DELETE ON api_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
+-- Of an OpenRouter key, only refusals, its wrapping and its end are told later; its end is told once.
+CREATE TRIGGER openrouter_key_fixed BEFORE UPDATE OF id, organization, fingerprint, masked, created_us ON openrouter_key
+  BEGIN SELECT RAISE(ABORT, 'a key is fixed'); END;
+CREATE TRIGGER openrouter_key_ended BEFORE UPDATE ON openrouter_key WHEN OLD.ended_us IS NOT NULL
+  BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
+CREATE TRIGGER openrouter_key_kept BEFORE DELETE ON openrouter_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
+CREATE TRIGGER pepper_kept BEFORE DELETE ON pepper BEGIN SELECT RAISE(ABORT, 'a pepper is kept'); END;
 CREATE TRIGGER audit_by_ended BEFORE INSERT ON audit_entry
   WHEN EXISTS (SELECT 1 FROM api_key k WHERE k.id = NEW.actor AND k.revoked_us IS NOT NULL)
   BEGIN SELECT RAISE(ABORT, 'a revoked key does nothing'); END;

@@ -6,8 +6,9 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::secrets::Secrets;
 use super::{StartError, room};
-use crate::config::{Config, MasterKey};
+use crate::config::Config;
 use crate::store::gallery::Files;
 use crate::store::sqlite::Sqlite;
 
@@ -17,7 +18,7 @@ const LOCK: &str = "lock";
 /// What is kept on disk.
 pub(super) struct Cellar {
     pub(super) lock: File,
-    pub(super) master_key: MasterKey,
+    pub(super) secrets: Secrets,
     pub(super) books: Arc<Sqlite>,
     pub(super) gallery: Arc<Files>,
 }
@@ -34,16 +35,12 @@ impl Cellar {
             let lock = lock(&data_dir)?;
             // The books first: beside a database that is none, no new key is left.
             let books = Sqlite::open(&data_dir).map_err(within("the database", &data_dir))?;
-            let master_key = match given_key {
-                Some(key) => key,
-                None => MasterKey::open(&data_dir)
-                    .map_err(within("the key-encryption key", &data_dir))?,
-            };
+            let secrets = Secrets::open(&data_dir, given_key, &books)?;
             let gallery = Files::open(&data_dir, quota);
             let gallery = gallery.map_err(within("the image folder", &data_dir))?;
             Ok(Self {
                 lock,
-                master_key,
+                secrets,
                 books: Arc::new(books),
                 gallery: Arc::new(gallery),
             })
@@ -62,7 +59,7 @@ impl fmt::Debug for Cellar {
 
 /// Makes the data folder and takes it for this process; the system gives it back when the process
 /// ends, however it ends.
-fn lock(data_dir: &Path) -> Result<File, StartError> {
+pub(super) fn lock(data_dir: &Path) -> Result<File, StartError> {
     fs::create_dir_all(data_dir).map_err(within("the lock", data_dir))?;
     let file = File::create(data_dir.join(LOCK)).map_err(within("the lock", data_dir))?;
     match file.try_lock() {
@@ -75,7 +72,7 @@ fn lock(data_dir: &Path) -> Result<File, StartError> {
 }
 
 /// Names what could not be opened, and where.
-fn within<E: Into<Box<dyn Error + Send + Sync>>>(
+pub(super) fn within<E: Into<Box<dyn Error + Send + Sync>>>(
     what: &'static str,
     data_dir: &Path,
 ) -> impl FnOnce(E) -> StartError {

@@ -1,5 +1,6 @@
 //! `image-gateway keys`: makes a key for the operator; makes, lists and ends those of organizations
-//! at a running gateway.
+//! at a running gateway; sets and deletes their own OpenRouter keys there; replaces the key that
+//! protects all of them.
 
 use clap::{Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -13,7 +14,9 @@ use crate::keys;
 use crate::proto;
 use crate::proto::organization_service_client::OrganizationServiceClient;
 
+mod openrouter;
 mod paper;
+mod replace;
 
 /// The most keys of one answer (`api.md`, Lists).
 const PAGE: i32 = 1_000;
@@ -40,6 +43,12 @@ enum Command {
     List(Box<List>),
     /// End a key for good, and its open streams with it
     Revoke(Box<Revoke>),
+    /// Draw with the organization's own OpenRouter key from now on: 1 credit per image
+    SetOpenrouter(Box<openrouter::Set>),
+    /// Delete the organization's own OpenRouter key: images are charged by cost again
+    DeleteOpenrouter(Box<openrouter::Delete>),
+    /// Replace the key-encryption key of a data folder that no gateway uses
+    ReplaceEncryption(Box<replace::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -149,6 +158,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         Command::Create(args) => create(*args).await,
         Command::List(args) => list(*args).await,
         Command::Revoke(args) => revoke(*args).await,
+        Command::SetOpenrouter(args) => openrouter::set(*args).await,
+        Command::DeleteOpenrouter(args) => openrouter::delete(*args).await,
+        Command::ReplaceEncryption(args) => replace::run(*args).await,
     }
 }
 

@@ -9,7 +9,7 @@ use super::failed::Failed;
 use super::terminal;
 use crate::config;
 use crate::openrouter::{Client, Config};
-use crate::ports::ImageProvider;
+use crate::ports::{ImageProvider, UpstreamKey};
 use bill::Bill;
 use report::Report;
 
@@ -56,11 +56,14 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
     let inspector = args.books.open()?;
     let client = args.client()?;
-    let theirs = client.key_usage().await.map_err(|error| {
-        Failed::new("OpenRouter does not tell what the key has spent").because(error)
-    })?;
+    let theirs = client
+        .key_usage(&UpstreamKey::Platform)
+        .await
+        .map_err(|error| {
+            Failed::new("OpenRouter does not tell what the key has spent").because(error)
+        })?;
     let bill = args.bill.as_deref().map(Bill::read).transpose()?;
-    let key = client.key_fingerprint();
+    let key = client.key_fingerprint(&UpstreamKey::Platform);
     let report = Report::compare(&inspector, &key, theirs, bill.as_ref()).map_err(unreadable)?;
     if args.json {
         terminal::json(&report)?;

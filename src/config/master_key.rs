@@ -15,6 +15,9 @@ use uuid::Uuid;
 /// The name of the file under the data folder.
 const FILE_NAME: &str = "key-encryption-key";
 
+/// The name of the file of a key that is about to take its place.
+const NEXT_NAME: &str = "key-encryption-key.next";
+
 /// Bytes of the key: as many as an HMAC-SHA-256 has use for.
 const KEY_BYTES: usize = 32;
 
@@ -82,6 +85,55 @@ impl MasterKey {
         Self::parse(text.trim()).ok_or(MasterKeyError::Damaged { path })
     }
 
+    /// A fresh key under `data_dir` beside the one in use, until it [takes its
+    /// place](Self::take_place). One that was left there before is gone.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn make_next(data_dir: &Path) -> Result<Self, MasterKeyError> {
+        let path = data_dir.join(NEXT_NAME);
+        let failed = |source| MasterKeyError::File {
+            path: path.clone(),
+            source,
+        };
+        let key = Self::random()?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        key.save_as(&path).map_err(failed)?;
+        sync_folder(data_dir).map_err(failed)?;
+        Ok(key)
+    }
+
+    /// The key that waits under `data_dir` to take the place of the one in use, if one does.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn next(data_dir: &Path) -> Result<Option<Self>, MasterKeyError> {
+        let path = data_dir.join(NEXT_NAME);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let key = Self::parse(text.trim()).ok_or(MasterKeyError::Damaged { path })?;
+                Ok(Some(key))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(MasterKeyError::File { path, source }),
+        }
+    }
+
+    /// The key that waits takes the place of the one in use, which is gone.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn take_place(data_dir: &Path) -> Result<(), MasterKeyError> {
+        let path = data_dir.join(NEXT_NAME);
+        let moved = fs::rename(&path, data_dir.join(FILE_NAME));
+        moved
+            .and_then(|()| sync_folder(data_dir))
+            .map_err(|source| MasterKeyError::File { path, source })
+    }
+
     /// A key for one purpose, from which neither this key nor one for another purpose can be
     /// computed. The words of a purpose must never change: stored hashes depend on them.
     pub fn derive(&self, purpose: &str) -> [u8; KEY_BYTES] {
@@ -109,7 +161,7 @@ impl MasterKey {
         fs::remove_file(&draft)?;
         match saved {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => fs::File::open(data_dir)?.sync_all(),
+            Ok(()) | Err(_) => sync_folder(data_dir),
         }
     }
 
@@ -125,6 +177,10 @@ impl MasterKey {
         writeln!(file)?;
         file.sync_all()
     }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Somebody may have a reason to loosen the mode, so it is said and not refused.

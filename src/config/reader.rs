@@ -112,11 +112,16 @@ fn is_surely_a_path(text: &str) -> bool {
     text.starts_with('/') && !text.ends_with('=')
 }
 
-/// The text of a file without the white space around it: editors and `echo` add a line break.
+/// The secret in a file.
 fn read_secret(path: &str) -> Result<SecretString, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    secret_in(File::open(path).map_err(|error| error.to_string())?)
+}
+
+/// A text without the white space around it: editors and `echo` add a line break.
+pub(super) fn secret_in(source: impl Read) -> Result<SecretString, String> {
     let mut text = String::new();
-    file.take(SECRET_FILE_MAX_BYTES)
+    source
+        .take(SECRET_FILE_MAX_BYTES)
         .read_to_string(&mut text)
         .map_err(|error| error.to_string())?;
     match text.trim() {

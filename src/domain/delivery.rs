@@ -28,7 +28,7 @@ pub struct Verdict {
 /// What a charge should have been, now that costs are told which it had to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Correction {
-    /// The whole cost as told; never above what was charged.
+    /// The whole cost as told; with the platform's key never above what was charged.
     pub cost: UsdCost,
     /// What comes back to the customer.
     pub refund: Credits,
@@ -88,9 +88,13 @@ pub fn due(key_mode: KeyMode, cost: UsdCost, images: u32) -> Credits {
     }
 }
 
-/// What upstream is known to have billed for a call that brought no picture: users buy pictures,
-/// so it is the platform's loss (`domain.md` C12). `None` if nothing.
-pub fn absorbed(call: &CallRecord) -> Option<UsdCost> {
+/// What upstream is known to have billed the platform for a call that brought no picture: users buy
+/// pictures, so it is the platform's loss (`domain.md` C12). `None` if nothing, or if the
+/// organization's own key was billed.
+pub fn absorbed(key_mode: KeyMode, call: &CallRecord) -> Option<UsdCost> {
+    if key_mode == KeyMode::Organization {
+        return None;
+    }
     let told = call.cost.filter(|_| call.images.is_empty());
     told.map(|(cost, _)| cost)
         .filter(|cost| *cost > UsdCost::ZERO)
@@ -106,6 +110,13 @@ pub fn correction(charge: &Charge, now: &Verdict) -> Correction {
     // What cannot be believed is for an operator to look at.
     if now.disputed.is_some() {
         return unchanged;
+    }
+    // What the organization's own key was billed is told as it is; the credits do not go by it.
+    if charge.key_mode == KeyMode::Organization {
+        return Correction {
+            cost: now.charge.cost,
+            ..unchanged
+        };
     }
     match now.charge.cost.pico() - charge.cost.pico() {
         above if above >= 0 => Correction {
@@ -220,6 +231,10 @@ fn fallback(draft: &Draft, images: &[StoredImage], call: &CallRecord) -> (UsdCos
 
 /// The cost, unless it is beyond belief: a wrong digit in `usage.cost` parses perfectly well.
 fn believe(draft: &Draft, cost: UsdCost, images: u32) -> Option<UsdCost> {
+    // Nothing here is paid by it.
+    if draft.key_mode == KeyMode::Organization {
+        return Some(cost);
+    }
     let charge = platform_charge(cost, images);
     let above_hold = charge.hundredths() > draft.hold.hundredths().saturating_mul(DISBELIEF_HOLDS);
     let above_sense =

@@ -61,6 +61,10 @@ words! {
         NoImageReturned = "NO_IMAGE_RETURNED",
         /// What came is not a whole picture of a known format.
         ImageInvalid = "IMAGE_INVALID",
+        /// OpenRouter refuses the organization's own key.
+        OpenrouterKeyInvalid = "OPENROUTER_KEY_INVALID",
+        /// The organization's own OpenRouter key has no credit left there.
+        OpenrouterKeyOutOfCredit = "OPENROUTER_KEY_OUT_OF_CREDIT",
         /// The provider is too busy.
         UpstreamRateLimited = "UPSTREAM_RATE_LIMITED",
         /// The provider does not work, or not for us.
@@ -168,6 +172,22 @@ impl Failure {
         Self::new(
             Reason::Unauthenticated,
             "Send a valid key as `authorization: Bearer <key>`.",
+        )
+    }
+
+    /// OpenRouter refuses the organization's own key.
+    pub fn openrouter_key_invalid() -> Self {
+        Self::new(
+            Reason::OpenrouterKeyInvalid,
+            "OpenRouter refuses your organization's own key; nothing was charged. An administrator must set another one or delete it.",
+        )
+    }
+
+    /// The organization's own OpenRouter key has no credit left there.
+    pub fn openrouter_key_out_of_credit() -> Self {
+        Self::new(
+            Reason::OpenrouterKeyOutOfCredit,
+            "Your organization's own OpenRouter key has no credit or limit left; nothing was charged. An administrator must add credit at OpenRouter.",
         )
     }
 

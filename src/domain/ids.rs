@@ -103,6 +103,10 @@ pub struct GenerationId(Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(Uuid);
 
+/// An organization's own OpenRouter key. Made by the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpenRouterKeyId(Uuid);
+
 /// A row of the ledger. Made by the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(Uuid);
@@ -137,6 +141,7 @@ macro_rules! made_here {
 
 made_here!(GenerationId);
 made_here!(ApiKeyId);
+made_here!(OpenRouterKeyId);
 made_here!(EntryId);
 
 #[cfg(test)]

@@ -88,8 +88,9 @@ impl Job {
             .filter(|quality| model.parameters.qualities.contains(quality));
         refuse_if_strict(request, &adjustments)?;
         let question = question(request, resolution, quality);
-        let estimate = estimate(model, &question)?;
-        let estimate = list.recent.beside(&model.slug, &question, estimate);
+        let estimate = list
+            .estimate(model, &question)
+            .ok_or_else(|| Failure::model_unavailable(&model.slug, "no_usable_price"))?;
         let hold = hold(request, &estimate)?;
         Ok(Self {
             model: Arc::clone(model),
@@ -133,16 +134,6 @@ pub fn usable_model<'a>(
     };
     model.usability(available).into_result(slug)?;
     Ok(model)
-}
-
-/// The answer of the price list.
-///
-/// # Errors
-/// `MODEL_UNAVAILABLE` if the model has no usable price.
-pub fn estimate(model: &Model, question: &Question) -> Result<Estimate, Failure> {
-    model
-        .estimate_for(question)
-        .ok_or_else(|| Failure::model_unavailable(&model.slug, "no_usable_price"))
 }
 
 fn check_amounts(request: &ImageRequest, tool: &Tool, model: &Model) -> Result<(), Failure> {

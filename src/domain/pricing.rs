@@ -312,6 +312,32 @@ impl OutputPrice {
     }
 }
 
+// === impl Estimate ===
+
+impl Estimate {
+    /// The same for an organization that draws with its own key: 1 credit per image, and beside it
+    /// what OpenRouter will bill that key (`domain.md` R10, C33). What it sorts by stays.
+    #[must_use]
+    pub fn with_own_key(self, count: u32) -> Self {
+        let credits = own_key_charge(count);
+        Self {
+            bounds: Bounds {
+                low: credits,
+                expected: credits,
+                high: credits,
+            },
+            display: count.to_string(),
+            basis: format!(
+                "1 credit per image with the organization's own OpenRouter key, which pays {} USD: {}",
+                self.usd.normalize(),
+                self.basis
+            ),
+            recent: None,
+            ..self
+        }
+    }
+}
+
 // === impl ReferencePrice ===
 
 impl ReferencePrice {
@@ -345,16 +371,6 @@ impl Tier {
         } else {
             Self::Final
         }
-    }
-}
-
-/// What is shown to an organization that brings its own key (`domain.md` C33).
-pub fn own_key_bounds(count: u32) -> Bounds {
-    let credits = own_key_charge(count);
-    Bounds {
-        low: credits,
-        expected: credits,
-        high: credits,
     }
 }
 

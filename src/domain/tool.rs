@@ -6,6 +6,7 @@ use super::catalog::{Catalog, Usability};
 use super::failure::Failure;
 use super::ids::{AgentId, Slug};
 use super::money::Credits;
+use super::openrouter_key::KeyStatus;
 use super::shape::{AspectRatio, Quality, Resolution};
 use super::trail::Field;
 
@@ -187,6 +188,19 @@ impl Status {
         match usability.sentence() {
             None => Self::Ready,
             Some(why) => Self::NeedsConfiguration(format!("{slug} {why}; pick another model.")),
+        }
+    }
+
+    /// The same for an organization with this key: without one that is taken nothing is drawn.
+    #[must_use]
+    pub fn with_key(self, key: KeyStatus) -> Self {
+        match (self, key) {
+            (Self::Disabled, _) => Self::Disabled,
+            (_, KeyStatus::Invalid) => Self::NeedsConfiguration(
+                "OpenRouter refuses the organization's own key; set another one or delete it."
+                    .to_owned(),
+            ),
+            (status, KeyStatus::Active) => status,
         }
     }
 }

@@ -28,6 +28,10 @@ words! {
         ModelAvailabilityChanged = "model_availability_changed",
         /// Credits were bought or given.
         CreditsAdded = "credits_added",
+        /// The organization's own OpenRouter key was set, or another in its place.
+        OpenrouterKeySet = "openrouter_key_set",
+        /// The organization's own OpenRouter key was deleted.
+        OpenrouterKeyDeleted = "openrouter_key_deleted",
     }
 }
 

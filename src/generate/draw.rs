@@ -12,7 +12,7 @@ use super::{Generator, Held};
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::generation::{CallRecord, CostSource, StoredImage};
+use crate::domain::generation::{CallRecord, CostSource, KeyMode, StoredImage};
 use crate::domain::money::UsdCost;
 use crate::ports::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, GalleryError, LedgerError, Order,
@@ -118,7 +118,7 @@ impl Generator {
             outcome.record.upstream_id = None;
         }
         if outcome.record.is_open_question() && !outcome.images.is_empty() {
-            outcome.record.cost = step("look_up", self.look_up(&outcome.record)).await;
+            outcome.record.cost = step("look_up", self.look_up(held, &outcome.record)).await;
         }
     }
 
@@ -139,6 +139,7 @@ impl Generator {
             background: job.background,
             seed: job.seed,
             references: held.references.clone(),
+            key: held.payer.key.clone(),
             deadline,
             retry_until: held
                 .patience
@@ -193,12 +194,13 @@ impl Generator {
         }
     }
 
-    async fn look_up(&self, call: &CallRecord) -> Option<(UsdCost, CostSource)> {
+    async fn look_up(&self, held: &Held, call: &CallRecord) -> Option<(UsdCost, CostSource)> {
         let upstream_id = call.upstream_id.as_deref()?;
         let asking = async {
             for wait in LOOKUP_WAITS {
                 step("wait_to_ask", tokio::time::sleep(wait)).await;
-                match step("ask", self.parts.provider.bill_of(upstream_id)).await {
+                let bill = self.parts.provider.bill_of(upstream_id, &held.payer.key);
+                match step("ask", bill).await {
                     Ok(Bill::Cost(cost)) => return Some((cost, CostSource::Lookup)),
                     Ok(Bill::NotFiled | Bill::OfAnother) => {}
                     Err(error) => tracing::warn!(%error, "the cost of a call cannot be looked up"),
@@ -237,6 +239,14 @@ impl CallOutcome {
         record.cost = error.cost.map(|cost| (cost, CostSource::Usage));
         record.unbilled = error.billed == Billed::No && self.images.is_empty();
         self.failure = Some(CallFailure::Draw(error));
+    }
+
+    /// Whether OpenRouter did not take the key.
+    pub(super) const fn key_was_refused(&self) -> bool {
+        matches!(
+            &self.failure,
+            Some(CallFailure::Draw(error)) if matches!(error.cause, DrawCause::KeyRefused)
+        )
     }
 
     /// Whether the answer broke off without a picture, so that only OpenRouter's records can tell
@@ -283,6 +293,7 @@ impl CallFailure {
 /// Upstream's failure in our words (`api.md`, Upstream → reason).
 fn draw_failure(error: &DrawError, held: &Held) -> Failure {
     let model = &held.job.model.slug;
+    let own_key = held.payer.mode() == KeyMode::Organization;
     let failure = match error.cause {
         DrawCause::InvalidRequest => Failure::new(
             Reason::InvalidRequest,
@@ -311,7 +322,12 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
             Reason::UpstreamTimeout,
             "The image provider did not answer in time; try again with the same request_id.",
         ),
-        DrawCause::Unavailable | DrawCause::OursToMend => Failure::new(
+        DrawCause::KeyRefused if own_key => Failure::openrouter_key_invalid(),
+        DrawCause::KeyOutOfCredit if own_key => Failure::openrouter_key_out_of_credit(),
+        DrawCause::Unavailable
+        | DrawCause::KeyRefused
+        | DrawCause::KeyOutOfCredit
+        | DrawCause::OursToMend => Failure::new(
             Reason::UpstreamUnavailable,
             "The image provider does not work at the moment; try again later.",
         ),
@@ -326,7 +342,13 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
         Some(wait) => failure.retry_after(wait.max(RETRY_AFTER_MIN)),
         None => failure,
     };
-    failure.with("model", model)
+    let failure = failure.with("model", model);
+    // Nothing is charged here, but OpenRouter bills the organization itself (`domain.md` C13).
+    if own_key && error.billed != Billed::No {
+        failure.with("billed_by_openrouter", "perhaps")
+    } else {
+        failure
+    }
 }
 
 fn rejected(stage: &'static str) -> Failure {

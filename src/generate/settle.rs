@@ -1,5 +1,6 @@
 //! The end of a generation: what came is charged, once, or the hold is released.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::delivery::{Verdict, measured_adjustments, verdict};
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::generation::{CallRecord, CostSource, Generation, StoredImage};
+use crate::domain::generation::{CallRecord, CostSource, Generation, KeyMode, StoredImage};
 use crate::domain::job::Job;
 use crate::domain::money::{Credits, UsdCost};
 use crate::domain::pricing::Pricing;
@@ -64,6 +65,7 @@ impl Generator {
         {
             log_part(held, failure);
         }
+        self.note_payer(held, &outcomes);
         let result = if outcomes.iter().all(|outcome| outcome.images.is_empty()) {
             step("give_up", self.give_up(held, &outcomes)).await
         } else {
@@ -72,6 +74,19 @@ impl Generator {
         let own = (sent - begun) + drawn.elapsed();
         self.parts.metrics.generation_finished(own, answered - sent);
         result
+    }
+
+    /// Keeps in mind whether the organization's own key is still taken; nobody waits for that.
+    fn note_payer(&self, held: &Held, outcomes: &[CallOutcome]) {
+        let refused = outcomes.iter().any(CallOutcome::key_was_refused);
+        let taken = outcomes.iter().any(|outcome| !outcome.images.is_empty());
+        if held.payer.mode() == KeyMode::Platform || !(refused || taken) {
+            return;
+        }
+        let (payers, payer) = (Arc::clone(&self.parts.payers), held.payer.clone());
+        self.parts
+            .tracker
+            .spawn(async move { payers.note(&payer, refused).await });
     }
 
     /// Nothing has left, so this is surely not billed: the hold is released, unless somebody has
@@ -92,7 +107,10 @@ impl Generator {
     async fn deliver(&self, held: &Held, outcomes: Vec<CallOutcome>) -> Ended {
         let delivery = delivery(held, outcomes);
         let verdict = verdict(&held.draft, &delivery.images, &delivery.calls);
-        let waits = |call: &CallRecord| call.is_open_question() && !call.images.is_empty();
+        // With the organization's own key the charge does not go by the cost.
+        let by_cost = held.payer.mode() == KeyMode::Platform;
+        let waits =
+            |call: &CallRecord| by_cost && call.is_open_question() && !call.images.is_empty();
         let settlement = self.settlement(held, delivery, verdict);
         let end = if settlement.delivery.calls.iter().any(waits) {
             End::Store
@@ -325,7 +343,8 @@ fn log_part(held: &Held, failure: &CallFailure) {
         CallFailure::Draw(error) => {
             let cause = error.cause;
             let detail = without_prompt(&error.detail, &held.draft.prompt);
-            if cause == DrawCause::OursToMend {
+            let key = matches!(cause, DrawCause::KeyRefused | DrawCause::KeyOutOfCredit);
+            if cause == DrawCause::OursToMend || (key && held.payer.mode() == KeyMode::Platform) {
                 tracing::error!(%generation, %model, detail, "upstream refuses the platform: mend the key or its credit");
             } else {
                 let perhaps_billed = error.billed != Billed::No;

@@ -142,6 +142,16 @@ const TABLE: &[(&str, &str, Needs)] = &[
     ),
     (
         "OrganizationService",
+        "SetOpenRouterKey",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "OrganizationService",
+        "DeleteOpenRouterKey",
+        Needs::RoleOrOperator(Role::Admin),
+    ),
+    (
+        "OrganizationService",
         "ListAuditEntries",
         Needs::RoleOrOperator(Role::Admin),
     ),

@@ -166,7 +166,7 @@ impl Service {
             }
             None => false,
         };
-        let list = self.parts.prices.current();
+        let (list, _) = self.prices_of(&organization).await?;
         let model = usable_model(&tool, &list.catalog, available)?;
         let count = read::amount("count", request.count)?.max(1);
         let references = read::amount("reference_image_count", request.reference_image_count)?;

@@ -11,6 +11,7 @@ use super::{Service, caller, read, write};
 use crate::domain::catalog::Model;
 use crate::domain::failure::Failure;
 use crate::domain::ids::{OrganizationId, Slug};
+use crate::domain::openrouter_key::KeyStatus;
 use crate::domain::tool::Status as ToolState;
 use crate::generate::unsettled;
 use crate::ports::Agents;
@@ -99,7 +100,7 @@ impl Service {
         let question = Asked::new(&self.parts.keyring, &asked);
         let mut page = Page::new(request.page_size)?;
         let shown = question.place_of_any_length(&request.page_token)?;
-        let list = self.parts.prices.current();
+        let list = self.prices_for(&caller).await?;
         let wanted = |model: &Model| {
             has(model, capability)
                 && (tier == proto::Tier::Unspecified || model.tier().map(write::tier) == Some(tier))
@@ -127,9 +128,10 @@ impl Service {
         &self,
         request: Request<proto::GetModelRequest>,
     ) -> Result<proto::Model, Failure> {
-        let view = self.view(&caller(&request)?).await?;
+        let caller = caller(&request)?;
+        let view = self.view(&caller).await?;
         let slug = read::slug("slug", &request.get_ref().slug)?;
-        let list = self.parts.prices.current();
+        let list = self.prices_for(&caller).await?;
         let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;
         Ok(show(model, &list, &view))
@@ -144,7 +146,7 @@ impl Service {
         let request = request.into_inner();
         let slug = read::slug("slug", &request.slug)?;
         let settings = &self.parts.settings;
-        let list = self.parts.prices.current();
+        let (list, key) = self.prices_of(&organization).await?;
         let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;
         let wanted = request.available;
@@ -157,8 +159,10 @@ impl Service {
                 .await;
             change.map_err(unsettled)?
         };
-        // A tool whose model is withdrawn does not work either way.
-        let touches = changes && model.usability(wanted) != model.usability(!wanted);
+        // A tool whose model is withdrawn does not work either way, nor does any with a refused key.
+        let touches = changes
+            && key == KeyStatus::Active
+            && model.usability(wanted) != model.usability(!wanted);
         let touched = if touches {
             let agents = settings.agents_enabled_with(&organization, &slug, AGENTS_MAX);
             agents.await.map_err(unsettled)?

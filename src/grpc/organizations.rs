@@ -52,6 +52,20 @@ impl OrganizationService for Service {
         self.answer("RevokeApiKey", self.revoked_api_key(request).await)
     }
 
+    async fn set_open_router_key(
+        &self,
+        request: Request<proto::SetOpenRouterKeyRequest>,
+    ) -> Result<Response<proto::Organization>, Status> {
+        self.answer("SetOpenRouterKey", self.set_key(request).await)
+    }
+
+    async fn delete_open_router_key(
+        &self,
+        request: Request<proto::DeleteOpenRouterKeyRequest>,
+    ) -> Result<Response<proto::Organization>, Status> {
+        self.answer("DeleteOpenRouterKey", self.delete_key(request).await)
+    }
+
     async fn list_audit_entries(
         &self,
         request: Request<proto::ListAuditEntriesRequest>,
@@ -87,7 +101,7 @@ impl Service {
             }
             other => unsettled(other),
         })?;
-        Ok(write::organization(&organization))
+        Ok(write::organization(&organization, None))
     }
 
     async fn organization(
@@ -96,16 +110,9 @@ impl Service {
     ) -> Result<proto::Organization, Failure> {
         let caller = caller(&request)?;
         let id = read::subject(&caller, &request.get_ref().organization_id)?;
-        let found = self
-            .parts
-            .settings
-            .organization(&id)
-            .await
-            .map_err(unsettled)?;
-        found
-            .as_ref()
-            .map(write::organization)
-            .ok_or_else(organization_not_found)
+        let found = self.existing(&id).await?;
+        let own = self.own_key(&id).await?;
+        Ok(write::organization(&found, own.as_ref()))
     }
 
     async fn new_api_key(
@@ -203,7 +210,7 @@ impl Service {
 }
 
 /// What refusing settings are to somebody who names an organization or a key of it.
-fn refused(error: SettingsError) -> Failure {
+pub(super) fn refused(error: SettingsError) -> Failure {
     match error {
         SettingsError::NoOrganization => organization_not_found(),
         SettingsError::NoApiKey => {

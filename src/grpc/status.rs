@@ -54,7 +54,9 @@ const fn code(reason: Reason) -> Code {
         | Reason::InsufficientCredits
         | Reason::ResultExpired
         | Reason::ContentRejected
-        | Reason::MaxCreditsExceeded => Code::FailedPrecondition,
+        | Reason::MaxCreditsExceeded
+        | Reason::OpenrouterKeyInvalid
+        | Reason::OpenrouterKeyOutOfCredit => Code::FailedPrecondition,
         Reason::LimitReached | Reason::Overloaded | Reason::StorageFull => Code::ResourceExhausted,
         // Not UNAVAILABLE: that code invites blind repeats of paid work (AIP-194).
         Reason::GenerationInProgress | Reason::NoImageReturned | Reason::ImageInvalid => {

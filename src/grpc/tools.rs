@@ -58,7 +58,8 @@ impl Service {
             .map_err(unsettled)?
             .ok_or_else(|| Failure::agent_not_found(&agent))?;
         let available = self.model_available(&organization, &tool).await?;
-        Ok(show(&tool, &self.parts.prices.current(), available))
+        let (list, key) = self.prices_of(&organization).await?;
+        Ok(show(&tool, (&list, key), available))
     }
 
     async fn update_tool(
@@ -72,7 +73,7 @@ impl Service {
         let wanted = request.generate_image_tool.ok_or_else(missing)?;
         let agent = read::agent_id(&wanted.agent_id)?;
         let fields = fields::changed(&wanted, request.update_mask)?;
-        let list = self.parts.prices.current();
+        let (list, key) = self.prices_of(&organization).await?;
         let settings = &self.parts.settings;
         loop {
             let before = settings.tool(&organization, &agent).await;
@@ -81,11 +82,11 @@ impl Service {
             let available = self.model_available(&organization, &tool).await?;
             tool.check(&list.catalog, available)?;
             if request.validate_only {
-                return Ok(show(&tool, &list, available));
+                return Ok(show(&tool, (&list, key), available));
             }
             let saved = settings.save_tool(&organization, before, tool.clone(), caller.by());
             if saved.await.map_err(unsettled)? {
-                return Ok(show(&tool, &list, available));
+                return Ok(show(&tool, (&list, key), available));
             }
             // Another change was faster; this one is made to what it has left.
         }

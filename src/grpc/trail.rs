@@ -82,6 +82,8 @@ const fn action(wire: proto::AuditAction) -> Option<Action> {
         Wire::ToolDeleted => Action::ToolDeleted,
         Wire::ModelAvailabilityChanged => Action::ModelAvailabilityChanged,
         Wire::CreditsAdded => Action::CreditsAdded,
+        Wire::OpenrouterKeySet => Action::OpenrouterKeySet,
+        Wire::OpenrouterKeyDeleted => Action::OpenrouterKeyDeleted,
     })
 }
 
@@ -96,6 +98,8 @@ const fn wire(action: Action) -> proto::AuditAction {
         Action::ToolDeleted => Wire::ToolDeleted,
         Action::ModelAvailabilityChanged => Wire::ModelAvailabilityChanged,
         Action::CreditsAdded => Wire::CreditsAdded,
+        Action::OpenrouterKeySet => Wire::OpenrouterKeySet,
+        Action::OpenrouterKeyDeleted => Wire::OpenrouterKeyDeleted,
     }
 }
 

@@ -10,9 +10,10 @@ use crate::domain::generation::{
 use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::OrganizationId;
 use crate::domain::money::Credits;
+use crate::domain::openrouter_key::KeyStatus;
 use crate::domain::pricing::{BillingType, Estimate, Tier};
 use crate::domain::tool::Status;
-use crate::ports::{ApiKey, LedgerEntry, Organization, Role};
+use crate::ports::{ApiKey, LedgerEntry, OpenRouterKey, Organization, Role};
 use crate::proto;
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -326,11 +327,25 @@ pub(super) fn ledger_entry(value: &LedgerEntry) -> proto::LedgerEntry {
     }
 }
 
-pub(super) fn organization(value: &Organization) -> proto::Organization {
+/// An organization, with what may be shown of its own OpenRouter key.
+pub(super) fn organization(
+    value: &Organization,
+    own: Option<&OpenRouterKey>,
+) -> proto::Organization {
+    let mode = own.map_or(KeyMode::Platform, |_| KeyMode::Organization);
+    let status = own.map(|own| match own.status() {
+        KeyStatus::Active => proto::OpenRouterKeyStatus::Active,
+        KeyStatus::Invalid => proto::OpenRouterKeyStatus::Invalid,
+    });
     proto::Organization {
         id: value.id.to_string(),
         name: value.name.clone(),
         create_time: Some(timestamp(value.created)),
+        key_mode: key_mode(mode).into(),
+        openrouter_key_masked: own.map(|own| own.masked.clone()).unwrap_or_default(),
+        openrouter_key_status: status.unwrap_or_default().into(),
+        openrouter_key_set_time: own.map(|own| timestamp(own.created)),
+        openrouter_key_check_time: own.map(|own| timestamp(own.checked)),
     }
 }
 

@@ -29,6 +29,9 @@ const MODERATION_WORDS: [&str; 12] = [
 /// OpenRouter's own cap on money in flight: over as soon as other calls end.
 const IN_FLIGHT_WORDS: [&str; 1] = ["in_flight_budget"];
 
+/// How the limit of a key is worded, which comes with 403 though it is documented as 402.
+const KEY_LIMIT_WORDS: [&str; 3] = ["key limit exceeded", "budget limit", "key_limit"];
+
 /// A refusal that came instead of an answer.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -213,11 +216,13 @@ const fn cause_of_type(kind: ErrorType, relayed: bool) -> Option<DrawCause> {
         {
             DrawCause::Unavailable
         }
-        ErrorType::Authentication | ErrorType::PermissionDenied | ErrorType::PaymentRequired => {
-            DrawCause::OursToMend
-        }
+        ErrorType::Authentication => DrawCause::KeyRefused,
+        ErrorType::PaymentRequired => DrawCause::KeyOutOfCredit,
         // Too general: the status knows more.
-        ErrorType::InvalidRequest | ErrorType::PreconditionFailed | ErrorType::Unmapped => {
+        ErrorType::InvalidRequest
+        | ErrorType::PreconditionFailed
+        | ErrorType::PermissionDenied
+        | ErrorType::Unmapped => {
             return None;
         }
     })
@@ -228,12 +233,15 @@ fn cause_of_status(status: u16, error: &ErrorBody) -> DrawCause {
         400 if error.mentions(&["not a valid model id"]) => DrawCause::ModelUnavailable,
         400 | 422 => DrawCause::InvalidRequest,
         401..=403 if error.is_relayed() => DrawCause::Unavailable,
+        402 => DrawCause::KeyOutOfCredit,
+        403 if error.mentions(&KEY_LIMIT_WORDS) => DrawCause::KeyOutOfCredit,
+        401 | 403 => DrawCause::KeyRefused,
         404 | 410 => DrawCause::ModelUnavailable,
         408 | 504 | 524 => DrawCause::Timeout,
         413 => DrawCause::ReferenceTooLarge,
         429 => DrawCause::RateLimited,
         409 | 412 | 425 | 499 => DrawCause::Unavailable,
-        // Our key, our credit, our address, our headers: nobody else can mend them.
+        // Our address, our headers: nobody else can mend them.
         300..=499 => DrawCause::OursToMend,
         _ => DrawCause::Unavailable,
     }
@@ -264,6 +272,8 @@ const fn billed(status: u16, cause: DrawCause) -> Billed {
         | DrawCause::ReferenceTooLarge
         | DrawCause::RateLimited
         | DrawCause::Unavailable
+        | DrawCause::KeyRefused
+        | DrawCause::KeyOutOfCredit
         | DrawCause::OursToMend => {
             if status < 500 || status == 503 {
                 Billed::No
@@ -277,8 +287,8 @@ const fn billed(status: u16, cause: DrawCause) -> Billed {
 #[cfg(test)]
 mod tests {
     use super::DrawCause::{
-        InvalidRequest, ModelUnavailable, OursToMend, PromptRejected, RateLimited,
-        ReferenceInvalid, ReferenceTooLarge, Timeout, Unavailable,
+        InvalidRequest, KeyOutOfCredit, KeyRefused, ModelUnavailable, OursToMend, PromptRejected,
+        RateLimited, ReferenceInvalid, ReferenceTooLarge, Timeout, Unavailable,
     };
     use super::*;
 
@@ -309,7 +319,9 @@ mod tests {
             (412, typed("precondition_failed"), Unavailable),
             (502, typed("timeout"), Timeout),
             (429, typed("provider_overloaded"), RateLimited),
-            (403, typed("permission_denied"), OursToMend),
+            (403, typed("permission_denied"), KeyRefused),
+            (401, typed("authentication"), KeyRefused),
+            (403, typed("payment_required"), KeyOutOfCredit),
             (400, typed("something_new"), InvalidRequest),
             (503, available("capacity_exhausted", ""), RateLimited),
             (404, available("temporarily_unavailable", ""), Unavailable),
@@ -330,15 +342,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_refuses_openrouter_is_not_ours_to_mend() {
+    fn what_a_provider_refuses_openrouter_says_nothing_about_our_key() {
         let named = r#"{"error":{"message":"no","metadata":{"provider_name":"Acme"}}}"#;
         let worded = r#"{"error":{"message":"Provider returned error"}}"#;
         let unnamed = r#"{"error":{"message":"no","metadata":{"provider_name":null}}}"#;
-        for status in [401, 402, 403] {
+        for (status, cause) in [(401, KeyRefused), (402, KeyOutOfCredit), (403, KeyRefused)] {
             assert_eq!(refusal(status, named).cause, Unavailable, "{status}");
             assert_eq!(refusal(status, worded).cause, Unavailable, "{status}");
-            assert_eq!(refusal(status, unnamed).cause, OursToMend, "{status}");
+            assert_eq!(refusal(status, unnamed).cause, cause, "{status}");
         }
+        let limit = r#"{"error":{"code":403,"message":"Key limit exceeded (total limit)"}}"#;
+        assert_eq!(refusal(403, limit).cause, KeyOutOfCredit);
     }
 
     #[test]
@@ -356,8 +370,9 @@ mod tests {
         for (status, empty, page) in [
             (302, OursToMend, OursToMend),
             (400, InvalidRequest, Unavailable),
-            (401, OursToMend, Unavailable),
-            (403, OursToMend, Unavailable),
+            (401, KeyRefused, Unavailable),
+            (402, KeyOutOfCredit, Unavailable),
+            (403, KeyRefused, Unavailable),
             (404, ModelUnavailable, Unavailable),
             (405, OursToMend, Unavailable),
             (413, ReferenceTooLarge, ReferenceTooLarge),

@@ -5,20 +5,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::RetryBudget;
 use super::classify::{Refusal, RefusalBody, retry_after};
 use super::drawing::Answer;
 use super::failures::{chain, unsent};
-use super::lenient::Object;
+use super::records::fingerprint;
 use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
-use super::wire::{KeyRecord, KeyUsage, Record};
 use super::{Config, install_crypto};
-use crate::ports::{Bill, Billed, DrawCause, DrawError, Drawing, ImageProvider, Order};
+use crate::ports::{
+    Bill, Billed, DrawCause, DrawError, Drawing, ImageProvider, KeyRecord, Order, UpstreamKey,
+};
 
 /// Tries after the first (`reliability.md` row 30).
 pub(super) const MAX_RETRIES: u32 = 2;
@@ -33,9 +33,6 @@ pub(super) const RETRY_AFTER_SPREAD: Duration = Duration::from_millis(250);
 /// With less than this left to the deadline another try is pointless.
 const LEAST_USEFUL: Duration = Duration::from_secs(1);
 
-/// How long a question about a past call may take.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// The most bytes of an error or a record that are read.
 pub(super) const SMALL_BODY_CAP_BYTES: usize = 64 << 10;
 
@@ -46,10 +43,6 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Per connection: enough that slow readers do not starve the others.
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 
-/// Bytes of a key's fingerprint: enough to tell keys apart, and nothing to guess a key from, which
-/// is long and random.
-const FINGERPRINT_BYTES: usize = 8;
-
 /// The header that names the call before its body.
 const GENERATION_ID: &str = "x-generation-id";
 
@@ -57,7 +50,7 @@ const GENERATION_ID: &str = "x-generation-id";
 #[derive(Debug)]
 pub struct Client {
     config: Config,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     budget: RetryBudget,
 }
 
@@ -81,24 +74,34 @@ impl Client {
             budget: RetryBudget::default(),
         };
         // Address and key are tried now rather than at the first call.
-        client.keyed(client.http.get(client.url("key"))).build()?;
+        let request = client.http.get(client.url("key"));
+        client.keyed(request, &UpstreamKey::Platform).build()?;
         Ok(client)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         url(&self.config, path)
     }
 
-    fn keyed(&self, request: RequestBuilder) -> RequestBuilder {
+    /// A request that asks for JSON with this key.
+    pub(super) fn keyed(&self, request: RequestBuilder, key: &UpstreamKey) -> RequestBuilder {
         request
-            .bearer_auth(self.config.api_key.expose_secret())
+            .bearer_auth(self.secret(key).expose_secret())
             .header(ACCEPT, "application/json")
+    }
+
+    /// The key itself.
+    pub(super) const fn secret<'a>(&'a self, key: &'a UpstreamKey) -> &'a SecretString {
+        match key {
+            UpstreamKey::Platform => &self.config.api_key,
+            UpstreamKey::Organization(secret) => secret,
+        }
     }
 
     async fn attempt(
         &self,
         url: &str,
-        outgoing: &Outgoing,
+        (outgoing, key): (&Outgoing, &UpstreamKey),
         deadline: Instant,
     ) -> Result<Answer, Failed> {
         if Instant::now() >= deadline {
@@ -107,7 +110,7 @@ impl Client {
         }
         let fault = UploadFault::default();
         let request = self
-            .keyed(self.http.post(url))
+            .keyed(self.http.post(url), key)
             .header(CONTENT_TYPE, "application/json")
             .body(outgoing.body(fault.clone()));
         let response = match timeout_at(deadline, request.send()).await {
@@ -127,7 +130,7 @@ impl Client {
         })
     }
 
-    async fn refusal(
+    pub(super) async fn refusal(
         &self,
         response: Response,
         upstream_id: Option<String>,
@@ -153,32 +156,6 @@ impl Client {
     }
 }
 
-impl Client {
-    /// What the key has spent, by OpenRouter's own count (`GET /key`): all of it, and today,
-    /// this week and this month in UTC. What is not told, or not believable, is `None`.
-    ///
-    /// # Errors
-    /// [`DrawError`] if OpenRouter does not answer, or not in words that are understood.
-    pub async fn key_usage(&self) -> Result<KeyUsage, DrawError> {
-        let deadline = Instant::now() + LOOKUP_TIMEOUT;
-        let request = self.keyed(self.http.get(self.url("key")));
-        let response = match timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(unsent(DrawCause::Unavailable, &chain(error))),
-            Err(_) => return Err(unsent(DrawCause::Timeout, "no answer in time")),
-        };
-        if !response.status().is_success() {
-            let refusal = self.refusal(response, None, deadline).await;
-            return Err(refusal.to_error());
-        }
-        let body = small_body(response, deadline).await;
-        let read = body.and_then(|body| serde_json::from_slice(&body).ok());
-        let unreadable = || unsent(DrawCause::Unavailable, "the answer cannot be read");
-        let Object::<KeyRecord>(key) = read.ok_or_else(unreadable)?;
-        Ok(key.usage())
-    }
-}
-
 #[async_trait]
 impl ImageProvider for Client {
     async fn draw(&self, order: &Order) -> Result<Box<dyn Drawing>, DrawError> {
@@ -195,7 +172,7 @@ impl ImageProvider for Client {
         let mut tries = 0;
         loop {
             tries += 1;
-            let failed = match self.attempt(&url, &outgoing, deadline).await {
+            let failed = match self.attempt(&url, (&outgoing, &order.key), deadline).await {
                 Ok(answer) => return Ok(Box::new(answer)),
                 Err(failed) => failed,
             };
@@ -207,51 +184,16 @@ impl ImageProvider for Client {
         }
     }
 
-    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError> {
-        let deadline = Instant::now() + LOOKUP_TIMEOUT;
-        let request = self
-            .keyed(self.http.get(self.url("generation")))
-            .query(&[("id", upstream_id)]);
-        let response = match timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(unsent(DrawCause::Unavailable, &chain(error))),
-            Err(_) => {
-                return Err(unsent(
-                    DrawCause::Timeout,
-                    "the record did not come in time",
-                ));
-            }
-        };
-        if !response.status().is_success() {
-            let refusal = self.refusal(response, None, deadline).await;
-            // Not filed yet; a page would say that this is not OpenRouter.
-            return if refusal.status == 404 && !matches!(refusal.body, RefusalBody::Html) {
-                Ok(Bill::NotFiled)
-            } else {
-                Err(refusal.to_error())
-            };
-        }
-        let body = small_body(response, deadline).await;
-        let record = body.and_then(|body| serde_json::from_slice(&body).ok());
-        let Some(Object::<Record>(record)) = record else {
-            return Err(unsent(DrawCause::Unavailable, "the record cannot be read"));
-        };
-        if record.is_of_another(upstream_id) {
-            return Ok(Bill::OfAnother);
-        }
-        match record.cost() {
-            Some(cost) => Ok(Bill::Cost(cost)),
-            None => Err(unsent(DrawCause::Unavailable, "the record names no cost")),
-        }
+    async fn bill_of(&self, upstream_id: &str, key: &UpstreamKey) -> Result<Bill, DrawError> {
+        self.record_of_call(upstream_id, key).await
     }
 
-    fn key_fingerprint(&self) -> String {
-        let digest = Sha256::digest(self.config.api_key.expose_secret().as_bytes());
-        digest
-            .iter()
-            .take(FINGERPRINT_BYTES)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+    async fn check_key(&self, key: &UpstreamKey) -> Result<KeyRecord, DrawError> {
+        self.record_of_key(key).await
+    }
+
+    fn key_fingerprint(&self, key: &UpstreamKey) -> String {
+        fingerprint(self.secret(key))
     }
 }
 
@@ -353,7 +295,7 @@ fn generation_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// What comes of a small body until then; `None` if it is too long or breaks off before anything.
-async fn small_body(mut response: Response, until: Instant) -> Option<Vec<u8>> {
+pub(super) async fn small_body(mut response: Response, until: Instant) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Ok(Ok(Some(bytes))) = timeout_at(until, response.chunk()).await {
         if body.len() + bytes.len() > SMALL_BODY_CAP_BYTES {

@@ -15,7 +15,7 @@ use crate::domain::generation::MediaType;
 use crate::domain::ids::{GenerationId, Slug};
 use crate::ports::{
     DrawError, DrawEvent, Drawing, GalleryError, ImageProvider, ImageSource, Order, Receipt,
-    ReferenceImage,
+    ReferenceImage, UpstreamKey,
 };
 
 mod calls;
@@ -130,6 +130,7 @@ fn order(slug: &str, door: Door) -> Order {
         background: None,
         seed: None,
         references: Vec::new(),
+        key: UpstreamKey::Platform,
         deadline,
         retry_until: deadline,
     }

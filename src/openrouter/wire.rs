@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::error_body::{ErrorBody, lenient_error};
 use super::lenient::{lenient, lenient_object, lenient_objects};
 use crate::domain::money::UsdCost;
+use crate::ports;
 
 /// An answer of either door, or one event of a stream of it, without its pictures.
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +130,10 @@ struct KeyData {
     usage_weekly: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "lenient")]
     usage_monthly: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "lenient")]
+    is_management_key: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
+    is_provisioning_key: Option<bool>,
 }
 
 /// What a key has spent, as far as it was told.
@@ -145,6 +150,16 @@ pub struct KeyUsage {
 }
 
 impl KeyRecord {
+    /// What it is good for. The older name for a management key is still told beside the new one.
+    /// `None` if it says nothing.
+    pub(super) fn key(&self) -> Option<ports::KeyRecord> {
+        let data = self.data.as_ref()?;
+        let manages = [data.is_management_key, data.is_provisioning_key];
+        Some(ports::KeyRecord {
+            manages: manages.contains(&Some(true)),
+        })
+    }
+
     pub(super) fn usage(&self) -> KeyUsage {
         let cost = |raw: &Option<Box<RawValue>>| UsdCost::from_json(raw.as_ref()?.get());
         let data = self.data.as_ref();

@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::gallery::ImageSource;
 use crate::domain::catalog::Model;
-use crate::domain::generation::MediaType;
 use crate::domain::generation::SourceImage;
+use crate::domain::generation::{KeyMode, MediaType};
 use crate::domain::ids::GenerationId;
 use crate::domain::money::UsdCost;
 use crate::domain::shape::AspectRatio;
@@ -16,6 +16,7 @@ use crate::domain::shape::PixelSize;
 use crate::domain::shape::Quality;
 use crate::domain::shape::Resolution;
 use bytes::Bytes;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,15 +31,37 @@ pub trait ImageProvider: fmt::Debug + Send + Sync {
     /// [`DrawError`]: what kind, and whether it may have been billed.
     async fn draw(&self, order: &Order) -> Result<Box<dyn Drawing>, DrawError>;
 
-    /// What the provider's records say a call cost.
+    /// What the provider's records say a call cost that was made with this key.
     ///
     /// # Errors
     /// [`DrawError`] if the provider does not answer, or not in words that are understood.
-    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError>;
+    async fn bill_of(&self, upstream_id: &str, key: &UpstreamKey) -> Result<Bill, DrawError>;
 
-    /// The fingerprint of the key that pays: the same for the same key, and of no use to anybody
-    /// else.
-    fn key_fingerprint(&self) -> String;
+    /// Whether the provider takes a key, by its own record of it. Nothing is paid for.
+    ///
+    /// # Errors
+    /// [`DrawError`]: [`DrawCause::KeyRefused`] if it does not know the key.
+    async fn check_key(&self, key: &UpstreamKey) -> Result<KeyRecord, DrawError>;
+
+    /// The fingerprint of a key: the same for the same key, and of no use to anybody else.
+    fn key_fingerprint(&self, key: &UpstreamKey) -> String;
+}
+
+/// With whose key a call is made. It is chosen when a generation begins and stays: no call of an
+/// organization that has a key of its own is ever made with the platform's (`domain.md` R10).
+#[derive(Clone, Debug)]
+pub enum UpstreamKey {
+    /// The platform's, which the provider knows.
+    Platform,
+    /// The organization's own.
+    Organization(SecretString),
+}
+
+/// What the provider says of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// It manages other keys, and draws nothing.
+    pub manages: bool,
 }
 
 /// What the provider's records say about a call.
@@ -125,6 +148,8 @@ pub struct Order {
     pub seed: Option<i64>,
     /// Pictures to work from.
     pub references: Vec<ReferenceImage>,
+    /// Whose key pays.
+    pub key: UpstreamKey,
     /// When the whole call must be over.
     pub deadline: Instant,
     /// When nothing is tried again: the caller has stopped waiting.
@@ -142,6 +167,18 @@ pub struct ReferenceImage {
     pub source: Arc<dyn ImageSource>,
     /// The earlier picture it is, if it is one.
     pub from: Option<SourceImage>,
+}
+
+// === impl UpstreamKey ===
+
+impl UpstreamKey {
+    /// Whose it is.
+    pub const fn mode(&self) -> KeyMode {
+        match self {
+            Self::Platform => KeyMode::Platform,
+            Self::Organization(_) => KeyMode::Organization,
+        }
+    }
 }
 
 /// Why a call upstream brought no picture.
@@ -197,7 +234,11 @@ pub enum DrawCause {
     Timeout,
     /// 5xx, HTML, broken connections, answers that cannot be understood.
     Unavailable,
-    /// The platform's key or credit is refused, or a redirect: ours to mend; somebody is told.
+    /// 401, or 403 for another reason than content: the key that was used is not taken.
+    KeyRefused,
+    /// 402, or the key's own limit: it has no credit left.
+    KeyOutOfCredit,
+    /// A redirect, or a request that nobody but us can mend; somebody is told.
     OursToMend,
     /// An answer without a picture.
     NoImage,

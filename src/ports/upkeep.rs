@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::LedgerError;
 use crate::domain::generation::Generation;
-use crate::domain::ids::GenerationId;
+use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::money::UsdCost;
 use crate::domain::recovery::CallFacts;
 
@@ -91,6 +91,17 @@ pub struct Asking {
     pub upstream_id: String,
     /// How often it was asked before.
     pub asked: u32,
+    /// The organization's own key that the call was made with; `None` is the platform's.
+    pub own_key: Option<OwnKey>,
+}
+
+/// A key of an organization, as the books name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKey {
+    /// Whose it is, or was.
+    pub organization: OrganizationId,
+    /// By which bills are joined.
+    pub fingerprint: String,
 }
 
 /// What upstream answered.

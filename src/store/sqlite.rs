@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 pub use inspector::Inspector;
+pub use sealed::{HandedOver, Whose};
 use writer::Writer;
 
 mod api_keys;
@@ -21,10 +22,12 @@ mod hold;
 mod inspector;
 mod ledger;
 mod migrate;
+mod openrouter_keys;
 mod pinned;
 mod prices;
 mod records;
 mod rows;
+mod sealed;
 mod settings;
 mod steps;
 mod tools;

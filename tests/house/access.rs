@@ -3,7 +3,7 @@
 use image_gateway::proto;
 use tonic::{Code, Status};
 
-use crate::helpers::{House, OPERATOR_KEY, reason, request};
+use crate::helpers::{House, OPERATOR_KEY, PLATFORM_KEY, reason, request};
 use crate::reflection::{contract, invoke};
 
 /// Makes each call of the contract once with a key; what comes back, by the call's name. Messages
@@ -279,7 +279,7 @@ async fn no_secret_is_kept_in_the_open() {
         let path = entry.expect("an entry").path();
         if path.is_file() {
             let bytes = std::fs::read(&path).expect("a file");
-            for secret in [random_part.as_str(), OPERATOR_KEY, "sk-or-v1-mock"] {
+            for secret in [random_part.as_str(), OPERATOR_KEY, PLATFORM_KEY] {
                 let found = memchr::memmem::find(&bytes, secret.as_bytes());
                 assert!(found.is_none(), "a secret stands in {}", path.display());
             }

@@ -26,6 +26,8 @@ use tonic_types::StatusExt;
 pub(crate) use crate::story::Story;
 
 pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
+/// The platform's key at the upstream.
+pub(crate) const PLATFORM_KEY: &str = "sk-or-v1-key-of-the-platform";
 pub(crate) const KLEIN: &str = "black-forest-labs/flux.2-klein-4b";
 pub(crate) const SEEDREAM: &str = "bytedance-seed/seedream-4.5";
 pub(crate) const NANO: &str = "google/gemini-3.1-flash-image-preview";
@@ -319,7 +321,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         http_addr: Some("127.0.0.1:0".to_owned()),
         data_dir: Some(dir.path().to_string_lossy().into_owned()),
         openrouter_base_url: Some(setup.base_url.clone().unwrap_or_else(|| mock.base_url())),
-        openrouter_api_key: Some(SecretString::from("sk-or-v1-mock")),
+        openrouter_api_key: Some(SecretString::from(PLATFORM_KEY)),
         operator_key: Some(SecretString::from(OPERATOR_KEY)),
         upstream_timeout: Some(setup.upstream_timeout.to_owned()),
         max_concurrent_generations: Some(setup.max_concurrent.to_string()),

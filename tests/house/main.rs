@@ -26,6 +26,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod malformed;
+mod openrouter_keys;
 mod orphans;
 mod paging;
 mod places;

@@ -4,7 +4,7 @@ use anstyle::Style;
 use jiff::Timestamp;
 
 use crate::cli::terminal;
-use crate::proto::{ApiKey, Role};
+use crate::proto::{ApiKey, Organization, Role};
 
 const HEAD: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -23,6 +23,16 @@ const HEADS: [&str; 7] = [
     "Last used",
     "State",
 ];
+
+/// Whose OpenRouter key an organization draws with.
+pub(super) fn pays_with(organization: &Organization) -> String {
+    let name = &organization.id;
+    if organization.openrouter_key_masked.is_empty() {
+        return format!("{name} draws with the platform's key: images are charged by cost");
+    }
+    let masked = &organization.openrouter_key_masked;
+    format!("{name} draws with its own key {masked}: 1 credit per image, OpenRouter bills the rest")
+}
 
 /// A table for people.
 pub(super) fn table(keys: &[ApiKey], now: Timestamp) -> String {

@@ -2,7 +2,6 @@ use super::*;
 use crate::domain::catalog::Catalog;
 use crate::domain::generation::MediaType;
 use crate::domain::ids::Slug;
-use crate::domain::job::estimate;
 use crate::domain::pricing::Question;
 use crate::domain::shape::{AspectRatio, Resolution, SentShape};
 
@@ -13,7 +12,7 @@ fn draft(slug: &str, requested: u32) -> Draft {
         count: requested,
         ..Question::one(Resolution::R1K)
     };
-    let estimate = estimate(&model, &question).expect("an estimate");
+    let estimate = model.estimate_for(&question).expect("an estimate");
     Draft {
         requested,
         sent: SentShape {
@@ -169,9 +168,27 @@ fn a_lower_cost_told_later_comes_back_and_a_higher_one_is_borne() {
 
 #[test]
 fn what_was_billed_without_a_picture_is_absorbed() {
+    let platform = KeyMode::Platform;
     let mut call = told(0, "0.04");
-    assert_eq!(absorbed(&call), None);
+    assert_eq!(absorbed(platform, &call), None);
     call.images.clear();
-    assert_eq!(absorbed(&call), UsdCost::from_json("0.04"));
-    assert_eq!(absorbed(&CallRecord::default()), None);
+    assert_eq!(absorbed(platform, &call), UsdCost::from_json("0.04"));
+    assert_eq!(absorbed(platform, &CallRecord::default()), None);
+}
+
+#[test]
+fn what_an_organizations_own_key_is_billed_is_told_and_never_paid_here() {
+    let own_key = Draft {
+        key_mode: KeyMode::Organization,
+        ..draft(SEEDREAM, 1)
+    };
+    let settle = |usd| verdict(&own_key, &images(&[K1]), &[told(0, usd)]);
+    let (charge, later) = (settle("0.04").charge, settle("400"));
+    assert_eq!(later.disputed, None);
+    let told_later = correction(&charge, &later);
+    assert_eq!(told_later.cost, UsdCost::from_json("400").expect("a cost"));
+    assert_eq!((told_later.refund, told_later.absorbed), Default::default());
+    let mut lost = told(0, "0.04");
+    lost.images.clear();
+    assert_eq!(absorbed(KeyMode::Organization, &lost), None);
 }

@@ -3,9 +3,10 @@
 use tonic::Request;
 
 use super::show::show;
-use crate::domain::catalog::{Catalog, Usability};
+use crate::domain::catalog::{Catalog, Model, Usability};
 use crate::domain::failure::Failure;
 use crate::domain::ids::{AgentId, Slug};
+use crate::domain::openrouter_key::KeyStatus;
 use crate::generate::unsettled;
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::{Service, caller, read};
@@ -21,6 +22,13 @@ struct Wanted {
     model: Option<Slug>,
     status: Option<proto::ToolStatus>,
     affected_by: Option<Change>,
+}
+
+/// What the status of the organization's tools follows from.
+struct Sight<'a> {
+    catalog: &'a Catalog,
+    switched_off: &'a [Slug],
+    key: KeyStatus,
 }
 
 /// A model that is switched on or off.
@@ -43,11 +51,16 @@ impl Service {
         let mut page = Page::new(request.page_size)?;
         let last = question.place_of_any_length(&request.page_token)?;
         let mut last = last.map(|place| seen(&place)).transpose()?;
-        let list = self.parts.prices.current();
+        let (list, key) = self.prices_of(&organization).await?;
         let settings = &self.parts.settings;
         let switched_off = settings.unavailable_models(&organization).await;
         let switched_off = switched_off.map_err(unsettled)?;
-        let Some(filter) = wanted.filter(&list.catalog, &switched_off)? else {
+        let sight = Sight {
+            catalog: &list.catalog,
+            switched_off: &switched_off,
+            key,
+        };
+        let Some(filter) = wanted.filter(&sight)? else {
             return Ok(proto::ListGenerateImageToolsResponse::default());
         };
         let more = 'filling: loop {
@@ -58,7 +71,7 @@ impl Service {
             for tool in found {
                 let model = tool.model.as_ref();
                 let available = model.is_some_and(|model| !switched_off.contains(model));
-                if !page.add(show(&tool, &list, available)) {
+                if !page.add(show(&tool, (&list, key), available)) {
                     break 'filling true;
                 }
                 last = Some(tool.agent);
@@ -96,11 +109,11 @@ impl Wanted {
     }
 
     /// The same question to the settings; `None` if there is no such tool.
-    fn filter(&self, catalog: &Catalog, off: &[Slug]) -> Result<Option<ToolFilter>, Failure> {
+    fn filter(&self, sight: &Sight<'_>) -> Result<Option<ToolFilter>, Failure> {
         let (model, status) = match &self.affected_by {
             None => (self.model.clone(), self.status),
             Some(change) => {
-                let Some(now) = change.status_of_touched(catalog, off)? else {
+                let Some(now) = change.status_of_touched(sight)? else {
                     return Ok(None);
                 };
                 let other_model = self.model.as_ref().is_some_and(|it| *it != change.model);
@@ -113,9 +126,9 @@ impl Wanted {
         let status = status.and_then(|status| match status {
             proto::ToolStatus::Unspecified => None,
             proto::ToolStatus::Disabled => Some(StatusFilter::Disabled),
-            proto::ToolStatus::Ready => Some(StatusFilter::Ready(usable(catalog, off))),
+            proto::ToolStatus::Ready => Some(StatusFilter::Ready(sight.usable())),
             proto::ToolStatus::NeedsConfiguration => {
-                Some(StatusFilter::NeedsConfiguration(usable(catalog, off)))
+                Some(StatusFilter::NeedsConfiguration(sight.usable()))
             }
         });
         Ok(Some(ToolFilter { model, status }))
@@ -127,15 +140,13 @@ impl Wanted {
 impl Change {
     /// The status that a tool must have now to be touched by this change, apart from its model;
     /// `None` if it touches nobody.
-    fn status_of_touched(
-        &self,
-        catalog: &Catalog,
-        off: &[Slug],
-    ) -> Result<Option<proto::ToolStatus>, Failure> {
-        let found = catalog.find(&self.model);
+    fn status_of_touched(&self, sight: &Sight<'_>) -> Result<Option<proto::ToolStatus>, Failure> {
+        let found = sight.catalog.find(&self.model);
         let model = found.ok_or_else(|| Failure::model_not_found(self.model.as_str()))?;
-        let before = model.usability(!off.contains(&self.model));
+        let before = model.usability(!sight.switched_off.contains(&self.model));
         Ok(match before {
+            // A key that is refused is in the way of every tool, whatever the model.
+            _ if sight.key == KeyStatus::Invalid => None,
             same if same == model.usability(self.available) => None,
             Usability::Usable => Some(proto::ToolStatus::Ready),
             _ => Some(proto::ToolStatus::NeedsConfiguration),
@@ -143,13 +154,19 @@ impl Change {
     }
 }
 
-/// The models that can be used.
-fn usable(catalog: &Catalog, off: &[Slug]) -> Vec<Slug> {
-    let usable = catalog
-        .models()
-        .iter()
-        .filter(|model| model.usability(!off.contains(&model.slug)) == Usability::Usable);
-    usable.map(|model| model.slug.clone()).collect()
+// === impl Sight ===
+
+impl Sight<'_> {
+    /// The models that can be used.
+    fn usable(&self) -> Vec<Slug> {
+        let usable = |model: &Model| {
+            let available = !self.switched_off.contains(&model.slug);
+            self.key == KeyStatus::Active && model.usability(available) == Usability::Usable
+        };
+        let models = self.catalog.models().iter();
+        let usable = models.filter(|model| usable(model));
+        usable.map(|model| model.slug.clone()).collect()
+    }
 }
 
 fn seen(place: &[u8]) -> Result<AgentId, Failure> {

@@ -1,15 +1,22 @@
 //! A tool as its organization sees it.
 
 use crate::domain::job::{ImageRequest, Job, usable_model};
+use crate::domain::openrouter_key::KeyStatus;
 use crate::domain::pricelist::PriceList;
 use crate::domain::pricing::Estimate;
 use crate::domain::tool::Tool;
 use crate::grpc::write;
 use crate::proto;
 
-/// Shows a tool; `available` says whether the organization may use its model.
-pub(super) fn show(tool: &Tool, list: &PriceList, available: bool) -> proto::GenerateImageTool {
-    let (status, status_reason) = write::tool_status(tool.status(&list.catalog, available));
+/// Shows a tool at the prices and with the key of its organization; `available` says whether that may
+/// use its model.
+pub(super) fn show(
+    tool: &Tool,
+    (list, key): (&PriceList, KeyStatus),
+    available: bool,
+) -> proto::GenerateImageTool {
+    let status = tool.status(&list.catalog, available).with_key(key);
+    let (status, status_reason) = write::tool_status(status);
     let estimate = usual_estimate(tool, list, available);
     proto::GenerateImageTool {
         status: status.into(),

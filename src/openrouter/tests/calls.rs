@@ -6,7 +6,7 @@ use super::server::{Reply, Server};
 use super::*;
 use crate::domain::money::UsdCost;
 use crate::ports::Billed::{Perhaps, Unanswered};
-use crate::ports::{Bill, Billed, DrawCause};
+use crate::ports::{Bill, Billed, DrawCause, UpstreamKey};
 
 const PICTURE: &[u8] = br#"{"data":[{"b64_json":"RE9ORQ=="}],"usage":{"cost":0.04}}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -206,7 +206,7 @@ async fn a_cost_that_is_not_said_is_an_error_and_one_not_filed_is_none() {
     let cost = async |reply| {
         let server = Server::replying(vec![reply]).await;
         client(&server.url)
-            .bill_of("gen-1 &x")
+            .bill_of("gen-1 &x", &UpstreamKey::Platform)
             .await
             .map_err(|error| error.cause)
     };
@@ -220,7 +220,7 @@ async fn a_cost_that_is_not_said_is_an_error_and_one_not_filed_is_none() {
         cost(reply(404, b"<html>")).await,
         Err(DrawCause::Unavailable)
     );
-    assert_eq!(cost(reply(401, b"{}")).await, Err(DrawCause::OursToMend));
+    assert_eq!(cost(reply(401, b"{}")).await, Err(DrawCause::KeyRefused));
     assert_eq!(
         cost(reply(200, br#"{"data":{}}"#)).await,
         Err(DrawCause::Unavailable)

@@ -6,10 +6,10 @@ use super::server::{Reply, Server};
 use super::*;
 use crate::ports::Billed::{No, Perhaps};
 use crate::ports::DrawCause::{
-    ImageInvalid, InvalidRequest, ModelUnavailable, NoImage, OursToMend, PromptRejected,
-    RateLimited, ReferenceTooLarge, Timeout, Unavailable,
+    ImageInvalid, InvalidRequest, KeyOutOfCredit, KeyRefused, ModelUnavailable, NoImage,
+    PromptRejected, RateLimited, ReferenceTooLarge, Timeout, Unavailable,
 };
-use crate::ports::{Bill, Billed, DrawCause};
+use crate::ports::{Bill, Billed, DrawCause, UpstreamKey};
 
 /// What must come of a sample.
 #[derive(Debug)]
@@ -172,16 +172,19 @@ fn refusals() -> Vec<(&'static str, Expected)> {
             Refused(ModelUnavailable, No),
         ),
         ("err-400-provider-raw.json", Refused(InvalidRequest, No)),
-        ("err-401-missing-key.json", Refused(OursToMend, No)),
-        ("err-401-no-credentials.json", Refused(OursToMend, No)),
+        ("err-401-missing-key.json", Refused(KeyRefused, No)),
+        ("err-401-no-credentials.json", Refused(KeyRefused, No)),
         (
             "err-401-relayed-from-provider.json",
             Refused(Unavailable, No),
         ),
-        ("err-402-can-only-afford.json", Refused(OursToMend, No)),
-        ("err-402-insufficient-credits.json", Refused(OursToMend, No)),
+        ("err-402-can-only-afford.json", Refused(KeyOutOfCredit, No)),
+        (
+            "err-402-insufficient-credits.json",
+            Refused(KeyOutOfCredit, No),
+        ),
         ("err-403-guardrail.json", Refused(PromptRejected, No)),
-        ("err-403-key-limit.json", Refused(OursToMend, No)),
+        ("err-403-key-limit.json", Refused(KeyOutOfCredit, No)),
         (
             "err-403-moderation-full-metadata.json",
             Refused(PromptRejected, No),
@@ -222,7 +225,7 @@ fn others() -> Vec<(&'static str, Expected)> {
     vec![
         ("analytics-query-200-by-generation.json", OPERATOR),
         ("credits-200.json", OPERATOR),
-        ("credits-403.json", ForeignError(OursToMend)),
+        ("credits-403.json", ForeignError(KeyRefused)),
         (
             "err-404-no-image-model.json",
             ForeignError(ModelUnavailable),
@@ -348,7 +351,10 @@ async fn check_cost(name: &str, cost: Option<&str>) {
     let sample = sample(name);
     let server = Server::replying(vec![reply(&sample)]).await;
     let (_, id) = sample.http.path.split_once("id=").expect("an id");
-    let found = client(&server.url).bill_of(id).await.expect(name);
+    let found = client(&server.url)
+        .bill_of(id, &UpstreamKey::Platform)
+        .await
+        .expect(name);
     let told = match found {
         Bill::Cost(told) => Some(told.to_string()),
         Bill::NotFiled => None,

@@ -15,11 +15,11 @@ use super::entries::{self, About};
 use super::rows::{self, account, by_id, json, micros};
 use crate::domain::books::Stage;
 use crate::domain::delivery::{absorbed, correction, verdict};
-use crate::domain::generation::{CallRecord, CostSource, Generation};
-use crate::domain::ids::GenerationId;
+use crate::domain::generation::{CallRecord, CostSource, Generation, KeyMode};
+use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::money::{Credits, UsdCost};
 use crate::domain::recovery::{self, CallFacts, Question};
-use crate::ports::{Answer, Asking, LedgerError};
+use crate::ports::{Answer, Asking, LedgerError, OwnKey};
 
 /// Characters of an id of OpenRouter's (its schema allows 128).
 const UPSTREAM_ID_CHARS_MAX: usize = 128;
@@ -76,9 +76,7 @@ pub(super) fn conclude(
 ) -> Result<(), LedgerError> {
     for call in calls {
         note(connection, id, call)?;
-        if let Some(cost) = absorbed(call) {
-            absorb(connection, (id, call.call), cost, "no_image", now)?;
-        }
+        absorb_lost(connection, id, call, now)?;
         if call.is_open_question() {
             ask(connection, id, call, now)?;
         }
@@ -122,6 +120,28 @@ fn ask(
 fn next_time(asked: u32, now: Timestamp) -> Option<i64> {
     let wait = recovery::wait_before_asking(asked)?;
     now.checked_add(wait).ok().map(micros)
+}
+
+/// Notes what the platform was billed for a call that brought nothing.
+fn absorb_lost(
+    connection: &Connection,
+    id: GenerationId,
+    call: &CallRecord,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    // Whose key paid is looked up only where something was billed, which is rare.
+    if absorbed(KeyMode::Platform, call).is_none() {
+        return Ok(());
+    }
+    let sql = "SELECT key_mode FROM generation WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let key_mode = statement.query_row([id.uuid().as_bytes().as_slice()], |row| {
+        rows::word(row, 0, KeyMode::parse)
+    })?;
+    match absorbed(key_mode, call) {
+        Some(cost) => absorb(connection, (id, call.call), cost, "no_image", now),
+        None => Ok(()),
+    }
 }
 
 fn absorb(
@@ -215,7 +235,9 @@ pub(super) fn due(
     limit: u32,
 ) -> Result<Vec<Asking>, LedgerError> {
     let sql = "
-      SELECT generation, call, upstream_id, asked FROM question WHERE next_us <= ?1 ORDER BY next_us LIMIT ?2";
+      SELECT q.generation, q.call, q.upstream_id, q.asked, g.key_mode, g.organization, g.upstream_key
+        FROM question q JOIN generation g ON g.id = q.generation
+       WHERE q.next_us <= ?1 ORDER BY q.next_us LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let due = statement.query_map(params![micros(now), limit], |row| {
         Ok(Asking {
@@ -223,9 +245,20 @@ pub(super) fn due(
             call: row.get(1)?,
             upstream_id: row.get(2)?,
             asked: row.get(3)?,
+            own_key: own_key(row)?,
         })
     })?;
     Ok(due.collect::<Result<_, _>>()?)
+}
+
+fn own_key(row: &Row<'_>) -> Result<Option<OwnKey>, rusqlite::Error> {
+    Ok(match rows::word(row, 4, KeyMode::parse)? {
+        KeyMode::Platform => None,
+        KeyMode::Organization => Some(OwnKey {
+            organization: rows::word(row, 5, |text| OrganizationId::parse(text).ok())?,
+            fingerprint: row.get(6)?,
+        }),
+    })
 }
 
 /// Notes an answer, and what follows from it.
@@ -276,9 +309,7 @@ pub(super) fn follow(
     }
     let calls = facts(connection, id)?;
     for call in &calls {
-        if let Some(cost) = absorbed(&call.record) {
-            absorb(connection, (id, call.record.call), cost, "no_image", now)?;
-        }
+        absorb_lost(connection, id, &call.record, now)?;
     }
     let closed = calls.iter().all(|call| call.question != Question::Open);
     if generation.stage == Stage::Settled && closed {

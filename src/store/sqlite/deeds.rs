@@ -2,8 +2,8 @@
 
 use crate::domain::ids::Slug;
 use crate::domain::tool::Tool;
-use crate::domain::trail::{Action, By, Deed, changes};
-use crate::ports::{ApiKey, Organization, Purchase};
+use crate::domain::trail::{Action, By, Deed, Field, changes};
+use crate::ports::{ApiKey, OpenRouterKey, Organization, Purchase};
 
 pub(super) fn organization_created(organization: &Organization) -> Deed {
     let fields = [("name", Some(organization.name.clone()))];
@@ -76,4 +76,32 @@ pub(super) fn credits_added(purchase: &Purchase) -> Deed {
         subject: purchase.reference.to_string(),
         changes: changes(None, Some(&fields)),
     }
+}
+
+pub(super) fn openrouter_key_set(old: Option<&OpenRouterKey>, new: &OpenRouterKey) -> Deed {
+    let old = old.map(openrouter_key);
+    Deed {
+        action: Action::OpenrouterKeySet,
+        subject: new.id.to_string(),
+        changes: changes(
+            old.as_ref().map(<[_; 2]>::as_slice),
+            Some(&openrouter_key(new)),
+        ),
+    }
+}
+
+pub(super) fn openrouter_key_deleted(key: &OpenRouterKey) -> Deed {
+    Deed {
+        action: Action::OpenrouterKeyDeleted,
+        subject: key.id.to_string(),
+        changes: changes(Some(&openrouter_key(key)), None),
+    }
+}
+
+/// Never the key itself.
+fn openrouter_key(key: &OpenRouterKey) -> [Field; 2] {
+    [
+        ("openrouter_key_masked", Some(key.masked.clone())),
+        ("fingerprint", Some(key.fingerprint.clone())),
+    ]
 }

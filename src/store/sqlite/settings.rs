@@ -278,7 +278,10 @@ pub(super) fn make_organization(
 }
 
 /// Every setting belongs to an organization that is there.
-fn require(connection: &Connection, organization: &OrganizationId) -> Result<(), SettingsError> {
+pub(super) fn require(
+    connection: &Connection,
+    organization: &OrganizationId,
+) -> Result<(), SettingsError> {
     let sql = "SELECT 1 FROM organization WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let there = statement.exists([organization.as_str()])?;

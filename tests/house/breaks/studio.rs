@@ -14,8 +14,8 @@ use image_gateway::domain::job::ImageRequest;
 use image_gateway::domain::money::Credits;
 use image_gateway::domain::tool::Tool;
 use image_gateway::domain::trail::{Actor, By};
-use image_gateway::generate::{self, Call, Generator};
-use image_gateway::keys::Keyring;
+use image_gateway::generate::{self, Call, Generator, Payers};
+use image_gateway::keys::{Keyring, Vault};
 use image_gateway::metrics::Metrics;
 use image_gateway::mock::{self, Mock, Script};
 use image_gateway::openrouter;
@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use super::books::TrappedBooks;
 use super::trap::{Plan, Trap};
-use super::world::{TrappedGallery, TrappedProvider, TrappedSettings};
+use super::world::{TrappedGallery, TrappedKeys, TrappedProvider, TrappedSettings};
 use crate::helpers::AGENT;
 
 /// What the organization has at the beginning.
@@ -150,6 +150,16 @@ impl Studio {
         }
     }
 
+    /// With whose key organizations draw here: the platform's.
+    fn payers(&self) -> Arc<Payers> {
+        let keys = TrappedKeys {
+            books: self.sqlite.clone(),
+            trap: Arc::clone(&self.trap),
+        };
+        let vault = Arc::new(Vault::new([7; 32], [7; 8]));
+        Arc::new(Payers::new(Arc::new(keys), vault, self.provider.clone()))
+    }
+
     /// A process with nothing running.
     pub(crate) fn process(&self) -> Process {
         let tracker = TaskTracker::new();
@@ -158,6 +168,7 @@ impl Studio {
             settings: self.settings.clone(),
             gallery: self.gallery.clone(),
             provider: self.provider.clone(),
+            payers: self.payers(),
             prices: Arc::clone(&self.prices),
             keyring: Arc::new(Keyring::new([7; 32], None)),
             metrics: Arc::new(Metrics::new()),
@@ -251,6 +262,7 @@ impl Studio {
             upkeep: self.books.clone(),
             gallery: self.gallery.clone(),
             provider: self.provider.clone(),
+            payers: self.payers(),
             generator: Arc::clone(&process.generator),
             metrics: Arc::new(Metrics::new()),
             retention: Duration::from_secs(30 * 24 * 3600),

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use image_gateway::domain::generation::StoredImage;
-use image_gateway::domain::ids::{AgentId, ApiKeyId, GenerationId, OrganizationId, Slug};
+use image_gateway::domain::ids::{
+    AgentId, ApiKeyId, GenerationId, OpenRouterKeyId, OrganizationId, Slug,
+};
+use image_gateway::domain::openrouter_key::KeyStatus;
 use image_gateway::domain::tool::Tool;
 use image_gateway::domain::trail::By;
 use image_gateway::openrouter::Client;
 use image_gateway::ports::{
     Agents, ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery,
-    GalleryError, ImageProvider, ImageSource, KeyHash, Order, Organization, Role, Settings,
-    SettingsError, ToolFilter,
+    GalleryError, ImageProvider, ImageSource, KeyHash, KeyRecord, OpenRouterKey, OpenRouterKeys,
+    Order, Organization, Role, Settings, SettingsError, ToolFilter, UpstreamKey,
 };
 use image_gateway::store::gallery::Files;
 use image_gateway::store::sqlite::Sqlite;
@@ -133,14 +136,20 @@ impl ImageProvider for TrappedProvider {
         Ok(Box::new(TrappedDrawing { drawing, trap }))
     }
 
-    async fn bill_of(&self, upstream_id: &str) -> Result<Bill, DrawError> {
+    async fn bill_of(&self, upstream_id: &str, key: &UpstreamKey) -> Result<Bill, DrawError> {
         let lost = |side| unanswered(side, None);
-        let work = self.client.bill_of(upstream_id);
+        let work = self.client.bill_of(upstream_id, key);
         self.trap.cross("bill_of", lost, work).await
     }
 
-    fn key_fingerprint(&self) -> String {
-        self.client.key_fingerprint()
+    async fn check_key(&self, key: &UpstreamKey) -> Result<KeyRecord, DrawError> {
+        let lost = |side| unanswered(side, None);
+        let work = self.client.check_key(key);
+        self.trap.cross("check_key", lost, work).await
+    }
+
+    fn key_fingerprint(&self, key: &UpstreamKey) -> String {
+        self.client.key_fingerprint(key)
     }
 }
 
@@ -156,6 +165,46 @@ impl Drawing for TrappedDrawing {
         let lost = |_| unanswered(Side::After, id.as_deref());
         let work = self.drawing.next();
         self.trap.cross("next", lost, work).await
+    }
+}
+
+/// The real keys of organizations, crossed one call at a time.
+#[derive(Debug)]
+pub(crate) struct TrappedKeys {
+    pub(crate) books: Sqlite,
+    pub(crate) trap: Arc<Trap>,
+}
+
+#[async_trait]
+impl OpenRouterKeys for TrappedKeys {
+    async fn openrouter_key(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Option<OpenRouterKey>, SettingsError> {
+        let work = self.books.openrouter_key(organization);
+        self.trap.cross("openrouter_key", unread, work).await
+    }
+
+    async fn set_openrouter_key(&self, key: OpenRouterKey, by: By) -> Result<(), SettingsError> {
+        self.books.set_openrouter_key(key, by).await
+    }
+
+    async fn delete_openrouter_key(
+        &self,
+        organization: &OrganizationId,
+        by: By,
+    ) -> Result<bool, SettingsError> {
+        self.books.delete_openrouter_key(organization, by).await
+    }
+
+    async fn note_openrouter_key(
+        &self,
+        id: OpenRouterKeyId,
+        taken: bool,
+        at: Timestamp,
+    ) -> Result<Option<KeyStatus>, SettingsError> {
+        let work = self.books.note_openrouter_key(id, taken, at);
+        self.trap.cross("note_openrouter_key", unread, work).await
     }
 }
 

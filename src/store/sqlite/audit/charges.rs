@@ -24,7 +24,8 @@ pub(super) const DAYS: &str = "
              + (SELECT coalesce(sum(a.cost_pd), 0) FROM absorption a WHERE a.generation = s.generation) AS booked
       FROM generation_state s JOIN generation g ON g.id = s.generation
       LEFT JOIN correction k ON k.generation = s.generation
-     WHERE s.state IN ('settled', 'voided') AND s.disputed_pd IS NULL
+     -- What an organization's own key was billed is nothing that the platform charges or absorbs.
+     WHERE s.state IN ('settled', 'voided') AND s.disputed_pd IS NULL AND g.key_mode = 'platform'
        AND NOT EXISTS (SELECT 1 FROM question q WHERE q.generation = s.generation AND q.answer IS NULL)
        AND NOT EXISTS (
          SELECT 1 FROM call_receipt r LEFT JOIN question q ON q.generation = r.generation AND q.call = r.call

@@ -6,6 +6,7 @@ use super::super::super::{calls, cases, rows};
 use super::model::{Model, Names};
 use super::*;
 use crate::domain::recovery::{Step, release};
+use crate::ports::OwnKey;
 
 /// When every history begins.
 const BEGIN: i64 = 1_795_000_000;
@@ -210,6 +211,7 @@ impl<'a> History<'a> {
                 call: *call,
                 upstream_id: asked.upstream_id.clone(),
                 asked: asked.asked,
+                own_key: own_key(&life.shown.draft),
             })
         });
         open.collect()
@@ -235,4 +237,11 @@ impl<'a> History<'a> {
         let mut lives = self.model.lives.iter();
         lives.position(|life| life.shown.draft.id == id)
     }
+}
+
+fn own_key(draft: &Draft) -> Option<OwnKey> {
+    (draft.key_mode == KeyMode::Organization).then(|| OwnKey {
+        organization: draft.organization.clone(),
+        fingerprint: draft.upstream_key.clone(),
+    })
 }

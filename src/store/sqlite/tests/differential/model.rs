@@ -213,7 +213,7 @@ impl Life {
     }
 
     fn absorb(&mut self, call: &CallRecord) {
-        if let Some(cost) = absorbed(call) {
+        if let Some(cost) = absorbed(self.shown.draft.key_mode, call) {
             let lost = (cost.pico(), "no_image".to_owned());
             self.absorbed.entry(call.call).or_insert(lost);
         }

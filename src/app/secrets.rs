@@ -1,0 +1,186 @@
+//! The key-encryption key and what follows from it: what API keys are hashed with, and what
+//! organizations' OpenRouter keys are sealed with; and how it is replaced.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::StartError;
+use super::cellar::{lock, within};
+use crate::config::MasterKey;
+use crate::generate::owner;
+use crate::keys::{KekId, Keyring, Owner, Unopened, Vault, pepper_id};
+use crate::store::sqlite::{HandedOver, Sqlite, Whose};
+
+/// What API keys are hashed with is derived from the key of keys under these words; changing them
+/// makes every key useless.
+const PEPPER: &str = "image-gateway api keys v1";
+
+/// What is sealed is sealed with what is derived under these words, and named by what is derived
+/// under those; likewise.
+const KEK: &str = "image-gateway key encryption v1";
+const KEK_ID: &str = "image-gateway key encryption id v1";
+
+/// What peppers are sealed for, likewise.
+const FORMER_PEPPER: &str = "pepper";
+
+/// The key-encryption key, and the peppers that API keys were hashed with before it.
+pub(super) struct Secrets {
+    key: MasterKey,
+    former: Vec<[u8; 32]>,
+}
+
+/// What a replacement did.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaced {
+    /// What was sealed anew.
+    pub handed_over: HandedOver,
+    /// Whether the new key stands in the data folder; else the settings must name it from now on.
+    pub kept_in_folder: bool,
+}
+
+/// Why the key does not fit the books.
+#[derive(Debug, thiserror::Error)]
+enum Misfit {
+    /// What is in the books was sealed with another key.
+    #[error(
+        "the books were sealed with another key; give the one they were sealed with (KEY_ENCRYPTION_KEY, or the file key-encryption-key)"
+    )]
+    OtherKey,
+    /// What is in the books does not open.
+    #[error("a pepper does not open")]
+    Pepper(#[source] Unopened),
+    /// A pepper has an odd length.
+    #[error("a pepper is damaged")]
+    Damaged,
+}
+
+// === impl Secrets ===
+
+impl Secrets {
+    /// The key that was given, or the one in the data folder, if it is the one of these books. A
+    /// replacement that was cut short is finished. Blocks.
+    pub(super) fn open(
+        data_dir: &Path,
+        given: Option<MasterKey>,
+        books: &Sqlite,
+    ) -> Result<Self, StartError> {
+        let names = books.key_encryption_keys();
+        let names = names.map_err(within("the database", data_dir))?;
+        let key = match given {
+            Some(key) => key,
+            None => {
+                let found = of_folder(data_dir, &names);
+                found.map_err(within("the key-encryption key", data_dir))?
+            }
+        };
+        let vault = vault(&key);
+        if names.iter().any(|name| *name != vault.id()) {
+            return Err(within("the key-encryption key", data_dir)(Misfit::OtherKey));
+        }
+        let former = former(books, &vault, data_dir)?;
+        Ok(Self { key, former })
+    }
+
+    /// Makes and checks keys of ours.
+    pub(super) fn keyring(&self, operator_key: Option<&SecretString>) -> Keyring {
+        let keyring = Keyring::new(self.key.derive(PEPPER), operator_key);
+        keyring.with_former(self.former.iter().copied())
+    }
+
+    /// Seals and opens keys of others.
+    pub(super) fn vault(&self) -> Vault {
+        vault(&self.key)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+/// Replaces the key-encryption key of a data folder that no gateway uses. `given` is the key of now,
+/// if the settings name it; `new` the next one, or one is made in the folder.
+///
+/// All is sealed anew in one transaction, between two steps on the disk: the new key waits beside
+/// the old one before it, and takes its place after it. Whoever opens the folder in between finds
+/// out from the books which of the two is theirs.
+///
+/// # Errors
+/// [`StartError`]; the key of before is still the one in use.
+pub async fn replace_key(
+    data_dir: PathBuf,
+    given: Option<MasterKey>,
+    new: Option<MasterKey>,
+) -> Result<Replaced, StartError> {
+    let _lock = lock(&data_dir)?;
+    let books = Sqlite::open(&data_dir).map_err(within("the database", &data_dir))?;
+    let in_folder = new.is_none();
+    let failed = |error| within("the key-encryption key", &data_dir)(error);
+    let old = Secrets::open(&data_dir, given, &books)?;
+    let new = match new {
+        Some(new) => new,
+        None => MasterKey::make_next(&data_dir).map_err(failed)?,
+    };
+    let (from, to) = (old.vault(), vault(&new));
+    let pepper = old.key.derive(PEPPER);
+    let id = pepper_id(&pepper);
+    let sealed = to.seal_bytes(of_pepper(&id), &pepper);
+    let sealed = sealed.map_err(within("the key-encryption key", &data_dir))?;
+    let handed_over = books
+        .hand_over((id, sealed), move |whose, sealed| match whose {
+            Whose::OpenRouterKey { organization, id } => {
+                let id = id.uuid();
+                from.hand_over(owner(organization, id.as_bytes()), sealed, &to)
+            }
+            Whose::Pepper { id } => from.hand_over(of_pepper(id), sealed, &to),
+        })
+        .await
+        .map_err(within("what is sealed", &data_dir))?;
+    if in_folder {
+        MasterKey::take_place(&data_dir).map_err(failed)?;
+    }
+    Ok(Replaced {
+        handed_over,
+        kept_in_folder: in_folder,
+    })
+}
+
+/// The key in the folder; the one that waits, if the books were already sealed with that.
+fn of_folder(data_dir: &Path, names: &[KekId]) -> Result<MasterKey, crate::config::MasterKeyError> {
+    if let Some(next) = MasterKey::next(data_dir)? {
+        let id = vault(&next).id();
+        if names.contains(&id) {
+            tracing::info!("a replacement of the key-encryption key is finished");
+            MasterKey::take_place(data_dir)?;
+            return Ok(next);
+        }
+    }
+    MasterKey::open(data_dir)
+}
+
+fn former(books: &Sqlite, vault: &Vault, data_dir: &Path) -> Result<Vec<[u8; 32]>, StartError> {
+    let kept = books.peppers().map_err(within("the database", data_dir))?;
+    let open = |(id, sealed)| {
+        let opened = vault.open_bytes(of_pepper(&id), &sealed);
+        let opened = opened.map_err(Misfit::Pepper)?;
+        <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| Misfit::Damaged)
+    };
+    let peppers: Result<_, Misfit> = kept.into_iter().map(open).collect();
+    peppers.map_err(within("what API keys are hashed with", data_dir))
+}
+
+fn vault(key: &MasterKey) -> Vault {
+    let [a, b, c, d, e, f, g, h, ..] = key.derive(KEK_ID);
+    Vault::new(key.derive(KEK), [a, b, c, d, e, f, g, h])
+}
+
+const fn of_pepper(id: &[u8; 8]) -> Owner<'_> {
+    Owner {
+        purpose: FORMER_PEPPER,
+        organization: "",
+        id,
+    }
+}

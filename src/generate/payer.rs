@@ -1,0 +1,147 @@
+//! With whose key an organization draws. An organization that has a key of its own draws with that or
+//! not at all: the platform's key is never used in its place (`domain.md` R10, `reliability.md`
+//! row 27).
+
+use std::sync::Arc;
+
+use super::refusals::unsettled;
+use crate::domain::failure::Failure;
+use crate::domain::generation::KeyMode;
+use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
+use crate::domain::openrouter_key::KeyStatus;
+use crate::keys::{Owner, Vault};
+use crate::ports::{DrawCause, ImageProvider, OpenRouterKey, OpenRouterKeys, OwnKey, UpstreamKey};
+
+/// What organizations' own keys are sealed for; changing it makes every key useless.
+const PURPOSE: &str = "openrouter key";
+
+/// Finds out with whose key an organization draws.
+#[derive(Debug)]
+pub struct Payers {
+    keys: Arc<dyn OpenRouterKeys>,
+    vault: Arc<Vault>,
+    provider: Arc<dyn ImageProvider>,
+}
+
+/// With whose key one generation is drawn, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct Payer {
+    /// The key.
+    pub(super) key: UpstreamKey,
+    /// By which bills are joined.
+    pub(super) fingerprint: String,
+    /// The organization's own key, with how often it was refused since it was last taken.
+    own: Option<(OpenRouterKeyId, u32)>,
+}
+
+/// Whose secret a key is, in the vault.
+pub fn owner<'a>(organization: &'a OrganizationId, id: &'a [u8]) -> Owner<'a> {
+    Owner {
+        purpose: PURPOSE,
+        organization: organization.as_str(),
+        id,
+    }
+}
+
+// === impl Payers ===
+
+impl Payers {
+    /// Over these keys, which this vault opens.
+    pub fn new(
+        keys: Arc<dyn OpenRouterKeys>,
+        vault: Arc<Vault>,
+        provider: Arc<dyn ImageProvider>,
+    ) -> Self {
+        Self {
+            keys,
+            vault,
+            provider,
+        }
+    }
+
+    /// Who pays for what an organization draws now.
+    ///
+    /// # Errors
+    /// `OPENROUTER_KEY_INVALID` if its own key is known to be refused.
+    pub async fn of(&self, organization: &OrganizationId) -> Result<Payer, Failure> {
+        let own = self.keys.openrouter_key(organization).await;
+        let Some(own) = own.map_err(unsettled)? else {
+            let key = UpstreamKey::Platform;
+            return Ok(Payer {
+                fingerprint: self.provider.key_fingerprint(&key),
+                key,
+                own: None,
+            });
+        };
+        if own.status() == KeyStatus::Invalid {
+            return Err(Failure::openrouter_key_invalid());
+        }
+        Ok(Payer {
+            key: self.open(&own).ok_or_else(Failure::internal)?,
+            fingerprint: own.fingerprint,
+            own: Some((own.id, own.refusals)),
+        })
+    }
+
+    /// The organization's own key that a call was made with, if it is still there to ask with.
+    pub async fn still_there(&self, asked: &OwnKey) -> Option<UpstreamKey> {
+        let own = self.keys.openrouter_key(&asked.organization).await.ok()??;
+        if own.fingerprint != asked.fingerprint {
+            return None;
+        }
+        self.open(&own)
+    }
+
+    /// What became of the key in a generation, for the next one: a refusal counts if OpenRouter
+    /// confirms it, so that a hiccup there does not end a good key.
+    pub(super) async fn note(&self, payer: &Payer, refused: bool) {
+        let Some((id, refusals)) = payer.own else {
+            return;
+        };
+        let taken = if refused {
+            let checked = self.provider.check_key(&payer.key).await;
+            match checked.map_err(|error| error.cause) {
+                Err(DrawCause::KeyRefused) => false,
+                // It works, or nobody knows.
+                _ => return,
+            }
+        } else if refusals == 0 {
+            return;
+        } else {
+            true
+        };
+        let now = crate::clock::now();
+        match self.keys.note_openrouter_key(id, taken, now).await {
+            Ok(Some(KeyStatus::Invalid)) if !taken => {
+                tracing::warn!(openrouter_key = %id, "OpenRouter refuses an organization's own key: it draws no more until it is replaced");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let _ = unsettled(error);
+            }
+        }
+    }
+
+    fn open(&self, own: &OpenRouterKey) -> Option<UpstreamKey> {
+        let id = own.id.uuid();
+        let opened = self
+            .vault
+            .open(owner(&own.organization, id.as_bytes()), &own.sealed);
+        match opened {
+            Ok(secret) => Some(UpstreamKey::Organization(secret)),
+            Err(error) => {
+                tracing::error!(openrouter_key = %own.id, %error, "an organization's own OpenRouter key cannot be opened");
+                None
+            }
+        }
+    }
+}
+
+// === impl Payer ===
+
+impl Payer {
+    /// Whose key it is.
+    pub(super) const fn mode(&self) -> KeyMode {
+        self.key.mode()
+    }
+}

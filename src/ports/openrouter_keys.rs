@@ -1,0 +1,83 @@
+//! Organizations' own OpenRouter keys.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::SettingsError;
+use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
+use crate::domain::openrouter_key::{KeyStatus, Sealed};
+use crate::domain::trail::By;
+
+/// Organizations' own OpenRouter keys, sealed: whoever keeps them cannot read them. The promises are
+/// those of [`Settings`](super::Settings).
+#[async_trait]
+pub trait OpenRouterKeys: fmt::Debug + Send + Sync {
+    /// The key that an organization draws with, or nothing.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    async fn openrouter_key(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Option<OpenRouterKey>, SettingsError>;
+
+    /// Keeps a key in place of the one before, of which nothing is left but that it was there.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoOrganization`], [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn set_openrouter_key(&self, key: OpenRouterKey, by: By) -> Result<(), SettingsError>;
+
+    /// Deletes the key of an organization. `false` if it has none.
+    ///
+    /// # Errors
+    /// [`SettingsError::NoOrganization`], [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn delete_openrouter_key(
+        &self,
+        organization: &OrganizationId,
+        by: By,
+    ) -> Result<bool, SettingsError>;
+
+    /// Notes that OpenRouter refused a key, and confirmed it, or that it took it after a refusal.
+    /// Nothing, if the key is no longer there.
+    ///
+    /// # Errors
+    /// [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn note_openrouter_key(
+        &self,
+        id: OpenRouterKeyId,
+        taken: bool,
+        at: Timestamp,
+    ) -> Result<Option<KeyStatus>, SettingsError>;
+}
+
+/// An organization's own key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRouterKey {
+    /// Its id.
+    pub id: OpenRouterKeyId,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What generations made with it are known by: the fingerprint that bills are joined by.
+    pub fingerprint: String,
+    /// What may be shown of it.
+    pub masked: String,
+    /// The key itself, sealed.
+    pub sealed: Sealed,
+    /// Confirmed refusals since it was last taken.
+    pub refusals: u32,
+    /// When it was set.
+    pub created: Timestamp,
+    /// When OpenRouter last said whether it takes it.
+    pub checked: Timestamp,
+}
+
+// === impl OpenRouterKey ===
+
+impl OpenRouterKey {
+    /// Whether it can be drawn with.
+    pub const fn status(&self) -> KeyStatus {
+        KeyStatus::after(self.refusals)
+    }
+}

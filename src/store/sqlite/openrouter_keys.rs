@@ -1,0 +1,138 @@
+//! The port of organizations' own OpenRouter keys. A row outlives its key: generations name its
+//! fingerprint, and so does the audit trail its id. Of the key nothing is left when it ends.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rows::{self, micros, time, word};
+use super::settings::require;
+use super::{Sqlite, deeds, trail};
+use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
+use crate::domain::openrouter_key::{KeyStatus, REFUSALS_MAX, Sealed};
+use crate::domain::trail::By;
+use crate::ports::{OpenRouterKey, OpenRouterKeys, SettingsError};
+
+#[async_trait]
+impl OpenRouterKeys for Sqlite {
+    async fn openrouter_key(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Option<OpenRouterKey>, SettingsError> {
+        let organization = organization.clone();
+        self.read(move |connection| Ok(find(connection, &organization)?))
+            .await
+    }
+
+    async fn set_openrouter_key(&self, key: OpenRouterKey, by: By) -> Result<(), SettingsError> {
+        self.write(move |connection| {
+            require(connection, &key.organization)?;
+            let before = find(connection, &key.organization)?;
+            end(connection, &key.organization, by.at)?;
+            insert(connection, &key)?;
+            let deed = deeds::openrouter_key_set(before.as_ref(), &key);
+            Ok(trail::append(connection, &key.organization, &by, &deed)?)
+        })
+        .await
+    }
+
+    async fn delete_openrouter_key(
+        &self,
+        organization: &OrganizationId,
+        by: By,
+    ) -> Result<bool, SettingsError> {
+        let organization = organization.clone();
+        self.write(move |connection| {
+            require(connection, &organization)?;
+            let Some(before) = find(connection, &organization)? else {
+                return Ok(false);
+            };
+            end(connection, &organization, by.at)?;
+            let deed = deeds::openrouter_key_deleted(&before);
+            trail::append(connection, &organization, &by, &deed)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn note_openrouter_key(
+        &self,
+        id: OpenRouterKeyId,
+        taken: bool,
+        at: Timestamp,
+    ) -> Result<Option<KeyStatus>, SettingsError> {
+        self.write(move |connection| {
+            let sql = "
+              UPDATE openrouter_key SET checked_us = max(checked_us, ?3),
+                     refusals = CASE WHEN ?2 THEN 0 ELSE min(refusals + 1, ?4) END
+               WHERE id = ?1 AND ended_us IS NULL RETURNING refusals";
+            let mut statement = connection.prepare_cached(sql)?;
+            let id = id.uuid();
+            let values = params![id.as_bytes().as_slice(), taken, micros(at), REFUSALS_MAX];
+            let refusals = statement.query_row(values, |row| row.get(0)).optional()?;
+            Ok(refusals.map(KeyStatus::after))
+        })
+        .await
+    }
+}
+
+fn find(
+    connection: &Connection,
+    organization: &OrganizationId,
+) -> Result<Option<OpenRouterKey>, rusqlite::Error> {
+    let sql = "
+      SELECT id, organization, fingerprint, masked, kek, wrapped, sealed, refusals, created_us, checked_us
+        FROM openrouter_key WHERE organization = ?1 AND ended_us IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row([organization.as_str()], key).optional()
+}
+
+fn insert(connection: &Connection, key: &OpenRouterKey) -> Result<(), rusqlite::Error> {
+    let sql = "
+      INSERT INTO openrouter_key (id, organization, fingerprint, masked, kek, wrapped, sealed, refusals, created_us, checked_us)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    connection.prepare_cached(sql)?.execute(params![
+        key.id.uuid().as_bytes().as_slice(),
+        key.organization.as_str(),
+        key.fingerprint,
+        key.masked,
+        key.sealed.kek.as_slice(),
+        key.sealed.wrapped,
+        key.sealed.sealed,
+        key.refusals,
+        micros(key.created),
+        micros(key.checked),
+    ])?;
+    Ok(())
+}
+
+/// Ends the key of an organization, if it has one, and leaves nothing that could be opened.
+fn end(
+    connection: &Connection,
+    organization: &OrganizationId,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let sql = "
+      UPDATE openrouter_key SET ended_us = max(?2, created_us), kek = NULL, wrapped = NULL, sealed = NULL
+       WHERE organization = ?1 AND ended_us IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![organization.as_str(), micros(at)])?;
+    Ok(())
+}
+
+fn key(row: &Row<'_>) -> Result<OpenRouterKey, rusqlite::Error> {
+    Ok(OpenRouterKey {
+        id: OpenRouterKeyId::from_uuid(rows::uuid(row, 0)?),
+        organization: word(row, 1, |text| OrganizationId::parse(text).ok())?,
+        fingerprint: row.get(2)?,
+        masked: row.get(3)?,
+        sealed: Sealed {
+            kek: row.get(4)?,
+            wrapped: row.get(5)?,
+            sealed: row.get(6)?,
+        },
+        refusals: row.get(7)?,
+        created: time(row.get(8)?),
+        checked: time(row.get(9)?),
+    })
+}
