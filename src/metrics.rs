@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::failure::Reason;
-use crate::domain::generation::CostSource;
+use crate::domain::generation::{CostSource, KeyMode};
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
 use crate::ports::DrawCause;
@@ -150,9 +150,11 @@ impl Metrics {
     }
 
     /// A call to OpenRouter ended: `outcome` is why it brought no picture, or nothing if it did.
-    pub fn upstream_call(&self, outcome: Option<DrawCause>) {
+    /// What is wrong with the platform's key is the operator's to mend, with another not.
+    pub fn upstream_call(&self, key: KeyMode, outcome: Option<DrawCause>) {
+        let outcome = outcome.map_or(OK, |cause| cause_label(key, cause));
         self.upstream_calls
-            .get_or_create(&[("outcome", outcome.map_or(OK, cause_label))])
+            .get_or_create(&[("outcome", outcome)])
             .inc();
     }
 
@@ -305,7 +307,7 @@ impl EncodeMetric for CreditsCharged {
     }
 }
 
-const fn cause_label(cause: DrawCause) -> &'static str {
+const fn cause_label(key: KeyMode, cause: DrawCause) -> &'static str {
     match cause {
         DrawCause::InvalidRequest => "invalid_request",
         DrawCause::PromptRejected => "prompt_rejected",
@@ -316,8 +318,11 @@ const fn cause_label(cause: DrawCause) -> &'static str {
         DrawCause::RateLimited => "rate_limited",
         DrawCause::Timeout => "timeout",
         DrawCause::Unavailable => "unavailable",
-        DrawCause::KeyRefused => "key_refused",
-        DrawCause::KeyOutOfCredit => "key_out_of_credit",
+        DrawCause::KeyRefused if matches!(key, KeyMode::Organization) => "own_key_refused",
+        DrawCause::KeyOutOfCredit if matches!(key, KeyMode::Organization) => {
+            "own_key_out_of_credit"
+        }
+        DrawCause::KeyRefused | DrawCause::KeyOutOfCredit => "ours_to_mend",
         DrawCause::OursToMend => "ours_to_mend",
         DrawCause::NoImage => "no_image",
         DrawCause::ImageInvalid => "image_invalid",

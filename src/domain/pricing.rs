@@ -4,12 +4,13 @@
 use rust_decimal::Decimal;
 
 use super::generation::Bounds;
-use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
+use super::money::{Credits, UsdCost, platform_charge};
 use super::recent::Remark;
 use super::shape::{Quality, Resolution, words};
 
 pub use token::TokenPrice;
 
+mod own_key;
 mod token;
 
 /// Output tokens of a 1024 × 1024 picture that the published page assumes (`domain.md` R14).
@@ -308,32 +309,6 @@ impl OutputPrice {
                 }
             }
             Self::PerToken(price) => price.basis(size),
-        }
-    }
-}
-
-// === impl Estimate ===
-
-impl Estimate {
-    /// The same for an organization that draws with its own key: 1 credit per image, and beside it
-    /// what OpenRouter will bill that key (`domain.md` R10, C33). What it sorts by stays.
-    #[must_use]
-    pub fn with_own_key(self, count: u32) -> Self {
-        let credits = own_key_charge(count);
-        Self {
-            bounds: Bounds {
-                low: credits,
-                expected: credits,
-                high: credits,
-            },
-            display: count.to_string(),
-            basis: format!(
-                "1 credit per image with the organization's own OpenRouter key, which pays {} USD: {}",
-                self.usd.normalize(),
-                self.basis
-            ),
-            recent: None,
-            ..self
         }
     }
 }

@@ -75,7 +75,7 @@ impl Generator {
         match step("send", self.parts.provider.draw(&order)).await {
             Ok(drawing) => step("answer", self.take(held, drawing, &mut outcome)).await,
             Err(error) => {
-                self.parts.metrics.upstream_call(Some(error.cause));
+                self.count_call(held, Some(error.cause));
                 outcome.refused(error);
             }
         }
@@ -104,11 +104,11 @@ impl Generator {
         outcome.record.images = outcome.images.iter().map(|image| image.index).collect();
         match received {
             Ok(receipt) => {
-                self.parts.metrics.upstream_call(None);
+                self.count_call(held, None);
                 outcome.told(receipt);
             }
             Err(CallFailure::Draw(error)) => {
-                self.parts.metrics.upstream_call(Some(error.cause));
+                self.count_call(held, Some(error.cause));
                 outcome.refused(error);
             }
             Err(failure) => outcome.failure = Some(failure),
@@ -120,6 +120,11 @@ impl Generator {
         if outcome.record.is_open_question() && !outcome.images.is_empty() {
             outcome.record.cost = step("look_up", self.look_up(held, &outcome.record)).await;
         }
+    }
+
+    fn count_call(&self, held: &Held, outcome: Option<DrawCause>) {
+        let key = held.payer.mode();
+        self.parts.metrics.upstream_call(key, outcome);
     }
 
     fn order(&self, held: &Held, count: u32) -> Order {

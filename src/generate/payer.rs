@@ -94,7 +94,7 @@ impl Payers {
 
     /// What became of the key in a generation, for the next one: a refusal counts if OpenRouter
     /// confirms it, so that a hiccup there does not end a good key.
-    pub(super) async fn note(&self, payer: &Payer, refused: bool) {
+    pub(super) async fn note(self: Arc<Self>, payer: Payer, refused: bool) {
         let Some((id, refusals)) = payer.own else {
             return;
         };

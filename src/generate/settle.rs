@@ -83,10 +83,9 @@ impl Generator {
         if held.payer.mode() == KeyMode::Platform || !(refused || taken) {
             return;
         }
-        let (payers, payer) = (Arc::clone(&self.parts.payers), held.payer.clone());
-        self.parts
-            .tracker
-            .spawn(async move { payers.note(&payer, refused).await });
+        let payers = Arc::clone(&self.parts.payers);
+        let noted = payers.note(held.payer.clone(), refused);
+        self.parts.tracker.spawn(noted);
     }
 
     /// Nothing has left, so this is surely not billed: the hold is released, unless somebody has

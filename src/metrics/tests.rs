@@ -76,13 +76,19 @@ fn credits_add_up_without_losing_a_hundredth() {
 #[test]
 fn upstream_outcomes_holds_and_unknown_costs_are_shown() {
     let metrics = Metrics::new();
-    metrics.upstream_call(None);
-    metrics.upstream_call(Some(DrawCause::RateLimited));
+    metrics.upstream_call(KeyMode::Platform, None);
+    metrics.upstream_call(KeyMode::Platform, Some(DrawCause::RateLimited));
+    for key in KeyMode::ALL {
+        metrics.upstream_call(*key, Some(DrawCause::KeyRefused));
+    }
     metrics.set_open_holds(7);
     metrics.cost_unknown(CostSource::Lookup);
     for line in [
         r#"image_gateway_upstream_calls_total{outcome="OK"} 1"#,
         r#"image_gateway_upstream_calls_total{outcome="rate_limited"} 1"#,
+        // The platform's key is the operator's to mend; another is not.
+        r#"image_gateway_upstream_calls_total{outcome="ours_to_mend"} 1"#,
+        r#"image_gateway_upstream_calls_total{outcome="own_key_refused"} 1"#,
         "image_gateway_open_holds 7",
         r#"image_gateway_cost_unknown_total{source="lookup"} 1"#,
         "# EOF",

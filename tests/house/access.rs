@@ -58,6 +58,8 @@ async fn each_role_may_do_what_the_ladder_says_and_no_more() {
         "GetOrganization",
         "ListApiKeys",
         "RevokeApiKey",
+        "SetOpenRouterKey",
+        "DeleteOpenRouterKey",
         "ListAuditEntries",
     ];
     let owner = ["CreateApiKey"];

@@ -34,6 +34,7 @@ impl House {
     /// Ends the house: running generations finish, then the books are audited: they agree with
     /// themselves, no hold is open, and what was charged is what the upstream billed.
     pub(crate) async fn close(mut self) {
+        self.assert_no_secret_written().await;
         let app = self.app.take().expect("open");
         let ledger = app.ledger();
         // What is in doubt, or waits for its cost, is resolved by the recovery while it runs.

@@ -17,11 +17,12 @@
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
 //! | 25 | `every_recorded_error_is_told_in_our_words` |
 //! | 26 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
-//! | 27 | none: there are no keys of organizations yet |
+//! | 27 | `what_openrouter_refuses_a_key_is_told_apart_and_the_platforms_key_never_helps_out`, `two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why` |
 //! | 28 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller` |
 //! | 29 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
 //! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released` |
 //! | 31 | `a_rejected_prompt_says_its_stage_and_stays_rejected` |
+//! | 32 | `a_running_generation_keeps_the_key_it_was_begun_with` |
 //! | 33 | `an_answer_that_never_begins_leaves_the_hold_in_doubt`, `an_answer_that_breaks_in_its_head_leaves_the_hold_in_doubt` |
 //! | 36 | `a_missing_usage_never_loses_a_picture`, `an_id_that_is_repeated_does_not_stand_in_the_way_of_a_picture`, `an_id_that_is_repeated_is_not_believed_when_the_cost_is_asked_for` |
 //! | 38 | `an_error_in_an_answer_of_status_200_is_told_by_its_code_and_costs_nothing` |

@@ -23,11 +23,14 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
+use crate::canary;
 pub(crate) use crate::story::Story;
 
 pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
 /// The platform's key at the upstream.
 pub(crate) const PLATFORM_KEY: &str = "sk-or-v1-key-of-the-platform";
+/// What is drawn if nothing else is said; no line of a log may contain it.
+pub(crate) const PROMPT: &str = "a red fox in the snow";
 pub(crate) const KLEIN: &str = "black-forest-labs/flux.2-klein-4b";
 pub(crate) const SEEDREAM: &str = "bytedance-seed/seedream-4.5";
 pub(crate) const NANO: &str = "google/gemini-3.1-flash-image-preview";
@@ -99,7 +102,7 @@ impl House {
         // What the gateway logs stands beside a failed test.
         let _ = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
-            .with_test_writer()
+            .with_writer(canary::Log)
             .try_init();
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), setup.mock.clone())
             .await
@@ -198,12 +201,10 @@ impl House {
             expire_time: None,
         };
         let mut organizations = self.organizations(OPERATOR_KEY);
-        organizations
-            .create_api_key(request)
-            .await
-            .expect("a key")
-            .into_inner()
-            .secret
+        let made = organizations.create_api_key(request).await;
+        let secret = made.expect("a key").into_inner().secret;
+        canary::plant(&secret);
+        secret
     }
 
     /// Saves the tool of the agent `painter`: klein, everything allowed, but for what `change` says.
@@ -363,13 +364,14 @@ pub(crate) fn request(request_id: &str) -> proto::GenerateImageRequest {
     proto::GenerateImageRequest {
         agent_id: AGENT.to_owned(),
         request_id: request_id.to_owned(),
-        prompt: "a red fox in the snow".to_owned(),
+        prompt: PROMPT.to_owned(),
         ..Default::default()
     }
 }
 
 /// The reason of a status.
 pub(crate) fn reason(status: &Status) -> String {
+    canary::assert_no_key("a refusal", &format!("{status:?}"));
     let details = status.get_error_details();
     let info = details
         .error_info()

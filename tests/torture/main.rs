@@ -21,6 +21,8 @@ use dice::Dice;
 use lane::Lane;
 use reckoning::Reckoning;
 
+#[path = "../house/canary.rs"]
+mod canary;
 #[path = "../house/closing.rs"]
 #[expect(dead_code, reason = "shared with the tests of the house")]
 mod closing;

@@ -33,6 +33,7 @@ mod constraints;
 mod differential;
 mod histories;
 mod holds;
+mod openrouter_keys;
 mod prices;
 mod records;
 mod round_trip;

@@ -1,10 +1,11 @@
 //! `keys` as its users meet it.
 
+use image_gateway::mock::Script;
 use image_gateway::proto;
 use serde_json::Value;
 
-use super::{Served, finish, program};
-use crate::helpers::OPERATOR_KEY;
+use super::{Served, finish, program, serve};
+use crate::helpers::{House, OPERATOR_KEY, request};
 
 #[tokio::test]
 async fn an_operators_key_is_printed_alone_and_said_what_to_do_with() {
@@ -163,5 +164,142 @@ async fn keys_says_what_stands_in_its_way() {
             "{wrong:?}"
         );
     }
+    served.close().await;
+}
+
+const OWN_KEY: &str = "sk-or-v1-0123456789abcdef0123456789abcdef-c0de";
+
+#[tokio::test]
+async fn an_own_openrouter_key_is_set_from_a_file_or_stdin_and_deleted_at_a_running_gateway() {
+    let served = Served::start(&[]).await;
+    let address = served.grpc.to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("openrouter.key");
+    std::fs::write(&file, format!("{OWN_KEY}\n")).expect("a file");
+    let file = file.to_str().expect("a path");
+    let keys = |arguments: &[&str]| {
+        let mut all = vec!["keys"];
+        all.extend(arguments);
+        all.extend(["--address", address.as_str()]);
+        let mut command = program(&all);
+        command.env("GATEWAY_KEY", &served.house.admin);
+        command
+    };
+    let set = finish(&mut keys(&["set-openrouter", file])).await;
+    assert_eq!((set.status, set.stderr.as_str()), (Some(0), ""), "{set:#?}");
+    let expected = "acme draws with its own key sk-or-v1-…c0de: 1 credit per image";
+    assert!(set.stdout.starts_with(expected), "{set:#?}");
+    assert!(!set.stdout.contains(OWN_KEY));
+
+    let mut piped = keys(&["set-openrouter", "-", "--json"]);
+    piped.stdin(std::fs::File::open(file).expect("the file"));
+    let set = finish(&mut piped).await;
+    let set: Value = serde_json::from_str(&set.stdout).expect("JSON");
+    assert_eq!(set["openrouterKeyMasked"], "sk-or-v1-…c0de");
+    assert_eq!(set["keyMode"], "KEY_MODE_ORGANIZATION");
+
+    served.house.mock.script(Script::bad_key(OWN_KEY).times(1));
+    let refused = finish(&mut keys(&["set-openrouter", file])).await;
+    refused.assert_failed(1);
+    assert!(
+        refused.stderr.contains("OPENROUTER_KEY_INVALID"),
+        "{refused:#?}"
+    );
+    let absent = finish(&mut keys(&["set-openrouter", "/nowhere/key"])).await;
+    absent.assert_failed(1);
+    assert!(absent.stderr.contains("/nowhere/key"), "{absent:#?}");
+
+    let gone = finish(&mut keys(&["delete-openrouter"])).await;
+    assert_eq!(
+        (gone.status, gone.stderr.as_str()),
+        (Some(0), ""),
+        "{gone:#?}"
+    );
+    assert!(gone.stdout.contains("the platform's key"), "{gone:#?}");
+    served.close().await;
+}
+
+/// What one picture was charged with, after its organization has set a key of its own.
+async fn drawn(house: &House, request_id: &str) -> i32 {
+    let story = house.generate(request(request_id)).await;
+    story.expect("a picture").charge().key_mode
+}
+
+#[tokio::test]
+async fn the_key_encryption_key_is_replaced_and_every_key_goes_on() {
+    let own = proto::KeyMode::Organization as i32;
+    let served = Served::start(&[]).await;
+    let set = served.house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect("set");
+    let folder = served.house.dir.path().to_owned();
+    let data_dir = folder.to_str().expect("a path").to_owned();
+    let replace = async |more: &[&str]| {
+        let mut all = vec![
+            "keys",
+            "replace-encryption",
+            "--data-dir",
+            data_dir.as_str(),
+        ];
+        all.extend(more);
+        finish(&mut program(&all)).await
+    };
+    let busy = replace(&[]).await;
+    busy.assert_failed(1);
+    assert!(busy.stderr.contains("another gateway"), "{busy:#?}");
+
+    let (house, _) = served.stop().await;
+    let key_file = folder.join("key-encryption-key");
+    let before = std::fs::read_to_string(&key_file).expect("a key");
+    let done = replace(&[]).await;
+    assert_eq!(
+        (done.status, done.stderr.as_str()),
+        (Some(0), ""),
+        "{done:#?}"
+    );
+    assert!(
+        done.stdout.contains("1 OpenRouter key is encrypted anew"),
+        "{done:#?}"
+    );
+    let now = std::fs::read_to_string(&key_file).expect("a key");
+    assert!(now != before && !folder.join("key-encryption-key.next").exists());
+    // A key that was made before the replacement opens, and the organization's own is read.
+    let served = Served::again(house, &[]).await;
+    assert_eq!(drawn(&served.house, "after one").await, own);
+
+    // Cut short after the books were changed: the next start finishes it.
+    let (house, _) = served.stop().await;
+    let twice = replace(&["--json"]).await;
+    let twice: Value = serde_json::from_str(&twice.stdout).expect("JSON");
+    assert_eq!(
+        (&twice["openrouter_keys"], &twice["peppers"]),
+        (&1.into(), &2.into())
+    );
+    std::fs::rename(&key_file, folder.join("key-encryption-key.next")).expect("undone");
+    std::fs::write(&key_file, &now).expect("the key of before");
+    let served = Served::again(house, &[]).await;
+    assert_eq!(drawn(&served.house, "after two").await, own);
+    assert!(!folder.join("key-encryption-key.next").exists());
+
+    // To a key of the settings; with another one nothing starts.
+    let (house, _) = served.stop().await;
+    let new = folder.join("new.key");
+    std::fs::write(&new, "5e".repeat(32)).expect("a key");
+    let new = new.to_str().expect("a path");
+    let moved = replace(&["--new-key-file", new]).await;
+    assert_eq!(moved.status, Some(0), "{moved:#?}");
+    assert!(
+        moved.stderr.contains("KEY_ENCRYPTION_KEY_FILE"),
+        "{moved:#?}"
+    );
+    let wrong = finish(&mut serve(&house, &[])).await;
+    wrong.assert_failed(1);
+    assert!(
+        wrong.stderr.contains("sealed with another key"),
+        "{wrong:#?}"
+    );
+    let lost = replace(&["--key-encryption-key-file", new]).await;
+    lost.assert_failed(2);
+    let served = Served::again(house, &[("KEY_ENCRYPTION_KEY_FILE", new)]).await;
+    assert_eq!(drawn(&served.house, "after three").await, own);
     served.close().await;
 }

@@ -8,6 +8,8 @@ use super::{OPENROUTER_KEY, Served};
 use crate::helpers::{House, OPERATOR_KEY, request};
 
 const PROMPT: &str = "a heron of canary yellow";
+/// An organization's own.
+const OWN_KEY: &str = "sk-or-v1-canary-of-acme-0123456789abcdef";
 const MASTER_KEY: &str = "c0ffee00c0ffee01c0ffee02c0ffee03c0ffee04c0ffee05c0ffee06c0ffee07";
 /// Of the form of a key, but nobody's.
 const UNKNOWN_KEY: &str = "sq_live_AAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -34,6 +36,17 @@ async fn work(house: &House) {
     house.generate(order("echo")).await.expect_err("refused");
     house.mock.script(Script::bad_key(OPENROUTER_KEY));
     house.generate(order("key")).await.expect_err("refused");
+    house.mock.clear_scripts();
+    let set = house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect("set");
+    house.generate(order("own")).await.expect("a picture");
+    let echo = format!("the key {OWN_KEY} is unknown");
+    let body = json!({ "error": { "code": 401, "message": echo } });
+    house.mock.script(Script::error(401, body).times(2));
+    house.generate(order("own key")).await.expect_err("refused");
+    house.mock.script(Script::bad_key(OWN_KEY));
+    let set = house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect_err("refused");
     for key in [UNKNOWN_KEY, "sq_live_short", "Basic"] {
         let mut images = house.images(key);
         let refused = images.generate_image(order("stranger")).await;
@@ -56,6 +69,7 @@ async fn neither_keys_nor_prompts_are_logged() {
         OPENROUTER_KEY,
         OPERATOR_KEY,
         MASTER_KEY,
+        OWN_KEY,
         UNKNOWN_KEY,
         &keys[0],
         &keys[1],

@@ -1,0 +1,129 @@
+//! What is checked before a key is kept, who may set it, and what is seen of it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_key_is_kept_only_if_openrouter_takes_it_and_nobody_sees_it_again() {
+    let house = House::open().await;
+    house
+        .set_openrouter_key(&house.admin, OTHER)
+        .await
+        .expect("set");
+    let kept = house.organization().await;
+    let answer = |status, body| Script::error(status, body).for_path("/key");
+    let manager = serde_json::json!({ "data": { "is_management_key": true } });
+    let cases = [
+        (
+            Some(Script::bad_key(OWN).times(1)),
+            "OPENROUTER_KEY_INVALID",
+        ),
+        (Some(answer(200, manager)), "INVALID_REQUEST"),
+        (
+            Some(Script::sample("err-402-insufficient-credits").for_path("/key")),
+            "OPENROUTER_KEY_OUT_OF_CREDIT",
+        ),
+        (
+            Some(Script::sample("err-429-platform").for_path("/key")),
+            "UPSTREAM_RATE_LIMITED",
+        ),
+        (
+            Some(Script::sample("err-502").for_path("/key")),
+            "UPSTREAM_UNAVAILABLE",
+        ),
+        (
+            Some(answer(200, serde_json::json!({ "nothing": 1 }))),
+            "UPSTREAM_UNAVAILABLE",
+        ),
+    ];
+    for (script, expected) in cases {
+        house.mock.clear_scripts();
+        script
+            .into_iter()
+            .for_each(|script| house.mock.script(script));
+        let refused = house.set_openrouter_key(&house.admin, OWN).await;
+        let refused = refused.expect_err(expected);
+        assert_eq!(reason(&refused), expected, "{refused:?}");
+        assert!(!format!("{refused:?}").contains(OWN));
+        assert_eq!(house.organization().await, kept, "{expected}");
+    }
+    house.mock.clear_scripts();
+    let long = "k".repeat(513);
+    for odd in ["", "short", "sk-or-v1-with a space in the middle", &long] {
+        let refused = house.set_openrouter_key(&house.admin, odd).await;
+        let refused = refused.expect_err("no key");
+        assert_eq!(
+            (reason(&refused), refused.code()),
+            ("INVALID_REQUEST".to_owned(), Code::InvalidArgument)
+        );
+        assert_eq!(detail(&refused, "field"), "key");
+    }
+    assert_eq!(house.organization().await, kept);
+    for secret in [OWN, OTHER] {
+        assert!(!house.keeps(secret), "in a file");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_platforms_own_key_cannot_be_an_organizations() {
+    let house = House::open().await;
+    let refused = house.set_openrouter_key(&house.admin, PLATFORM_KEY).await;
+    let refused = refused.expect_err("the platform's");
+    assert_eq!(reason(&refused), "INVALID_REQUEST");
+    assert!(house.mock.requests().is_empty(), "nobody was asked");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn whoever_sets_or_deletes_a_key_stands_in_the_audit_trail_and_the_key_does_not() {
+    let house = House::open().await;
+    for key in [&house.runtime, ""] {
+        let refused = house.set_openrouter_key(key, OWN).await;
+        let refused = reason(&refused.expect_err("not its to set"));
+        assert!(["PERMISSION_DENIED", "UNAUTHENTICATED"].contains(&refused.as_str()));
+    }
+    house
+        .set_openrouter_key(&house.admin, OWN)
+        .await
+        .expect("set");
+    house
+        .set_openrouter_key(OPERATOR_KEY, OTHER)
+        .await
+        .expect("set");
+    house
+        .delete_openrouter_key(&house.owner)
+        .await
+        .expect("gone");
+    house
+        .delete_openrouter_key(&house.owner)
+        .await
+        .expect("nothing to do");
+    let trail = proto::ListAuditEntriesRequest::default();
+    let trail = house
+        .organizations(&house.admin)
+        .list_audit_entries(trail)
+        .await;
+    let entries = trail.expect("the trail").into_inner().entries;
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.action(), entry.actor == "operator"))
+        .take_while(|(action, _)| {
+            use proto::AuditAction::{OpenrouterKeyDeleted, OpenrouterKeySet};
+            [OpenrouterKeySet, OpenrouterKeyDeleted].contains(action)
+        })
+        .collect();
+    use proto::AuditAction::{OpenrouterKeyDeleted, OpenrouterKeySet};
+    assert_eq!(
+        told,
+        [
+            (OpenrouterKeyDeleted, false),
+            (OpenrouterKeySet, true),
+            (OpenrouterKeySet, false)
+        ]
+    );
+    let shown = format!("{entries:?}");
+    assert!(shown.contains("…c0de") && shown.contains("…beef"));
+    assert!(!shown.contains(OWN) && !shown.contains(OTHER));
+    assert_eq!(house.painter().await.model, KLEIN);
+    house.close().await;
+}
