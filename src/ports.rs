@@ -42,4 +42,4 @@ pub use settings::{
     Agents, ApiKey, KeyHash, LAST_USED_EVERY, Organization, Role, Settings, SettingsError,
     StatusFilter, ToolFilter,
 };
-pub use upkeep::{Answer, Asking, Case, Expired, Upkeep};
+pub use upkeep::{Answer, Asking, Case, Disagreement, Expired, ToldCall, Unchecked, Upkeep};
