@@ -12,7 +12,7 @@
 //! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
 //! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
-//! | 16 | none: a limit of pages belongs to one connection, and the writer's is out of reach; the tests of the store fill it |
+//! | 16 | `a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_there_is_room`, `files_that_may_not_grow_stop_new_calls_and_the_next_process_settles_the_rest` |
 //! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
 //! | 25 | `every_recorded_error_is_told_in_our_words` |
@@ -65,6 +65,7 @@ mod checks;
 mod connection;
 mod cost;
 mod cuts;
+mod full;
 mod proxy;
 mod refused;
 
