@@ -153,6 +153,7 @@ impl App {
             generator: Arc::clone(&parts.generator),
             metrics: Arc::clone(&metrics),
             retention: config.image_retention,
+            check_after: config.cost_check_after,
         });
         let served = grpc::serve(parts)
             .await

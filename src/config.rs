@@ -48,6 +48,8 @@ pub const IMAGE_STORE_QUOTA: &str = "0";
 pub const IMAGE_RETENTION: &str = "30d";
 /// Default of `CATALOG_SYNC_INTERVAL`.
 pub const CATALOG_SYNC_INTERVAL: &str = "15m";
+/// Default of `COST_CHECK_AFTER`.
+pub const COST_CHECK_AFTER: &str = "10m";
 /// Default of `REFERENCE_URL_ALLOW`.
 pub const REFERENCE_URL_ALLOW: &str = "";
 /// Default of `RUST_LOG`.
@@ -86,6 +88,8 @@ pub struct Config {
     pub image_retention: Duration,
     /// How often prices are read from upstream; `None` is only when the operator asks.
     pub catalog_sync_interval: Option<Duration>,
+    /// How long after its end a generation is asked about a second time; `None` is never.
+    pub cost_check_after: Option<Duration>,
     /// Where reference URLs may lead though it is not public.
     pub reference_url_allow: Vec<Allowed>,
     /// What is logged and how.
@@ -198,7 +202,10 @@ impl Config {
             reader,
         );
         let kept = kept((given.image_store_quota, given.image_retention), reader);
-        let sync = sync_interval(given.catalog_sync_interval, reader);
+        let lookups = lookups(
+            (given.catalog_sync_interval, given.cost_check_after),
+            reader,
+        );
         let reference_url_allow = reader.plain(
             "REFERENCE_URL_ALLOW",
             given.reference_url_allow,
@@ -221,7 +228,8 @@ impl Config {
             limits: limits?,
             image_store_quota_bytes: kept?.0,
             image_retention: kept?.1,
-            catalog_sync_interval: sync?,
+            catalog_sync_interval: lookups?.0,
+            cost_check_after: lookups?.1,
             reference_url_allow: reference_url_allow?,
             log: log?,
         })
@@ -267,20 +275,17 @@ fn timeouts(
     Some((upstream?, drain?))
 }
 
-/// How often prices are read; the inner `None` is never.
-#[expect(
-    clippy::option_option,
-    reason = "a setting that cannot be used is something else than one that says never"
-)]
-fn sync_interval(interval: Option<String>, reader: &mut Reader) -> Option<Option<Duration>> {
-    let kind = &values::SYNC_INTERVAL;
-    let every = reader.plain(
-        "CATALOG_SYNC_INTERVAL",
-        interval,
-        CATALOG_SYNC_INTERVAL,
-        kind,
-    )?;
-    Some(Some(every).filter(|every| !every.is_zero()))
+/// How often prices are read, and after which time a cost is asked for again; an inner `None` is
+/// never.
+fn lookups(
+    (sync, check): (Option<String>, Option<String>),
+    reader: &mut Reader,
+) -> Option<(Option<Duration>, Option<Duration>)> {
+    let kind = &values::OR_NEVER;
+    let sync = reader.plain("CATALOG_SYNC_INTERVAL", sync, CATALOG_SYNC_INTERVAL, kind);
+    let check = reader.plain("COST_CHECK_AFTER", check, COST_CHECK_AFTER, kind);
+    let some = |time: Duration| (!time.is_zero()).then_some(time);
+    Some((some(sync?), some(check?)))
 }
 
 /// How much of the images is kept, in bytes if there is a limit, and for how long.

@@ -20,10 +20,13 @@ use crate::domain::generation::{CostSource, KeyMode};
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
 use crate::ports::DrawCause;
+pub use checks::CostCheck;
+use checks::CostChecks;
 use connections::Connections;
 pub use connections::{ConnectionEnd, OpenConnection};
 use prices::PriceFigures;
 
+mod checks;
 mod connections;
 mod prices;
 
@@ -61,6 +64,7 @@ pub struct Metrics {
     costs_unknown: Family<Labels<1>, Counter>,
     recovered: Family<Labels<1>, Counter>,
     prices: PriceFigures,
+    cost_checks: CostChecks,
     connections: Connections,
 }
 
@@ -96,11 +100,13 @@ impl Metrics {
             costs_unknown: Family::default(),
             recovered: Family::default(),
             prices: PriceFigures::default(),
+            cost_checks: CostChecks::default(),
             connections: Connections::default(),
         };
         metrics.prices.register(&mut metrics.registry);
         metrics.register_calls();
         metrics.register_results();
+        metrics.cost_checks.register(&mut metrics.registry);
         metrics.connections.register(&mut metrics.registry);
         metrics.begin_at_zero();
         metrics

@@ -45,4 +45,6 @@ pub use settings::{
     Agents, ApiKey, KeyHash, LAST_USED_EVERY, Organization, Role, Settings, SettingsError,
     StatusFilter, ToolFilter,
 };
-pub use upkeep::{Answer, Asking, Case, Expired, OwnKey, Upkeep};
+pub use upkeep::{
+    Answer, Asking, Case, Disagreement, Expired, OwnKey, ToldCall, Unchecked, Upkeep,
+};

@@ -1,5 +1,6 @@
 //! Finishes what nobody works on (`reliability.md` §2.2): at the start whatever a process that is
-//! gone has left, and from then on whatever is in doubt, waits for its cost, or is past its time.
+//! gone has left, and from then on whatever is in doubt, waits for its cost, or is past its time. What
+//! has ended by the cost that its answer told is asked about once more.
 //! What to do is decided in [`domain::recovery`](crate::domain::recovery); here it is done.
 //!
 //! Every step is one transaction of the books, and the books refuse a step that does not follow, so
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 use futures_util::stream::iter;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -26,6 +28,7 @@ use crate::ports::{
 };
 use ending::{delivered, settlement, voiding};
 
+mod checking;
 mod ending;
 
 /// How often it is looked for questions whose time has come.
@@ -65,6 +68,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How long pictures are kept after their generation has ended.
     pub retention: Duration,
+    /// How long after its end a settled generation is asked about a second time; `None` is never.
+    pub check_after: Option<Duration>,
 }
 
 /// Finishes what nobody works on.
@@ -109,6 +114,8 @@ impl Recovery {
                 }
             }
         };
+        // Beside the rest: no hold waits for it.
+        let work = join(work, checking::walk(&self.parts));
         // Between any two awaits it may be stopped: what is half done is found again.
         stop.run_until_cancelled(work).await;
     }

@@ -312,6 +312,22 @@ CREATE TABLE question (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX question_due ON question (next_us) WHERE next_us IS NOT NULL;
 
+-- What OpenRouter's records say that a call cost, where its own answer had said something else.
+CREATE TABLE disagreement (
+  generation BLOB NOT NULL,
+  call       INTEGER NOT NULL,
+  cost_pd    INTEGER NOT NULL CHECK (cost_pd BETWEEN 0 AND 1000000000000000000),
+  at_us      INTEGER NOT NULL,
+  PRIMARY KEY (generation, call),
+  FOREIGN KEY (generation, call) REFERENCES call_receipt (generation, call)
+) STRICT, WITHOUT ROWID;
+
+-- Up to which generation costs that were told have been asked for again; no row before the first.
+CREATE TABLE cost_check (
+  one     INTEGER PRIMARY KEY CHECK (one = 1),
+  through BLOB NOT NULL REFERENCES generation (id)
+) STRICT;
+
 -- What upstream billed for nothing a customer got: the platform's loss, item by item.
 CREATE TABLE absorption (
   generation BLOB NOT NULL REFERENCES generation (id),
@@ -463,6 +479,8 @@ CREATE TRIGGER receipt_fixed BEFORE UPDATE ON call_receipt BEGIN SELECT RAISE(AB
 CREATE TRIGGER receipt_kept BEFORE DELETE ON call_receipt BEGIN SELECT RAISE(ABORT, 'a receipt is kept'); END;
 CREATE TRIGGER question_kept BEFORE DELETE ON question BEGIN SELECT RAISE(ABORT, 'a question is kept'); END;
 CREATE TRIGGER answer_fixed BEFORE UPDATE ON question WHEN OLD.answer IS NOT NULL BEGIN SELECT RAISE(ABORT, 'an answer is fixed'); END;
+CREATE TRIGGER disagreement_fixed BEFORE UPDATE ON disagreement BEGIN SELECT RAISE(ABORT, 'a disagreement is fixed'); END;
+CREATE TRIGGER disagreement_kept BEFORE DELETE ON disagreement BEGIN SELECT RAISE(ABORT, 'a disagreement is kept'); END;
 CREATE TRIGGER absorption_fixed BEFORE UPDATE ON absorption BEGIN SELECT RAISE(ABORT, 'an absorption is fixed'); END;
 CREATE TRIGGER absorption_kept BEFORE DELETE ON absorption BEGIN SELECT RAISE(ABORT, 'an absorption is kept'); END;
 CREATE TRIGGER correction_fixed BEFORE UPDATE ON correction BEGIN SELECT RAISE(ABORT, 'a correction is fixed'); END;

@@ -138,6 +138,11 @@ pub struct Given {
     /// [default: 15m]
     #[arg(long, env = "CATALOG_SYNC_INTERVAL", value_name = "DURATION")]
     pub catalog_sync_interval: Option<String>,
+    /// How long after its end a picture whose answer told its cost is asked about a second time: the
+    /// lower of the two is charged. A number and ms, s, m, h or d; 1s to 7d; 0s: never
+    /// [default: 10m]
+    #[arg(long, env = "COST_CHECK_AFTER", value_name = "DURATION")]
+    pub cost_check_after: Option<String>,
     /// Where reference URLs may lead though it is not public, also by http and on other ports: hosts
     /// (files.internal), hosts and ports (files.internal:9000) and networks (10.0.0.0/8), separated
     /// by commas [default: none]

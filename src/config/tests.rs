@@ -43,6 +43,7 @@ fn everything_but_the_platforms_key_has_a_default() {
     assert_eq!(config.image_retention, Duration::from_secs(30 * 24 * 3600));
     let quarter = Duration::from_secs(15 * 60);
     assert_eq!(config.catalog_sync_interval, Some(quarter));
+    assert_eq!(config.cost_check_after, Some(Duration::from_secs(600)));
     assert_eq!(config.reference_url_allow, []);
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.log.format, LogFormat::Text);
@@ -63,6 +64,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         max_concurrent_generations: text("0"),
         image_retention: text("0s"),
         catalog_sync_interval: text("8d"),
+        cost_check_after: text("999ms"),
         reference_url_allow: text("10.0.0.1/8"),
         rust_log: text("image_gateway=loud"),
         log_format: text("xml"),
@@ -81,6 +83,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         r#"MAX_CONCURRENT_GENERATIONS must be a whole number from 1 to 100000, not "0""#,
         r#"IMAGE_RETENTION must be a duration from 1s to 3650d, such as 12h or 30d, not "0s""#,
         r#"CATALOG_SYNC_INTERVAL must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never, not "8d""#,
+        r#"COST_CHECK_AFTER must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never, not "999ms""#,
         r#"REFERENCE_URL_ALLOW must be hosts, hosts with a port, and networks"#,
         r#"RUST_LOG must be log directives"#,
         r#"LOG_FORMAT must be text or json, not "xml""#,
@@ -293,6 +296,7 @@ fn help_names_every_setting_with_its_default() {
         ("IMAGE_STORE_QUOTA", IMAGE_STORE_QUOTA),
         ("IMAGE_RETENTION", IMAGE_RETENTION),
         ("CATALOG_SYNC_INTERVAL", CATALOG_SYNC_INTERVAL),
+        ("COST_CHECK_AFTER", COST_CHECK_AFTER),
         ("MAX_CALLS_PER_SECOND", MAX_CALLS_PER_SECOND),
         (
             "MAX_CONCURRENT_PER_ORGANIZATION",

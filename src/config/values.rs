@@ -110,8 +110,8 @@ pub(super) const UPSTREAM_TIMEOUT: Kind<Duration> = Kind {
     parse: |text| duration(text).filter(|value| (SECOND..=CALL_MAX).contains(value)),
 };
 
-/// How often prices are read; zero is never.
-pub(super) const SYNC_INTERVAL: Kind<Duration> = Kind {
+/// After which time something is done; zero is never.
+pub(super) const OR_NEVER: Kind<Duration> = Kind {
     accepted: "must be a duration from 1s to 7d, such as 15m or 1h, or 0s for never",
     meaning: "a duration",
     parse: |text| {

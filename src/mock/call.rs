@@ -22,7 +22,7 @@ use super::pace::Pacer;
 use super::price::Charge;
 use super::record::{RecordedRequest, Recorder, headers_of, shortened};
 use super::render::Easel;
-use super::script::{Billing, CallFacts, ImageScript, Script};
+use super::script::{Billing, CallFacts, GenerationLookup, ImageScript, Script};
 use super::size::Pixels;
 
 /// Larger request bodies are refused with status 413.
@@ -202,6 +202,14 @@ impl Call {
         self.script.billing != Some(Billing::Always) && self.instead().is_some()
     }
 
+    /// What the record of this call says it cost, if that is not what the answer says.
+    fn recorded(&self) -> Option<Decimal> {
+        match &self.script.generation_lookup {
+            Some(GenerationLookup::Cost(text)) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Starts the bill entry of this call.
     pub(crate) fn delivery(&self, order: Ordered<'_>) -> Delivery {
         let text = |name: &str| {
@@ -218,7 +226,7 @@ impl Call {
             generation_id: self.generation_id.clone(),
             model: order.model.id.clone(),
             images: order.images,
-            cost: order.cost,
+            cost: self.recorded().unwrap_or(order.cost),
             // The body wins over the header.
             session_id: text("session_id").or_else(|| session.map(str::to_owned)),
             user: text("user"),
@@ -238,7 +246,7 @@ impl Call {
             references: order.references,
             charge: order.charge,
             streamed: order.streamed,
-            lookup: self.script.generation_lookup,
+            lookup: self.script.generation_lookup.clone(),
         };
         let billing = self.script.billing.unwrap_or_default();
         Delivery::begin(&self.stage.ledger, filed, billing)

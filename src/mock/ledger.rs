@@ -117,7 +117,12 @@ impl Ledger {
                 *left -= 1;
                 None
             }
-            Some(GenerationLookup::MissingFirst(_)) | None => Some(filed.clone()),
+            Some(
+                GenerationLookup::MissingFirst(_)
+                | GenerationLookup::Broken
+                | GenerationLookup::Cost(_),
+            )
+            | None => Some(filed.clone()),
         }
     }
 

@@ -15,6 +15,7 @@ use super::answer::{Answer, Refusal};
 use super::call::Call;
 use super::catalog::Model;
 use super::ledger::Filed;
+use super::script::GenerationLookup;
 use super::usage::exact;
 
 /// The most that one page of models holds (OpenRouter's schema).
@@ -181,6 +182,10 @@ fn key_record(call: &Call) -> serde_json::Result<Fields> {
 fn filed_record(call: &Call) -> Result<Option<Fields>, Refusal> {
     let query = parameters(&call.query);
     let filed = query.get("id").and_then(|id| call.stage.ledger.look_up(id));
+    let lookup = filed.as_ref().and_then(|filed| filed.lookup.as_ref());
+    if lookup == Some(&GenerationLookup::Broken) {
+        return Err(Refusal::plain(500, "Internal Server Error".to_owned()));
+    }
     let record = filed.map(|filed| generation_record(&filed)).transpose();
     record.map_err(|error| Refusal::broken(&error))
 }

@@ -61,7 +61,7 @@ pub struct Script {
     pub size_bytes: Option<usize>,
     /// Leaves the `X-Generation-Id` header out.
     pub omit_generation_id: bool,
-    /// When `GET /generation` starts to know this call.
+    /// When `GET /generation` starts to know this call, or what it says instead.
     pub generation_lookup: Option<GenerationLookup>,
     /// When the call is billed; absent: [`Billing::Documented`].
     pub billing: Option<Billing>,
@@ -143,14 +143,18 @@ pub enum MediaType {
     Override(String),
 }
 
-/// When `GET /generation` starts to know a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What `GET /generation` knows of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GenerationLookup {
     /// The first look-ups answer 404.
     MissingFirst(u32),
     /// Every look-up answers 404.
     Never,
+    /// Every look-up answers 500.
+    Broken,
+    /// The record says this cost, whatever the answer says; and the bill goes by the record.
+    Cost(String),
 }
 
 /// When a call is billed.

@@ -49,6 +49,32 @@ pub trait Upkeep: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<(), LedgerError>;
 
+    /// What comes next of the generations whose cost is to be asked for a second time: at most `limit`
+    /// of them, of those that have ended before `before` (or, by a clock that was set back, after
+    /// `now`). `None` if nothing comes next yet.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    async fn unchecked(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Unchecked>, LedgerError>;
+
+    /// Notes that costs have been asked for again up to and with `through`, and in the same
+    /// transaction what follows where upstream's records say something else: a refund, or a loss of
+    /// the platform's, once for a generation. Those of one generation stand together in `found`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Broken`].
+    async fn checked(
+        &self,
+        through: GenerationId,
+        found: Vec<Disagreement>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError>;
+
     /// Generations that ended before `before` and whose pictures are still kept, oldest first; at
     /// most `limit`.
     ///
@@ -113,6 +139,39 @@ pub enum Answer {
     Nothing,
     /// The record is of another call.
     Contradiction,
+}
+
+/// Some generations in a row, as far as their cost is to be asked for a second time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The calls to ask about, those of one generation together.
+    pub calls: Vec<ToldCall>,
+    /// The last of the generations; it need not have a call to ask about.
+    pub through: GenerationId,
+}
+
+/// A call that brought pictures and told what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldCall {
+    /// The generation.
+    pub generation: GenerationId,
+    /// Which of its calls.
+    pub call: u32,
+    /// Upstream's name of it.
+    pub upstream_id: String,
+    /// What its answer told.
+    pub cost: UsdCost,
+}
+
+/// A call of which upstream's records say another cost than its answer did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// The generation.
+    pub generation: GenerationId,
+    /// Which of its calls.
+    pub call: u32,
+    /// What the records say.
+    pub cost: UsdCost,
 }
 
 /// A generation whose pictures may go.

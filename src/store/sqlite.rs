@@ -16,6 +16,8 @@ mod audit;
 mod calls;
 mod cases;
 mod chain;
+mod checks;
+mod corrections;
 mod deeds;
 mod entries;
 mod hold;

@@ -12,7 +12,7 @@
 //! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
 //! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
-//! | 16 | none: a limit of pages belongs to one connection, and the writer's is out of reach; the tests of the store fill it |
+//! | 16 | `a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_there_is_room`, `files_that_may_not_grow_stop_new_calls_and_the_next_process_settles_the_rest` |
 //! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
 //! | 25 | `every_recorded_error_is_told_in_our_words` |
@@ -39,7 +39,7 @@
 //! | 54 | `a_picture_whose_file_is_lost_has_expired_and_its_charge_stands`, `a_picture_whose_file_has_rotted_has_expired_and_its_charge_stands` |
 //! | 55 | `a_missing_usage_never_loses_a_picture`, `a_cost_that_is_late_is_pending_and_the_books_settle_by_themselves` |
 //! | 57 | `the_cost_is_taken_from_its_text_to_the_last_digit`, `under_a_provider_key_of_the_platform_the_provider_is_paid_too` |
-//! | 58 | none: a cost that was told is not asked for a second time yet |
+//! | 58 | `what_the_records_say_less_comes_back_once_whenever_the_gateway_is_started_again`, `what_the_records_say_more_is_the_platforms_loss`, `a_call_without_a_record_is_passed_and_those_after_it_are_checked`, `an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked`, `the_sums_of_books_that_the_records_contradict_are_explained` |
 //! | 62 | `a_database_that_fails_for_a_moment_at_the_end_loses_neither_picture_nor_charge`, `a_picture_is_delivered_though_the_database_fails_and_charged_when_it_works_again`, `an_answer_that_cannot_be_noted_is_delivered_and_charged_all_the_same` |
 //! | 64 | none: no call suspends an organization yet |
 //! | 68 | `a_caller_that_does_not_read_delays_nobody_and_finds_everything_later` |
@@ -62,9 +62,11 @@ use proxy::{Proxy, body_of, find};
 mod bombs;
 mod callers;
 mod cellar;
+mod checks;
 mod connection;
 mod cost;
 mod cuts;
+mod full;
 mod proxy;
 mod refused;
 

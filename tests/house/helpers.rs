@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) max_concurrent_each: Option<&'static str>,
     /// Prices are only read when the operator asks, unless this says otherwise.
     pub(crate) sync_interval: Option<&'static str>,
+    /// Costs are asked for again after the usual time, unless this says otherwise.
+    pub(crate) cost_check_after: Option<&'static str>,
     pub(crate) reference_url_allow: Option<String>,
     /// What the gateway takes for the upstream; `None` is the mock itself.
     pub(crate) base_url: Option<String>,
@@ -72,6 +74,7 @@ impl Default for Setup {
             max_calls_per_second: None,
             max_concurrent_each: None,
             sync_interval: None,
+            cost_check_after: None,
             reference_url_allow: None,
             base_url: None,
         }
@@ -331,6 +334,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         max_calls_per_second: Some(setup.max_calls_per_second.unwrap_or("0").to_owned()),
         max_concurrent_per_organization: setup.max_concurrent_each.map(str::to_owned),
         catalog_sync_interval: Some(setup.sync_interval.unwrap_or("0s").to_owned()),
+        cost_check_after: setup.cost_check_after.map(str::to_owned),
         reference_url_allow: setup.reference_url_allow.clone(),
         ..Given::default()
     };

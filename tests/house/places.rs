@@ -10,6 +10,7 @@ const FILES: &[(&str, Option<&[&str]>)] = &[
     ("src/generate/easel.rs", None),
     ("src/generate/settle.rs", None),
     ("src/recover.rs", None),
+    ("src/recover/checking.rs", None),
     ("src/generate.rs", Some(&["async fn run("])),
 ];
 

@@ -30,6 +30,8 @@ pub(crate) struct Fate {
     pub(crate) trace: Option<String>,
     /// How long it keeps pictures.
     pub(crate) retention: Option<&'static str>,
+    /// When it asks a second time what pictures cost.
+    pub(crate) check_after: Option<&'static str>,
 }
 
 impl Gateway {
@@ -98,6 +100,7 @@ fn command(house: &House, fate: &Fate) -> Command {
         .env("UPSTREAM_TIMEOUT", "3s")
         .env("CATALOG_SYNC_INTERVAL", "0s")
         .env("IMAGE_RETENTION", fate.retention.unwrap_or("30d"))
+        .env("COST_CHECK_AFTER", fate.check_after.unwrap_or("10m"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log(house.dir.path()))

@@ -115,6 +115,7 @@ impl Lane {
         }
         let fate = Fate {
             retention: scene.retention,
+            check_after: scene.check_after,
             ..fate.clone()
         };
         let gateway = Gateway::start(&mut self.house, &fate).await?;

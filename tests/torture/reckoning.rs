@@ -18,6 +18,9 @@ use crate::scenes::{ALL, Scene};
 /// A hold that nobody can be asked about is free 60 s after the deadline of its call.
 const RELEASE: Duration = Duration::from_secs(90);
 
+/// Costs of a whole round are checked in some seconds.
+const CHECKS: Duration = Duration::from_secs(60);
+
 /// Lines of its bill that the mock keeps.
 const BILL_ENTRIES_KEPT: usize = 10_000;
 
@@ -62,11 +65,16 @@ impl Lane {
     pub(crate) async fn close(mut self) -> Reckoning {
         self.mend();
         self.house.mock.clear_scripts();
-        let gateway = Gateway::start(&mut self.house, &Fate::default()).await;
+        let fate = Fate {
+            check_after: Some("1s"),
+            ..Fate::default()
+        };
+        let gateway = Gateway::start(&mut self.house, &fate).await;
         let gateway = gateway.expect("a last process serves");
         self.wait_for_holds().await;
         self.replay().await;
         self.ask_again().await;
+        self.wait_for_checks().await;
         gateway.stop().await;
         self.audit().await;
         self.compare_bills();
@@ -95,6 +103,22 @@ impl Lane {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.counted.resolved_in = begun.elapsed();
+    }
+
+    /// What the records say otherwise must be in the books before these are held against the bill.
+    async fn wait_for_checks(&mut self) {
+        let begun = Instant::now();
+        let database = connect(&self.house.database());
+        let left = "SELECT count(*) FROM generation WHERE id > coalesce((SELECT through FROM cost_check), x'')";
+        while count(&database, left) > 0 {
+            if begun.elapsed() > CHECKS {
+                let left = count(&database, left);
+                let lost = format!("the costs of {left} generations are never checked");
+                self.counted.lost.push(lost);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Whoever was told `completed` gets the same bytes for the same charge.

@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     pub(crate) first_dies_at: Option<&'static str>,
     /// How long pictures are kept.
     pub(crate) retention: Option<&'static str>,
+    /// When it is asked a second time what a picture cost.
+    pub(crate) check_after: Option<&'static str>,
     /// Seconds after the answer in which everything of it has happened.
     pub(crate) seconds: u64,
 }
@@ -41,6 +43,7 @@ const PICTURE: Scene = Scene {
     sabotage: None,
     first_dies_at: None,
     retention: None,
+    check_after: None,
     seconds: 3,
 };
 
@@ -49,6 +52,9 @@ const NO_END: &str = "CREATE TRIGGER sabotage BEFORE INSERT ON hold_resolution B
 
 /// The books take no dispatch.
 const NO_DISPATCH: &str = "CREATE TRIGGER sabotage BEFORE INSERT ON generation_event WHEN NEW.to_state = 'dispatched' BEGIN SELECT RAISE(ABORT, 'sabotage'); END";
+
+/// The books take no word of how far costs are checked.
+const NO_CHECK: &str = "CREATE TRIGGER sabotage BEFORE INSERT ON cost_check BEGIN SELECT RAISE(ABORT, 'sabotage'); END";
 
 /// Ends whatever a scene of this list did to the books.
 pub(crate) const MEND: &str = "DROP TRIGGER IF EXISTS sabotage";
@@ -114,6 +120,26 @@ pub(crate) const ALL: &[Scene] = &[
         name: "pictures whose time is up",
         retention: Some("1s"),
         first_dies_at: Some("after:settle_books"),
+        ..PICTURE
+    },
+    Scene {
+        name: "a cost that the records tell otherwise",
+        check_after: Some("1s"),
+        upstream: || {
+            let lower = Script {
+                generation_lookup: Some(GenerationLookup::Cost("0.01".to_owned())),
+                ..Script::default()
+            };
+            let missing = Script::sample("generation-404-not-yet").for_path("/generation");
+            vec![lower, missing]
+        },
+        seconds: 4,
+        ..PICTURE
+    },
+    Scene {
+        name: "costs that cannot be noted",
+        check_after: Some("1s"),
+        sabotage: Some(NO_CHECK),
         ..PICTURE
     },
     Scene {

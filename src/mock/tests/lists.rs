@@ -99,6 +99,37 @@ async fn the_generation_record_tells_what_was_billed() {
 }
 
 #[tokio::test]
+async fn a_generation_record_can_say_another_cost_and_the_bill_goes_by_it() {
+    let mock = start().await;
+    let lookups = [
+        GenerationLookup::Cost("0.0123".to_owned()),
+        GenerationLookup::Broken,
+    ];
+    let mut seen = Vec::new();
+    for lookup in lookups {
+        mock.script(Script {
+            generation_lookup: Some(lookup),
+            ..Script::usage_cost("0.04")
+        });
+        let response = post(&mock, "/images", &minimal(SEEDREAM)).await;
+        let path = format!("/generation?id={}", generation_id(&response));
+        assert_eq!(json_of(response).await["usage"]["cost"], 0.04);
+        let record = get(&mock, &path).await;
+        let status = record.status().as_u16();
+        seen.push((
+            status,
+            json_of(record).await["data"]["total_cost"].to_string(),
+        ));
+    }
+    let expected = [(200, "0.0123"), (500, "null")];
+    assert_eq!(
+        seen,
+        expected.map(|(status, cost)| (status, cost.to_owned()))
+    );
+    assert_eq!(mock.total_billed().to_string(), "0.0523");
+}
+
+#[tokio::test]
 async fn a_generation_record_can_come_late_or_never() {
     let mock = start().await;
     let late = GenerationLookup::MissingFirst(2);

@@ -6,18 +6,19 @@
 //! when it must be asked about (id, and later the cost as told). Where two know it, the receipt goes
 //! before the question, and the question before the beginning: a receipt is what the charge was
 //! computed from, and a cost that is told later never replaces it but makes a correction. An id
-//! that another call had first is not believed and stands in none of them.
+//! that another call had first is not believed and stands in none of them. Where OpenRouter's records
+//! say another cost than the answer did (`disagreement`), the records are believed.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::entries::{self, About};
-use super::rows::{self, account, by_id, json, micros};
+use super::corrections;
+use super::rows::{self, by_id, json, micros};
 use crate::domain::books::Stage;
-use crate::domain::delivery::{absorbed, correction, verdict};
-use crate::domain::generation::{CallRecord, CostSource, Generation, KeyMode};
+use crate::domain::delivery::absorbed;
+use crate::domain::generation::{CallRecord, CostSource, KeyMode};
 use crate::domain::ids::{GenerationId, OrganizationId};
-use crate::domain::money::{Credits, UsdCost};
+use crate::domain::money::UsdCost;
 use crate::domain::recovery::{self, CallFacts, Question};
 use crate::ports::{Answer, Asking, LedgerError, OwnKey};
 
@@ -144,7 +145,8 @@ fn absorb_lost(
     }
 }
 
-fn absorb(
+/// Notes what the platform bears of a call. The first note stands.
+pub(super) fn absorb(
     connection: &Connection,
     (id, call): (GenerationId, u32),
     cost: UsdCost,
@@ -169,13 +171,15 @@ pub(super) fn facts(
 ) -> Result<Vec<CallFacts>, rusqlite::Error> {
     let sql = "
       SELECT c.call, coalesce(r.upstream_id, q.upstream_id, u.upstream_id), r.images, r.cost_pd, r.cost_source,
-             r.prompt_tokens, r.completion_tokens, r.text, r.unbilled, q.call IS NOT NULL, q.answer, q.cost_pd
+             r.prompt_tokens, r.completion_tokens, r.text, r.unbilled, q.call IS NOT NULL, q.answer,
+             coalesce(d.cost_pd, q.cost_pd), d.call IS NOT NULL
         FROM (SELECT call FROM upstream_call WHERE generation = ?1
               UNION SELECT call FROM call_receipt WHERE generation = ?1
               UNION SELECT call FROM question WHERE generation = ?1) c
         LEFT JOIN upstream_call u ON u.generation = ?1 AND u.call = c.call
         LEFT JOIN call_receipt r ON r.generation = ?1 AND r.call = c.call
         LEFT JOIN question q ON q.generation = ?1 AND q.call = c.call
+        LEFT JOIN disagreement d ON d.generation = ?1 AND d.call = c.call
        ORDER BY c.call";
     let mut statement = connection.prepare_cached(sql)?;
     let calls = statement.query_map([id.uuid().as_bytes().as_slice()], fact)?;
@@ -187,6 +191,7 @@ fn fact(row: &Row<'_>) -> Result<CallFacts, rusqlite::Error> {
     let images = images.map(|text| serde_json::from_str(&text)).transpose();
     let answer: Option<String> = row.get(10)?;
     let question = match (row.get(9)?, answer.as_deref()) {
+        (false, _) if row.get(12)? => Question::Answered,
         (false, _) => Question::None,
         (true, None) => Question::Open,
         (true, Some("told")) => Question::Answered,
@@ -211,10 +216,12 @@ fn fact(row: &Row<'_>) -> Result<CallFacts, rusqlite::Error> {
     })
 }
 
-/// What the answer itself told, else what we were told when we asked.
+/// What the answer itself told, unless the records tell otherwise; else what we were told when we
+/// asked.
 fn cost(row: &Row<'_>) -> Result<Option<(UsdCost, CostSource)>, rusqlite::Error> {
     let read = |pico: i64| UsdCost::from_pico(pico).ok_or_else(|| rows::odd("cost_pd"));
-    if let Some(pico) = row.get::<_, Option<i64>>(3)? {
+    let disagrees: bool = row.get(12)?;
+    if let (Some(pico), false) = (row.get::<_, Option<i64>>(3)?, disagrees) {
         return Ok(Some((read(pico)?, rows::word(row, 4, CostSource::parse)?)));
     }
     let asked: Option<i64> = row.get(11)?;
@@ -313,87 +320,8 @@ pub(super) fn follow(
     }
     let closed = calls.iter().all(|call| call.question != Question::Open);
     if generation.stage == Stage::Settled && closed {
-        correct(connection, &generation, calls, now)?;
+        corrections::correct(connection, &generation, calls, now)?;
     }
-    Ok(())
-}
-
-/// Every cost is told now: was the charge too high, or too low? Asked once, when the last question
-/// about a charge is closed.
-fn correct(
-    connection: &Connection,
-    generation: &Generation,
-    calls: Vec<CallFacts>,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    let (id, draft) = (generation.draft.id, &generation.draft);
-    let Some(charge) = &generation.charge else {
-        return Ok(());
-    };
-    if is_closed(connection, id)? {
-        return Ok(());
-    }
-    let brought = calls
-        .iter()
-        .find(|call| call.question != Question::None && !call.record.images.is_empty());
-    let Some(asked) = brought.map(|call| call.record.call) else {
-        return Ok(());
-    };
-    let calls: Vec<CallRecord> = calls.into_iter().map(|call| call.record).collect();
-    let told = correction(charge, &verdict(draft, &generation.images, &calls));
-    if told.absorbed > UsdCost::ZERO {
-        absorb(connection, (id, asked), told.absorbed, "above_charge", now)?;
-    }
-    if told.cost == charge.cost {
-        return Ok(());
-    }
-    let sql = "INSERT INTO correction VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute(params![
-        id.uuid().as_bytes().as_slice(),
-        told.cost.pico(),
-        told.refund.hundredths(),
-        micros(now),
-    ])?;
-    if told.refund > Credits::ZERO {
-        refund(connection, generation, told.refund, now)?;
-    }
-    Ok(())
-}
-
-/// Whether a charge was corrected already, or was not believed: then it stays as it is.
-fn is_closed(connection: &Connection, id: GenerationId) -> Result<bool, LedgerError> {
-    let sql = "
-      SELECT 1 FROM generation_state s WHERE s.generation = ?1 AND (s.disputed_pd IS NOT NULL
-          OR EXISTS (SELECT 1 FROM correction c WHERE c.generation = s.generation))";
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row([id.uuid().as_bytes().as_slice()], |_| Ok(()));
-    Ok(found.optional()?.is_some())
-}
-
-fn refund(
-    connection: &Connection,
-    generation: &Generation,
-    amount: Credits,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    let organization = &generation.draft.organization;
-    let opening = account(connection, organization)?.ok_or(LedgerError::OrganizationNotFound)?;
-    let postings = opening
-        .refund(amount)
-        .map_err(|_| LedgerError::OutOfRange)?;
-    let about = About {
-        generation: Some(generation.draft.id),
-        reference: None,
-        description: "the cost was told later, and is lower",
-        now,
-    };
-    entries::book(
-        connection,
-        organization,
-        (opening, opening),
-        &postings,
-        &about,
-    )?;
     Ok(())
 }
 

@@ -195,22 +195,28 @@ impl Inspector {
     /// [`LedgerError::Broken`].
     pub fn items(&self, upstream_key: &str, limit: u32) -> Result<Vec<Item>, LedgerError> {
         let sql = "
-          SELECT g.id, g.created_us, coalesce(s.cost_pd, 0),
+          SELECT id, created_us, booked, why, max(claimed, booked) FROM (
+          SELECT g.id, g.created_us,
+                 coalesce(k.cost_pd, s.cost_pd, 0) + (SELECT coalesce(sum(a.cost_pd), 0) FROM absorption a
+                   WHERE a.generation = g.id AND a.why = 'above_charge') AS booked,
                  CASE WHEN s.disputed_pd IS NOT NULL THEN 'disputed'
                       WHEN s.state IN ('in_doubt', 'review', 'stored') THEN 'open'
                       WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NULL) THEN 'asked'
                       WHEN EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer <> 'told') THEN 'given_up'
                       WHEN s.cost_source IN ('computed', 'estimate') THEN 'computed'
-                      ELSE 'unnamed' END,
+                      WHEN EXISTS (SELECT 1 FROM disagreement d WHERE d.generation = g.id) THEN 'disagreed'
+                      ELSE 'unnamed' END AS why,
                  -- A hundredth of a credit is five millionths of a dollar.
-                 max(h.amount_cc * 5000000, coalesce(s.disputed_pd, 0), coalesce(s.cost_pd, 0))
+                 max(h.amount_cc * 5000000, coalesce(s.disputed_pd, 0), coalesce(s.cost_pd, 0)) AS claimed
             FROM generation g JOIN generation_state s ON s.generation = g.id JOIN hold h ON h.generation = g.id
+            LEFT JOIN correction k ON k.generation = g.id
            WHERE g.upstream_key = ?1 AND (s.disputed_pd IS NOT NULL OR s.state IN ('in_doubt', 'review', 'stored')
               OR s.cost_source IN ('computed', 'estimate')
+              OR EXISTS (SELECT 1 FROM disagreement d WHERE d.generation = g.id)
               OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
               OR (s.state = 'voided' AND EXISTS (SELECT 1 FROM generation_event e WHERE e.generation = g.id AND e.to_state = 'in_doubt')
                   AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested))
-           ORDER BY g.id DESC LIMIT ?2";
+           ORDER BY g.id DESC LIMIT ?2)";
         let mut statement = self.connection.prepare(sql)?;
         let items = statement.query_map(params![upstream_key, limit], |row| self.item(row))?;
         Ok(items.collect::<Result<_, _>>()?)
@@ -228,6 +234,7 @@ impl Inspector {
                 "open" => "not ended yet",
                 "asked" => "OpenRouter is still asked what it cost",
                 "given_up" => "OpenRouter never told what it cost",
+                "disagreed" => "OpenRouter's records say another cost than its answer did",
                 "computed" => "charged by the pinned prices, because nobody told the cost",
                 _ => "the answer broke off before OpenRouter named the call",
             },
@@ -248,10 +255,11 @@ impl Inspector {
         mut tell: impl FnMut(KnownCall) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         let sql = "
-          SELECT u.generation, coalesce(r.cost_pd, q.cost_pd) AS cost, u.upstream_id FROM upstream_call u
+          SELECT u.generation, coalesce(d.cost_pd, r.cost_pd, q.cost_pd) AS cost, u.upstream_id FROM upstream_call u
             JOIN generation g ON g.id = u.generation AND g.upstream_key = ?1
             LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
             LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
+            LEFT JOIN disagreement d ON d.generation = u.generation AND d.call = u.call
            WHERE cost > 0";
         let mut statement = self.connection.prepare(sql)?;
         let mut found = statement.query([upstream_key])?;
@@ -274,9 +282,10 @@ impl Inspector {
     /// [`LedgerError::Broken`].
     pub fn call(&self, upstream_id: &str) -> Result<Option<KnownCall>, LedgerError> {
         let sql = "
-          SELECT u.generation, coalesce(r.cost_pd, q.cost_pd) FROM upstream_call u
+          SELECT u.generation, coalesce(d.cost_pd, r.cost_pd, q.cost_pd) FROM upstream_call u
             LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
             LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
+            LEFT JOIN disagreement d ON d.generation = u.generation AND d.call = u.call
            WHERE u.upstream_id = ?1";
         let found = self.connection.query_row(sql, [upstream_id], |row| {
             let pico: Option<i64> = row.get(1)?;

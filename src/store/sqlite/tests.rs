@@ -29,6 +29,7 @@ mod answers;
 mod api_keys;
 mod audit;
 mod batches;
+mod checks;
 mod constraints;
 mod differential;
 mod histories;

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Sqlite, calls, cases, steps};
+use super::{Sqlite, calls, cases, checks, steps};
 use crate::domain::books::Stage;
 use crate::domain::ids::GenerationId;
-use crate::ports::{Answer, Asking, Case, Expired, LedgerError, Upkeep};
+use crate::ports::{Answer, Asking, Case, Disagreement, Expired, LedgerError, Unchecked, Upkeep};
 
 #[async_trait]
 impl Upkeep for Sqlite {
@@ -37,6 +37,26 @@ impl Upkeep for Sqlite {
     ) -> Result<(), LedgerError> {
         let asking = asking.clone();
         self.write(move |connection| calls::answer(connection, &asking, answer, now))
+            .await
+    }
+
+    async fn unchecked(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Unchecked>, LedgerError> {
+        self.read(move |connection| checks::unchecked(connection, (before, now), limit))
+            .await
+    }
+
+    async fn checked(
+        &self,
+        through: GenerationId,
+        found: Vec<Disagreement>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.write(move |connection| checks::checked(connection, through, &found, now))
             .await
     }
 

@@ -9,8 +9,8 @@ use image_gateway::domain::books::Account;
 use image_gateway::domain::generation::{CallRecord, Generation};
 use image_gateway::domain::ids::{GenerationId, OrganizationId};
 use image_gateway::ports::{
-    Answer, Asking, Case, Delivery, Expired, HoldOutcome, Ledger, LedgerError, Opening, Purchase,
-    Purchased, Settlement, Upkeep, Voiding, Which,
+    Answer, Asking, Case, Delivery, Disagreement, Expired, HoldOutcome, Ledger, LedgerError,
+    Opening, Purchase, Purchased, Settlement, Unchecked, Upkeep, Voiding, Which,
 };
 use image_gateway::store::sqlite::Sqlite;
 use jiff::{SignedDuration, Timestamp};
@@ -170,6 +170,28 @@ impl Upkeep for TrappedBooks {
     ) -> Result<(), LedgerError> {
         let work = self.books.answer(asking, answer, now + self.ahead());
         self.trap.cross("answer", lost, work).await
+    }
+
+    async fn unchecked(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Unchecked>, LedgerError> {
+        let work = self
+            .books
+            .unchecked(before + self.ahead(), now + self.ahead(), limit);
+        self.trap.cross("unchecked", lost, work).await
+    }
+
+    async fn checked(
+        &self,
+        through: GenerationId,
+        found: Vec<Disagreement>,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let work = self.books.checked(through, found, now + self.ahead());
+        self.trap.cross("checked", lost, work).await
     }
 
     async fn expired(&self, before: Timestamp, limit: u32) -> Result<Vec<Expired>, LedgerError> {

@@ -266,6 +266,7 @@ impl Studio {
             generator: Arc::clone(&process.generator),
             metrics: Arc::new(Metrics::new()),
             retention: Duration::from_secs(30 * 24 * 3600),
+            check_after: None,
         });
         let stop = CancellationToken::new();
         let looked = async {

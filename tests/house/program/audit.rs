@@ -1,9 +1,9 @@
 //! `audit` and `reconcile` as their users meet them.
 
-use image_gateway::mock::Script;
+use image_gateway::mock::{GenerationLookup, Script};
 use serde_json::Value;
 
-use super::{OPENROUTER_KEY, Served, finish, page, program};
+use super::{OPENROUTER_KEY, Served, finish, page, program, until};
 use crate::helpers::{NANO, request};
 
 #[tokio::test]
@@ -194,4 +194,80 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
     let (house, ended) = served.stop().await;
     assert_eq!(ended.status, Some(0));
     house.mock.stop().await;
+}
+
+#[tokio::test]
+async fn the_sums_of_books_that_the_records_contradict_are_explained() {
+    let served = Served::start(&[("COST_CHECK_AFTER", "1s")]).await;
+    let house = &served.house;
+    for (id, cost) in [("less", "0.01"), ("more", "0.02")] {
+        house.mock.script(Script {
+            generation_lookup: Some(GenerationLookup::Cost(cost.to_owned())),
+            ..Script::default()
+        });
+        house.generate(request(id)).await.expect("a picture");
+    }
+    until("checked", async || {
+        let (_, metrics) = served.page("/metrics").await;
+        let outcome = |name: &str| format!("cost_checks_total{{outcome=\"{name}\"}} 1");
+        metrics.contains(&outcome("lower")) && metrics.contains(&outcome("higher"))
+    })
+    .await;
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let upstream = house.mock.base_url();
+    let address = upstream.replace("/api/v1", "/mock/bill");
+    let file = house.dir.path().join("bill.json");
+    std::fs::write(&file, page(&address).await.1).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    let reconcile = async || {
+        let arguments = [
+            "reconcile",
+            "--data-dir",
+            &folder,
+            "--json",
+            "--bill",
+            &file,
+        ];
+        let mut command = program(&arguments);
+        command
+            .env("OPENROUTER_BASE_URL", &upstream)
+            .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
+        let ended = finish(&mut command).await;
+        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        (ended.status, report)
+    };
+    let (status, report) = reconcile().await;
+    assert_eq!(status, Some(0), "{report}");
+    assert_eq!(report["periods"][3]["ours"], "0.03", "{report}");
+    assert_eq!(report["periods"][3]["difference"], "0", "{report}");
+    assert_eq!(report["calls"], serde_json::json!([]));
+    for (place, ours) in [(0, "0.02"), (1, "0.01")] {
+        let item = &report["items"][place];
+        assert_eq!(item["ours"], ours, "{report}");
+        let why = item["why"].as_str().expect("a reason");
+        assert!(why.contains("records say another cost"), "{why}");
+    }
+    // The bill may go by the answers instead; it may not go by anything.
+    for (billed, expected) in [("0.028", Some(0)), ("0.5", Some(1))] {
+        let key = format!(r#"{{"data":{{"usage":{billed}}}}}"#);
+        let key = Script::raw_body("application/json", &key);
+        house.mock.script(key.for_path("/key"));
+        let (status, report) = reconcile().await;
+        assert_eq!(status, expected, "{report}");
+    }
+    for (id, line) in [("less", "Refunded"), ("more", "Absorbed")] {
+        let receipt = [
+            "audit",
+            "--data-dir",
+            &folder,
+            "--organization",
+            "acme",
+            "--request",
+            id,
+        ];
+        let receipt = finish(&mut program(&receipt)).await;
+        assert_eq!(receipt.status, Some(0), "{receipt:#?}");
+        assert!(receipt.stdout.contains(line), "{receipt:#?}");
+    }
+    served.close().await;
 }

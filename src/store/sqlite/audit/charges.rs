@@ -15,11 +15,12 @@ use crate::store::sqlite::{cases, rows};
 pub(super) const DAYS: &str = "
   WITH told AS (
     SELECT s.generation, s.state, s.finished_us, g.upstream_key, s.charged_images,
-           (SELECT coalesce(sum(coalesce(r.cost_pd, q.cost_pd, 0)), 0)
+           (SELECT coalesce(sum(coalesce(d.cost_pd, r.cost_pd, q.cost_pd, 0)), 0)
               FROM (SELECT call FROM call_receipt WHERE generation = s.generation
                     UNION SELECT call FROM question WHERE generation = s.generation) c
               LEFT JOIN call_receipt r ON r.generation = s.generation AND r.call = c.call
-              LEFT JOIN question q ON q.generation = s.generation AND q.call = c.call) AS calls,
+              LEFT JOIN question q ON q.generation = s.generation AND q.call = c.call
+              LEFT JOIN disagreement d ON d.generation = s.generation AND d.call = c.call) AS calls,
            CASE s.state WHEN 'settled' THEN coalesce(k.cost_pd, s.cost_pd) ELSE 0 END
              + (SELECT coalesce(sum(a.cost_pd), 0) FROM absorption a WHERE a.generation = s.generation) AS booked
       FROM generation_state s JOIN generation g ON g.id = s.generation
@@ -35,7 +36,8 @@ pub(super) const DAYS: &str = "
     FROM told
     -- A cost above 5 USD a picture that was told later is not believed, and not booked.
    WHERE NOT (state = 'settled' AND calls > booked AND calls > 5000000000000 * max(charged_images, 1)
-              AND EXISTS (SELECT 1 FROM question q WHERE q.generation = told.generation AND q.answer = 'told'))
+              AND (EXISTS (SELECT 1 FROM question q WHERE q.generation = told.generation AND q.answer = 'told')
+                OR EXISTS (SELECT 1 FROM disagreement d WHERE d.generation = told.generation)))
    GROUP BY upstream_key, date(finished_us / 1000000, 'unixepoch') HAVING sum(calls) <> sum(booked)";
 
 /// I12: every charge is what the formula gives, before and after its correction, for the cost that
