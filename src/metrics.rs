@@ -19,6 +19,7 @@ use crate::domain::failure::Reason;
 use crate::domain::generation::CostSource;
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
+use crate::domain::throttle::Scope;
 use crate::ports::DrawCause;
 use connections::Connections;
 pub use connections::{ConnectionEnd, OpenConnection};
@@ -57,6 +58,7 @@ pub struct Metrics {
     image_bytes: Counter,
     credits: CreditsCharged,
     upstream_calls: Family<Labels<1>, Counter>,
+    upstream_spared: Family<Labels<1>, Counter>,
     open_holds: Gauge<u64, AtomicU64>,
     costs_unknown: Family<Labels<1>, Counter>,
     recovered: Family<Labels<1>, Counter>,
@@ -92,6 +94,7 @@ impl Metrics {
             image_bytes: Counter::default(),
             credits: CreditsCharged::default(),
             upstream_calls: Family::default(),
+            upstream_spared: Family::default(),
             open_holds: Gauge::default(),
             costs_unknown: Family::default(),
             recovered: Family::default(),
@@ -153,6 +156,13 @@ impl Metrics {
     pub fn upstream_call(&self, outcome: Option<DrawCause>) {
         self.upstream_calls
             .get_or_create(&[("outcome", outcome.map_or(OK, cause_label))])
+            .inc();
+    }
+
+    /// A call was refused before its hold, because too many of this scope come to nothing.
+    pub fn upstream_spared(&self, scope: &Scope) {
+        self.upstream_spared
+            .get_or_create(&[("scope", scope.kind())])
             .inc();
     }
 
@@ -219,6 +229,11 @@ impl Metrics {
             "upstream_calls",
             "Calls to OpenRouter, by outcome (OK if a picture came)",
             self.upstream_calls.clone(),
+        );
+        self.registry.register(
+            "upstream_spared",
+            "Calls refused before their hold because too many failed lately: of a model, an author, or all",
+            self.upstream_spared.clone(),
         );
     }
 

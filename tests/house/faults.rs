@@ -20,7 +20,7 @@
 //! | 27 | none: there are no keys of organizations yet |
 //! | 28 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller` |
 //! | 29 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
-//! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released` |
+//! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released`, `tries_again_are_few_when_upstream_is_down_for_everybody` |
 //! | 31 | `a_rejected_prompt_says_its_stage_and_stays_rejected` |
 //! | 33 | `an_answer_that_never_begins_leaves_the_hold_in_doubt`, `an_answer_that_breaks_in_its_head_leaves_the_hold_in_doubt` |
 //! | 36 | `a_missing_usage_never_loses_a_picture`, `an_id_that_is_repeated_does_not_stand_in_the_way_of_a_picture`, `an_id_that_is_repeated_is_not_believed_when_the_cost_is_asked_for` |
@@ -47,7 +47,7 @@
 //! | 74 | none: there is no restore yet |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
 //! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
-//! | 79 | `an_upstream_that_is_down_for_everybody_is_not_asked_much_more_and_is_asked_again_after` |
+//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `three_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,7 @@ use crate::tidy;
 use proxy::{Proxy, body_of, find};
 
 mod bombs;
+mod brownout;
 mod callers;
 mod cellar;
 mod connection;
