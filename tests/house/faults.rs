@@ -7,11 +7,11 @@
 //! | --- | ----- |
 //! | 2 | `every_bad_key_gets_the_same_words`, `a_key_of_another_organization_is_as_absent_as_one_that_never_was` |
 //! | 3 | `the_open_streams_of_a_revoked_key_end_at_once_and_what_it_began_is_charged`, `a_stream_ends_when_its_key_expires`, `a_body_that_comes_after_its_key_has_ended_begins_nothing` |
-//! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read` |
+//! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun` |
 //! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
 //! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
-//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
+//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun`, `every_change_is_put_off_while_the_database_cannot_be_written`, `a_hold_that_surely_failed_is_put_off_and_one_that_may_stand_is_our_own_fault` |
 //! | 16 | none: a limit of pages belongs to one connection, and the writer's is out of reach; the tests of the store fill it |
 //! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
@@ -67,6 +67,7 @@ mod cost;
 mod cuts;
 mod proxy;
 mod refused;
+mod storage;
 
 /// The rows marked X.
 const ROWS: [u32; 37] = [
