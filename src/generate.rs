@@ -16,6 +16,7 @@ use crate::domain::failure::Failure;
 use crate::domain::generation::{Draft, Generation, KeyMode};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
+use crate::domain::throttle::Demand;
 use crate::domain::tool::Tool;
 use crate::keys::Keyring;
 use crate::live::{Accepted, End, Live, Registry};
@@ -169,7 +170,10 @@ impl Generator {
     fn admit(&self, organization: &OrganizationId, job: &Job) -> Result<Admitted, Failure> {
         let place = self.places.take(organization).map_err(no_place)?;
         Ok(Admitted {
-            leave: self.upstream.leave(&job.model.slug)?,
+            leave: self.upstream.leave(Demand {
+                organization: organization.clone(),
+                model: job.model.slug.clone(),
+            })?,
             _place: place,
         })
     }

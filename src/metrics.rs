@@ -232,7 +232,7 @@ impl Metrics {
         );
         self.registry.register(
             "upstream_spared",
-            "Calls refused before their hold because too many failed lately: of a model, an author, or all",
+            "Calls refused before their hold because too many failed lately: of a model for an organization, of a model, of an author, or all",
             self.upstream_spared.clone(),
         );
     }

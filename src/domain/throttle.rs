@@ -9,9 +9,10 @@
 //! proves nothing. Times are durations since the gateway began, so that no clock can be set back.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
-use super::ids::Slug;
+use super::ids::{OrganizationId, Slug};
 
 /// How long an outcome counts: longer than the longest call.
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -26,13 +27,24 @@ pub const ROW: u32 = 5;
 /// Seconds of outcomes that are counted together and forgotten together.
 const SLOT_SECS: u64 = 10;
 
-/// The most scopes that are kept. OpenRouter lists some dozens of models that make images.
-const SCOPES_MAX: usize = 1024;
+/// The most scopes that are kept; under a kilobyte each.
+const SCOPES_MAX: usize = 4096;
+
+/// Who asks which model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Demand {
+    /// Who.
+    pub organization: OrganizationId,
+    /// Which.
+    pub model: Slug,
+}
 
 /// Calls that share their fate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Calls of one model.
+    /// Calls of one model for one organization: it may be what this one asks for.
+    Organization(Demand),
+    /// All calls of one model.
     Model(Slug),
     /// Calls of all models of one author, whose machines are the same as far as we can tell.
     Author(String),
@@ -86,6 +98,7 @@ impl Scope {
     /// Its kind, in one word.
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Organization(_) => "organization",
             Self::Model(_) => "model",
             Self::Author(_) => "author",
             Self::OpenRouter => "openrouter",
@@ -93,22 +106,37 @@ impl Scope {
     }
 
     /// The scopes of a call, the narrowest first.
-    fn of(model: &Slug) -> [Self; 3] {
+    fn of(demand: &Demand) -> [Self; 4] {
+        let model = &demand.model;
         let author = model.as_str().split('/').next().unwrap_or_default();
         [
+            Self::Organization(demand.clone()),
             Self::Model(model.clone()),
             Self::Author(author.to_owned()),
             Self::OpenRouter,
         ]
     }
 
-    /// The fewest failed calls that prove something. A model counts for the wider scopes up to its
-    /// ninth: these take more than one model, and more than two.
+    /// The fewest failed calls that prove something. A scope that refuses counts no more for those
+    /// around it, so that a model takes two organizations, an author two models, and all take more
+    /// than two.
     const fn least(&self) -> u64 {
         match self {
-            Self::Model(_) => 10,
-            Self::Author(_) => 15,
-            Self::OpenRouter => 25,
+            Self::Organization(_) => 10,
+            Self::Model(_) => 15,
+            Self::Author(_) => 20,
+            Self::OpenRouter => 40,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization(demand) => write!(f, "{} for {}", demand.model, demand.organization),
+            Self::Model(model) => model.fmt(f),
+            Self::Author(author) => f.pad(author),
+            Self::OpenRouter => f.pad("all models"),
         }
     }
 }
@@ -116,13 +144,12 @@ impl Scope {
 // === impl Throttle ===
 
 impl Throttle {
-    /// Whether a call of this model is worth its hold. `draw` is a random number of all that there
-    /// are.
+    /// Whether a call is worth its hold. `draw` is a random number of all that there are.
     ///
     /// # Errors
     /// The scope whose calls fail too often.
-    pub fn ask(&mut self, model: &Slug, now: Duration, draw: u64) -> Result<(), Scope> {
-        let scopes = Scope::of(model);
+    pub fn ask(&mut self, demand: &Demand, now: Duration, draw: u64) -> Result<(), Scope> {
+        let scopes = Scope::of(demand);
         for scope in &scopes {
             let record = self.records.get_mut(scope);
             if record.is_some_and(|record| record.stops(now, draw)) {
@@ -134,21 +161,21 @@ impl Throttle {
     }
 
     /// A call that was let through was never sent, and leaves its turn to the next.
-    pub fn give_back(&mut self, model: &Slug) {
-        self.let_through(&Scope::of(model), None);
+    pub fn give_back(&mut self, demand: &Demand) {
+        self.let_through(&Scope::of(demand), None);
     }
 
     /// A call has ended: upstream accepted it, whatever came of it, or did not. Returns what that
     /// changes.
     pub fn tell(
         &mut self,
-        model: &Slug,
+        demand: &Demand,
         sent: Duration,
         now: Duration,
         accepted: bool,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for scope in Scope::of(model) {
+        for scope in Scope::of(demand) {
             let record = self.record(&scope);
             let before = record.refuses();
             record.forget(now);
@@ -163,7 +190,7 @@ impl Throttle {
             if refuses != before {
                 changes.push(Change { scope, refuses });
             }
-            // A model that is down says nothing of its author, nor of all others.
+            // What fails in a narrow scope says nothing of the wider ones.
             if refuses && !accepted {
                 break;
             }

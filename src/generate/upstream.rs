@@ -8,8 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::ids::Slug;
-use crate::domain::throttle::{Change, PROBE_EVERY, Scope, Throttle};
+use crate::domain::throttle::{Change, Demand, PROBE_EVERY, Scope, Throttle};
 use crate::metrics::Metrics;
 
 /// The upstream of a gateway, as it is seen from here.
@@ -24,7 +23,7 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 pub(super) struct Leave {
     upstream: Arc<Upstream>,
-    model: Slug,
+    demand: Demand,
     used: AtomicBool,
 }
 
@@ -39,22 +38,22 @@ impl Upstream {
         })
     }
 
-    /// Leave to send calls of a model, unless too many of them come to nothing.
+    /// Leave to send calls, unless too many like them come to nothing.
     ///
     /// # Errors
     /// `UPSTREAM_UNAVAILABLE`; nothing was begun.
-    pub(super) fn leave(self: &Arc<Self>, model: &Slug) -> Result<Leave, Failure> {
+    pub(super) fn leave(self: &Arc<Self>, demand: Demand) -> Result<Leave, Failure> {
         // Without randomness every call is as good as the one in the middle.
         let draw = getrandom::u64().unwrap_or(u64::MAX / 2);
         let now = self.opened.elapsed();
-        let asked = self.with(|throttle| throttle.ask(model, now, draw));
+        let asked = self.with(|throttle| throttle.ask(&demand, now, draw));
         if let Err(scope) = asked {
             self.metrics.upstream_spared(&scope);
-            return Err(browned_out(model, &scope));
+            return Err(browned_out(&demand, &scope));
         }
         Ok(Leave {
             upstream: Arc::clone(self),
-            model: model.clone(),
+            demand,
             used: AtomicBool::new(false),
         })
     }
@@ -77,7 +76,7 @@ impl Leave {
     /// A call that went out then has ended: upstream accepted it, or did not.
     pub(super) fn ended(&self, sent: Duration, accepted: bool) {
         let now = self.upstream.opened.elapsed();
-        let tell = |throttle: &mut Throttle| throttle.tell(&self.model, sent, now, accepted);
+        let tell = |throttle: &mut Throttle| throttle.tell(&self.demand, sent, now, accepted);
         for change in self.upstream.with(tell) {
             log(&change);
         }
@@ -88,33 +87,28 @@ impl Drop for Leave {
     fn drop(&mut self) {
         if !*self.used.get_mut() {
             self.upstream
-                .with(|throttle| throttle.give_back(&self.model));
+                .with(|throttle| throttle.give_back(&self.demand));
         }
     }
 }
 
-fn browned_out(model: &Slug, scope: &Scope) -> Failure {
+fn browned_out(demand: &Demand, scope: &Scope) -> Failure {
     let what = "The image provider has failed too often in the last minutes; nothing was begun. Try again in a moment.";
     Failure::new(Reason::UpstreamUnavailable, what)
-        .with("model", model)
+        .with("model", &demand.model)
         .with("spared", scope.kind())
         .retry_after(PROBE_EVERY)
 }
 
 fn log(Change { scope, refuses }: &Change) {
-    let what = match scope {
-        Scope::Model(model) => model.as_str(),
-        Scope::Author(author) => author,
-        Scope::OpenRouter => "",
-    };
-    let scope = scope.kind();
+    let kind = scope.kind();
     if *refuses {
         tracing::warn!(
-            scope,
-            what,
-            "upstream fails too often; most of its calls are refused before any hold"
+            kind,
+            %scope,
+            "upstream fails too often; most of these calls are refused before any hold"
         );
     } else {
-        tracing::info!(scope, what, "calls of upstream are refused no more");
+        tracing::info!(kind, %scope, "these calls are refused no more");
     }
 }

@@ -47,7 +47,7 @@
 //! | 74 | none: there is no restore yet |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
 //! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
-//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `three_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
+//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
 
 use std::collections::BTreeMap;
 

@@ -6,8 +6,13 @@ use super::*;
 const HARSH: u64 = 0;
 const MILD: u64 = u64::MAX;
 
-fn model(name: &str) -> Slug {
-    Slug::parse(name).expect("a slug")
+/// A model that the organization `one` asks for, or another if it is named before a space.
+fn demand(name: &str) -> Demand {
+    let (organization, model) = name.split_once(' ').unwrap_or(("one", name));
+    Demand {
+        organization: OrganizationId::parse(organization).expect("a name"),
+        model: Slug::parse(model).expect("a slug"),
+    }
 }
 
 fn secs(secs: u64) -> Duration {
@@ -17,7 +22,7 @@ fn secs(secs: u64) -> Duration {
 /// Calls of a model that take no time.
 fn tell(throttle: &mut Throttle, name: &str, times: u32, at: Duration, accepted: bool) {
     for _ in 0..times {
-        throttle.tell(&model(name), at, at, accepted);
+        throttle.tell(&demand(name), at, at, accepted);
     }
 }
 
@@ -25,9 +30,9 @@ fn tell(throttle: &mut Throttle, name: &str, times: u32, at: Duration, accepted:
 /// through just now, so that none is a probe.
 fn refused(throttle: &mut Throttle, name: &str, at: Duration, draws: u64) -> u64 {
     let asked = (0..draws).filter(|n| {
-        throttle.let_through(&Scope::of(&model(name)), Some(at));
+        throttle.let_through(&Scope::of(&demand(name)), Some(at));
         let draw = u64::MAX / draws * n;
-        throttle.ask(&model(name), at, draw).is_err()
+        throttle.ask(&demand(name), at, draw).is_err()
     });
     u64::try_from(asked.count()).expect("few")
 }
@@ -35,12 +40,12 @@ fn refused(throttle: &mut Throttle, name: &str, at: Duration, draws: u64) -> u64
 #[test]
 fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
     let mut throttle = Throttle::default();
-    let down = model("acme/a");
+    let down = demand("acme/a");
     assert_eq!(throttle.ask(&down, secs(1), HARSH), Ok(()));
     tell(&mut throttle, "acme/a", 9, secs(1), false);
     assert_eq!(throttle.ask(&down, secs(1), HARSH), Ok(()));
     let changes = throttle.tell(&down, secs(1), secs(1), false);
-    let scope = Scope::Model(down.clone());
+    let scope = Scope::Organization(down.clone());
     let refuses = true;
     assert_eq!(
         changes,
@@ -53,32 +58,62 @@ fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
     assert_eq!(throttle.ask(&down, secs(1), MILD), Ok(()));
     tell(&mut throttle, "acme/a", 1000, secs(1), false);
     for other in ["acme/b", "other/a"] {
-        assert_eq!(throttle.ask(&model(other), secs(1), HARSH), Ok(()));
+        assert_eq!(throttle.ask(&demand(other), secs(1), HARSH), Ok(()));
     }
 }
 
+/// What refuses a call that is no probe.
+fn refuses(throttle: &mut Throttle, name: &str) -> Result<(), Scope> {
+    let demand = demand(name);
+    throttle.let_through(&Scope::of(&demand), Some(secs(1)));
+    throttle.ask(&demand, secs(1), HARSH)
+}
+
 #[test]
-fn two_models_speak_for_their_author_and_three_authors_for_all() {
+fn an_organization_whose_calls_fail_keeps_nobody_else_from_the_model() {
     let mut throttle = Throttle::default();
-    for name in ["acme/a", "acme/b"] {
-        tell(&mut throttle, name, 50, secs(1), false);
-    }
-    throttle.let_through(&Scope::of(&model("acme/c")), Some(secs(1)));
-    let told = throttle.ask(&model("acme/c"), secs(1), HARSH);
-    assert_eq!(told, Err(Scope::Author("acme".to_owned())));
-    assert_eq!(throttle.ask(&model("other/a"), secs(1), HARSH), Ok(()));
-    for name in ["other/a", "third/a"] {
-        tell(&mut throttle, name, 50, secs(1), false);
-    }
-    throttle.let_through(&Scope::of(&model("fourth/a")), Some(secs(1)));
-    let told = throttle.ask(&model("fourth/a"), secs(1), HARSH);
-    assert_eq!(told, Err(Scope::OpenRouter));
+    tell(&mut throttle, "one acme/a", 1000, secs(1), false);
+    let scope = Scope::Organization(demand("one acme/a"));
+    assert_eq!(refuses(&mut throttle, "one acme/a"), Err(scope));
+    assert_eq!(refuses(&mut throttle, "two acme/a"), Ok(()));
+    // Where the calls of others fail as well, it is the model.
+    tell(&mut throttle, "two acme/a", 6, secs(1), false);
+    let scope = Scope::Model(demand("acme/a").model);
+    assert_eq!(refuses(&mut throttle, "two acme/a"), Err(scope.clone()));
+    assert_eq!(refuses(&mut throttle, "three acme/a"), Err(scope));
+    assert_eq!(refuses(&mut throttle, "three acme/b"), Ok(()));
+}
+
+#[test]
+fn two_models_speak_for_their_author_and_more_for_all() {
+    let mut throttle = Throttle::default();
+    let fail = |throttle: &mut Throttle, model: &str| {
+        for organization in ["one", "two", "three"] {
+            tell(
+                throttle,
+                &format!("{organization} {model}"),
+                50,
+                secs(1),
+                false,
+            );
+        }
+    };
+    fail(&mut throttle, "acme/a");
+    assert_eq!(refuses(&mut throttle, "acme/c"), Ok(()));
+    fail(&mut throttle, "acme/b");
+    let scope = Scope::Author("acme".to_owned());
+    assert_eq!(refuses(&mut throttle, "acme/c"), Err(scope));
+    assert_eq!(refuses(&mut throttle, "other/a"), Ok(()));
+    fail(&mut throttle, "other/a");
+    assert_eq!(refuses(&mut throttle, "fourth/a"), Ok(()));
+    fail(&mut throttle, "third/a");
+    assert_eq!(refuses(&mut throttle, "fourth/a"), Err(Scope::OpenRouter));
 }
 
 #[test]
 fn a_row_that_was_sent_before_the_trouble_does_not_end_it() {
     let mut throttle = Throttle::default();
-    let slow = model("acme/a");
+    let slow = demand("acme/a");
     tell(&mut throttle, "acme/a", 30, secs(100), false);
     for _ in 0..ROW {
         assert_eq!(throttle.tell(&slow, secs(20), secs(110), true), []);
@@ -89,14 +124,14 @@ fn a_row_that_was_sent_before_the_trouble_does_not_end_it() {
 #[test]
 fn a_failure_from_before_does_not_break_a_row() {
     let mut throttle = Throttle::default();
-    let slow = model("acme/a");
+    let slow = demand("acme/a");
     tell(&mut throttle, "acme/a", 30, secs(100), false);
     for n in 1..ROW {
         assert_eq!(throttle.tell(&slow, secs(110), secs(120), true), [], "{n}");
         assert_eq!(throttle.tell(&slow, secs(99), secs(120), false), [], "{n}");
     }
     let refuses = false;
-    let scope = Scope::Model(slow.clone());
+    let scope = Scope::Organization(slow.clone());
     let changes = throttle.tell(&slow, secs(110), secs(121), true);
     assert_eq!(changes, [Change { scope, refuses }]);
     // And whatever was sent before is history.
@@ -109,12 +144,12 @@ fn a_failure_from_before_does_not_break_a_row() {
 #[test]
 fn trouble_that_nobody_hears_of_any_more_is_over() {
     let mut throttle = Throttle::default();
-    let down = model("acme/a");
+    let down = demand("acme/a");
     tell(&mut throttle, "acme/a", 100, secs(0), false);
     let later = WINDOW + secs(SLOT_SECS);
     throttle.let_through(&Scope::of(&down), Some(later));
     assert_eq!(throttle.ask(&down, later, HARSH), Ok(()));
-    let scope = Scope::Model(down.clone());
+    let scope = Scope::Organization(down.clone());
     let refuses = false;
     let changes = throttle.tell(&down, later, later, false);
     assert_eq!(changes, [Change { scope, refuses }]);
@@ -124,7 +159,7 @@ fn trouble_that_nobody_hears_of_any_more_is_over() {
 #[test]
 fn a_call_that_was_let_through_and_never_sent_leaves_its_turn() {
     let mut throttle = Throttle::default();
-    let down = model("acme/a");
+    let down = demand("acme/a");
     tell(&mut throttle, "acme/a", 100, secs(1), false);
     assert_eq!(throttle.ask(&down, secs(9), HARSH), Ok(()), "a probe");
     assert!(throttle.ask(&down, secs(9), HARSH).is_err());
@@ -160,7 +195,7 @@ proptest! {
             accepted += u32::from(outcome);
             failed += u32::from(!outcome);
             tell(&mut throttle, "acme/a", 1, secs(7), outcome);
-            prop_assert_eq!(throttle.ask(&model("acme/a"), secs(7), HARSH), Ok(()));
+            prop_assert_eq!(throttle.ask(&demand("acme/a"), secs(7), HARSH), Ok(()));
         }
     }
 
@@ -194,12 +229,12 @@ proptest! {
         let mut last = None;
         for at in (100_000..160_000).step_by(usize::try_from(step_ms).expect("few")) {
             let at = Duration::from_millis(at);
-            if throttle.ask(&model("acme/a"), at, HARSH).is_ok() {
+            if throttle.ask(&demand("acme/a"), at, HARSH).is_ok() {
                 let since = last.map(|last| at.saturating_sub(last));
                 prop_assert!(since.is_none_or(|since| since >= PROBE_EVERY));
                 prop_assert!(since.is_none_or(|since| since < PROBE_EVERY + secs(1)));
                 last = Some(at);
-                throttle.tell(&model("acme/a"), at, at, false);
+                throttle.tell(&demand("acme/a"), at, at, false);
             }
         }
         prop_assert!(last.is_some_and(|last| last > secs(154)));
@@ -217,9 +252,9 @@ proptest! {
         let mut at = secs(100);
         while at < again {
             while let Some(sent) = under_way.pop_front_if(|sent| *sent + secs(took) <= at) {
-                throttle.tell(&model("acme/a"), sent, at, true);
+                throttle.tell(&demand("acme/a"), sent, at, true);
             }
-            if throttle.ask(&model("acme/a"), at, HARSH).is_ok() {
+            if throttle.ask(&demand("acme/a"), at, HARSH).is_ok() {
                 under_way.push_back(at);
             }
             at += Duration::from_millis(step_ms);

@@ -13,7 +13,12 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::page;
-use crate::helpers::{AGENT, GPT, House, KLEIN, NANO, SEEDREAM, Story, detail, reason, request};
+use crate::helpers::{
+    AGENT, GPT, House, KLEIN, NANO, OPERATOR_KEY, SEEDREAM, Story, detail, reason, request,
+};
+
+const RIVERFLOW: &str = "sourceful/riverflow-v2-pro";
+const FLEX: &str = "black-forest-labs/flux.2-flex";
 
 /// So many failures prove something (`domain::throttle`).
 const TRIPS: usize = 10;
@@ -86,7 +91,7 @@ async fn a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on() {
         (refused.code(), reason(&refused).as_str()),
         (Code::Unavailable, "UPSTREAM_UNAVAILABLE")
     );
-    assert_eq!(detail(&refused, "spared"), "model");
+    assert_eq!(detail(&refused, "spared"), "organization");
     assert_eq!(detail(&refused, "model"), KLEIN);
     let wait = refused.get_error_details().retry_info().cloned();
     let wait = wait.and_then(|info| info.retry_delay);
@@ -102,7 +107,7 @@ async fn a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on() {
     assert!(begun.elapsed() < Duration::from_secs(5), "at once");
     assert_eq!(house.balance().await.held, "29.00", "the one that runs");
     let (_, metrics) = page(&house, "/metrics").await;
-    assert!(metrics.contains(r#"upstream_spared_total{scope="model"}"#));
+    assert!(metrics.contains(r#"upstream_spared_total{scope="organization"}"#));
 
     // What was asked before is no new call.
     let again = house.generate(request("before")).await.expect("replayed");
@@ -135,7 +140,7 @@ async fn an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute
         match house.generate(request(&format!("up-{n}"))).await {
             Ok(_) => row += 1,
             Err(status) => {
-                assert_eq!(spared(&status).as_deref(), Some("model"), "{status:?}");
+                assert_eq!(spared(&status).as_deref(), Some("organization"));
                 row = 0;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -145,17 +150,58 @@ async fn an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute
     house.close().await;
 }
 
+/// Another organization with a tool of the same model and name; the house asks with its key from
+/// now on.
+async fn move_in(house: &mut House, name: &str) {
+    let made = proto::CreateOrganizationRequest {
+        id: name.to_owned(),
+        name: name.to_owned(),
+    };
+    let mut organizations = house.organizations(OPERATOR_KEY);
+    let made = organizations.create_organization(made).await;
+    made.expect("an organization");
+    house.top_up(name, "10000", "first").await;
+    house.runtime = house.key(name, proto::Role::Runtime).await;
+    house.admin = house.key(name, proto::Role::Admin).await;
+    house.tool(|_| {}).await;
+}
+
 #[tokio::test]
-async fn three_models_that_are_down_speak_for_openrouter() {
+async fn an_organization_whose_calls_all_fail_keeps_no_other_from_the_model() {
+    let mut house = House::open().await;
+    let down = || Script::sample("err-503").for_model(KLEIN).times(u32::MAX);
+    house.mock.script(down());
+    fail(&house, AGENT, "down", 3 * TRIPS).await;
+    until_spared(&house, AGENT, "more").await;
+    house.mock.clear_scripts();
+    move_in(&mut house, "other").await;
+    for n in 0..3 {
+        let story = house.generate(request(&format!("good-{n}"))).await;
+        story.expect("a picture");
+    }
+    // Where the calls of others fail as well, it is the model.
+    house.mock.script(down());
+    fail(&house, AGENT, "down", TRIPS).await;
+    move_in(&mut house, "third").await;
+    let refused = until_spared(&house, AGENT, "third").await;
+    assert_eq!(detail(&refused, "spared"), "model");
+    house.mock.clear_scripts();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn several_models_that_are_down_speak_for_openrouter() {
     let house = House::open().await;
-    staff(&house, &[KLEIN, SEEDREAM, NANO, GPT]).await;
+    let models = [KLEIN, SEEDREAM, NANO, GPT, RIVERFLOW];
+    staff(&house, &models).await;
+    staff(&house, &[FLEX]).await;
     house.mock.script(Script::sample("err-503").times(u32::MAX));
-    for model in [KLEIN, SEEDREAM, NANO] {
+    for model in models {
         fail(&house, model, model, TRIPS).await;
         until_spared(&house, model, &format!("more of {model}")).await;
     }
     let sent = house.mock.requests().len();
-    let refused = until_spared(&house, GPT, "another").await;
+    let refused = until_spared(&house, FLEX, "another").await;
     assert_eq!(detail(&refused, "spared"), "openrouter");
     let more = house.mock.requests().len() - sent;
     assert!(more < TRIPS, "{more} calls of a model nobody asked for yet");
