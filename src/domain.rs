@@ -19,5 +19,6 @@ pub mod pricing;
 pub mod recent;
 pub mod recovery;
 pub mod shape;
+pub mod throttle;
 pub mod tool;
 pub mod trail;

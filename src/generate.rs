@@ -16,6 +16,7 @@ use crate::domain::failure::Failure;
 use crate::domain::generation::{Draft, Generation};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
+use crate::domain::throttle::Demand;
 use crate::domain::tool::Tool;
 use crate::keys::Keyring;
 use crate::live::{Accepted, End, Live, Registry};
@@ -33,6 +34,7 @@ pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
 use settle::Ended;
+use upstream::{Leave, Upstream};
 
 mod attach;
 mod calendar;
@@ -44,6 +46,7 @@ mod places;
 mod references;
 mod refusals;
 mod settle;
+mod upstream;
 
 /// Less time than this to the caller's deadline counts as none (`api.md`, Rules).
 pub const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -82,6 +85,7 @@ pub struct Parts {
 pub struct Generator {
     parts: Parts,
     places: Arc<Places>,
+    upstream: Arc<Upstream>,
     registry: Registry,
 }
 
@@ -98,6 +102,13 @@ pub struct Call {
     pub deadline: Option<Instant>,
 }
 
+/// What a generation needs before it may hold credits.
+struct Admitted {
+    leave: Leave,
+    /// Given back when the generation ends.
+    _place: Place,
+}
+
 /// A generation that holds its credits and is about to be drawn.
 struct Held {
     draft: Draft,
@@ -108,8 +119,7 @@ struct Held {
     live: Arc<Live>,
     /// When the caller stops waiting: nothing is tried again after it.
     patience: Option<Instant>,
-    /// Given back when the generation ends.
-    _place: Place,
+    admitted: Admitted,
 }
 
 // === impl Generator ===
@@ -119,6 +129,7 @@ impl Generator {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             places: Places::new(parts.max_concurrent, parts.max_concurrent_each),
+            upstream: Upstream::new(Arc::clone(&parts.metrics)),
             registry: Registry::default(),
             parts,
         })
@@ -149,7 +160,7 @@ impl Generator {
         let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let place = self.places.take(&call.organization).map_err(no_place)?;
+        let admitted = self.admit(&call.organization, &job)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
         let references = references::gather(&mut call).await?;
         if away {
@@ -160,10 +171,23 @@ impl Generator {
         let generator = Arc::clone(self);
         let begun = async move {
             let order = (job, references, payer);
-            generator.hold_and_run(call, &tool, order, place).await
+            generator.hold_and_run(call, &tool, order, admitted).await
         };
         let begun = self.parts.tracker.spawn(begun).await;
         begun.unwrap_or_else(|_| Err(Failure::internal()))
+    }
+
+    /// Whatever refuses a call without looking at the books: nothing is held for what will fail or
+    /// wait.
+    fn admit(&self, organization: &OrganizationId, job: &Job) -> Result<Admitted, Failure> {
+        let place = self.places.take(organization).map_err(no_place)?;
+        Ok(Admitted {
+            leave: self.upstream.leave(Demand {
+                organization: organization.clone(),
+                model: job.model.slug.clone(),
+            })?,
+            _place: place,
+        })
     }
 
     /// What this very request was answered before, without asking whether it would be allowed
@@ -217,7 +241,7 @@ impl Generator {
         call: Call,
         tool: &Tool,
         (job, references, payer): (Job, Vec<ReferenceImage>, Payer),
-        place: Place,
+        admitted: Admitted,
     ) -> Result<Watch, Failure> {
         let now = crate::clock::now();
         let draft = self.draft(&call, &job, &payer, now);
@@ -246,7 +270,7 @@ impl Generator {
             payer,
             live: Arc::clone(&live),
             patience: call.deadline,
-            _place: place,
+            admitted,
         };
         let generator = Arc::clone(self);
         self.parts

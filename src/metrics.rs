@@ -19,6 +19,7 @@ use crate::domain::failure::Reason;
 use crate::domain::generation::{CostSource, KeyMode};
 use crate::domain::money::Credits;
 use crate::domain::recovery::Step;
+use crate::domain::throttle::Scope;
 use crate::ports::DrawCause;
 pub use checks::CostCheck;
 use checks::CostChecks;
@@ -60,6 +61,7 @@ pub struct Metrics {
     image_bytes: Counter,
     credits: CreditsCharged,
     upstream_calls: Family<Labels<1>, Counter>,
+    upstream_spared: Family<Labels<1>, Counter>,
     open_holds: Gauge<u64, AtomicU64>,
     costs_unknown: Family<Labels<1>, Counter>,
     recovered: Family<Labels<1>, Counter>,
@@ -96,6 +98,7 @@ impl Metrics {
             image_bytes: Counter::default(),
             credits: CreditsCharged::default(),
             upstream_calls: Family::default(),
+            upstream_spared: Family::default(),
             open_holds: Gauge::default(),
             costs_unknown: Family::default(),
             recovered: Family::default(),
@@ -164,6 +167,13 @@ impl Metrics {
             .inc();
     }
 
+    /// A call was refused before its hold, because too many of this scope come to nothing.
+    pub fn upstream_spared(&self, scope: &Scope) {
+        self.upstream_spared
+            .get_or_create(&[("scope", scope.kind())])
+            .inc();
+    }
+
     /// How many holds are open in the books.
     pub fn set_open_holds(&self, holds: u64) {
         self.open_holds.set(holds);
@@ -227,6 +237,11 @@ impl Metrics {
             "upstream_calls",
             "Calls to OpenRouter, by outcome (OK if a picture came)",
             self.upstream_calls.clone(),
+        );
+        self.registry.register(
+            "upstream_spared",
+            "Calls refused before their hold because too many failed lately: of a model for an organization, of a model, of an author, or all",
+            self.upstream_spared.clone(),
         );
     }
 

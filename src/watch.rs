@@ -193,7 +193,7 @@ impl Running {
                 Next::Read(index, source, offset, length) => {
                     let id = self.live.accepted().id;
                     let data = source.read(offset, length).await;
-                    let data = data.map_err(|error| unreadable(error, id))?;
+                    let data = data.map_err(|error| unseen(error, id))?;
                     if !data.is_empty() {
                         return Ok(self.chunk(index, data));
                     }
@@ -318,7 +318,16 @@ pub fn unreadable(error: GalleryError, id: GenerationId) -> Failure {
                 error = &error as &dyn std::error::Error,
                 "a kept image cannot be read"
             );
-            Failure::internal()
+            Failure::storage_unavailable()
         }
     }
+}
+
+/// The same while it is made: what its caller cannot see goes on all the same.
+fn unseen(error: GalleryError, id: GenerationId) -> Failure {
+    let failure = unreadable(error, id);
+    if failure.reason == Reason::StorageUnavailable {
+        return Failure::internal();
+    }
+    failure
 }

@@ -8,6 +8,10 @@ use super::ids::{AgentId, Slug};
 use super::money::Credits;
 use super::shape::words;
 
+/// When it is worth asking storage again that does not work: what passes by itself, as a lock does, is
+/// mostly over by then.
+const STORAGE_WAIT: Duration = Duration::from_secs(2);
+
 words! {
     /// Why a call failed. The words are those of `ErrorReason` in the contract, and never change.
     Reason {
@@ -75,6 +79,8 @@ words! {
         DeadlineExceeded = "DEADLINE_EXCEEDED",
         /// There is no room to keep a picture.
         StorageFull = "STORAGE_FULL",
+        /// The gateway's own database or disk does not work, and the call has changed nothing.
+        StorageUnavailable = "STORAGE_UNAVAILABLE",
         /// Our own fault.
         Internal = "INTERNAL",
     }
@@ -290,6 +296,16 @@ impl Failure {
         )
         .with("needed", needed)
         .with("max_credits", max_credits)
+    }
+
+    /// The database or the disk does not work, and the call has changed nothing; the cause is in
+    /// the log, not here.
+    pub fn storage_unavailable() -> Self {
+        Self::new(
+            Reason::StorageUnavailable,
+            "The gateway's storage does not work at the moment; this call has changed nothing. Try again in a moment, with the same request_id if it has one.",
+        )
+        .retry_after(STORAGE_WAIT)
     }
 
     /// Our own fault; the cause is in the log, not here.

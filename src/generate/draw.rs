@@ -72,6 +72,7 @@ impl Generator {
             ..CallOutcome::default()
         };
         let order = self.order(held, count);
+        let sent = held.admitted.leave.use_it();
         match step("send", self.parts.provider.draw(&order)).await {
             Ok(drawing) => step("answer", self.take(held, drawing, &mut outcome)).await,
             Err(error) => {
@@ -79,6 +80,7 @@ impl Generator {
                 outcome.refused(error);
             }
         }
+        held.admitted.leave.ended(sent, outcome.was_accepted(held));
         if held.job.calls.len() > 1 {
             let noted = self
                 .parts
@@ -252,6 +254,19 @@ impl CallOutcome {
             &self.failure,
             Some(CallFailure::Draw(error)) if matches!(error.cause, DrawCause::KeyRefused)
         )
+    }
+
+    /// Whether upstream worked, whatever came of it.
+    fn was_accepted(&self, held: &Held) -> bool {
+        match &self.failure {
+            Some(CallFailure::Draw(error)) => match error.cause {
+                DrawCause::Timeout | DrawCause::Unavailable => false,
+                // Another key may have as many calls as it likes.
+                DrawCause::RateLimited => held.draft.key_mode == KeyMode::Organization,
+                _ => true,
+            },
+            Some(CallFailure::Keep(_)) | None => true,
+        }
     }
 
     /// Whether the answer broke off without a picture, so that only OpenRouter's records can tell

@@ -31,7 +31,7 @@ impl Generator {
             match (attempt, &unbooked) {
                 (Ok(generation), Unbooked::Settlement(_)) => return self.count(&generation),
                 (Ok(_), Unbooked::Nothing(..)) => return,
-                (Err(LedgerError::Broken(_) | LedgerError::Full), _) => {
+                (Err(error), _) if error.may_pass() => {
                     wait = (wait * 2).min(SETTLE_WAIT_MAX);
                 }
                 (Err(error), _) => {

@@ -62,7 +62,7 @@ pub fn not_found() -> Failure {
     Failure::new(Reason::GenerationNotFound, what)
 }
 
-/// What a gallery without room is to somebody who wants a picture made.
+/// What a gallery without room, or one that does not work, is to somebody who wants a picture made.
 pub fn no_room(error: GalleryError) -> Failure {
     if matches!(error, GalleryError::Full) {
         return storage_full();
@@ -71,7 +71,7 @@ pub fn no_room(error: GalleryError) -> Failure {
         error = &error as &dyn std::error::Error,
         "the gallery failed"
     );
-    Failure::internal()
+    Failure::storage_unavailable()
 }
 
 /// What becomes of a generation that its caller took back in time.
@@ -82,32 +82,32 @@ pub(super) fn cancelled(id: GenerationId) -> Failure {
 
 /// What a failing ledger is to a caller; logged here, once.
 pub fn internal(error: LedgerError) -> Failure {
-    match error {
-        LedgerError::Full => storage_full(),
-        LedgerError::ActorEnded => Failure::unauthenticated(),
-        other => {
-            tracing::error!(
-                error = &other as &dyn std::error::Error,
-                "the ledger failed"
-            );
-            Failure::internal()
-        }
-    }
+    let failure = match &error {
+        LedgerError::Full => return storage_full(),
+        LedgerError::ActorEnded => return Failure::unauthenticated(),
+        LedgerError::Broken(_) => Failure::storage_unavailable(),
+        _ => Failure::internal(),
+    };
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the ledger failed"
+    );
+    failure
 }
 
 /// What failing settings are to a caller; logged here, once.
 pub fn unsettled(error: SettingsError) -> Failure {
-    match error {
-        SettingsError::Full => storage_full(),
-        SettingsError::ActorEnded => Failure::unauthenticated(),
-        other => {
-            tracing::error!(
-                error = &other as &dyn std::error::Error,
-                "the settings failed"
-            );
-            Failure::internal()
-        }
-    }
+    let failure = match &error {
+        SettingsError::Full => return storage_full(),
+        SettingsError::ActorEnded => return Failure::unauthenticated(),
+        SettingsError::Broken(_) => Failure::storage_unavailable(),
+        _ => Failure::internal(),
+    };
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "the settings failed"
+    );
+    failure
 }
 
 /// No room on the disk.

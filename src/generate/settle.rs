@@ -157,7 +157,7 @@ impl Generator {
                         later: None,
                     };
                 }
-                (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
+                (Err(error), Some(wait)) if error.may_pass() => {
                     step("wait_to_settle", tokio::time::sleep(wait)).await;
                 }
                 (Err(error), _) => {
@@ -241,7 +241,7 @@ impl Generator {
             let ended = step("without", self.try_without(held, stage, &ending)).await;
             match (ended, waits.next()) {
                 (Ok(_), _) => return Ended::without(ending.failure),
-                (Err(LedgerError::Broken(_) | LedgerError::Full), Some(wait)) => {
+                (Err(error), Some(wait)) if error.may_pass() => {
                     step("wait_to_end", tokio::time::sleep(wait)).await;
                 }
                 (Err(error), _) => {

@@ -63,7 +63,9 @@ const fn code(reason: Reason) -> Code {
             Code::Aborted
         }
         Reason::GenerationCancelled => Code::Cancelled,
-        Reason::UpstreamRateLimited | Reason::UpstreamUnavailable => Code::Unavailable,
+        Reason::UpstreamRateLimited | Reason::UpstreamUnavailable | Reason::StorageUnavailable => {
+            Code::Unavailable
+        }
         Reason::UpstreamTimeout | Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::Internal => Code::Internal,
     }

@@ -14,7 +14,7 @@ use crate::proto;
 const AT_A_TIME: u32 = 256;
 
 /// The operator's name among actors.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 impl Service {
     pub(super) async fn audit_entries(

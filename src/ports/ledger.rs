@@ -30,19 +30,21 @@ use std::fmt;
 /// - A stage changes only as [`Stage::may_become`] allows; anything else is
 ///   [`LedgerError::IllegalStep`] and changes nothing.
 /// - At most one attempt under a request id is not voided.
-/// - After an error the books are as before the call.
+/// - After an error the books are as before the call, but for [`LedgerError::Uncertain`].
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync {
     /// Opens a generation and holds its credits, or says what stands in the way.
     ///
     /// # Errors
-    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Full`], [`LedgerError::Broken`].
+    /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Full`], [`LedgerError::Broken`],
+    /// [`LedgerError::Uncertain`].
     async fn hold(&self, opening: Opening) -> Result<HoldOutcome, LedgerError>;
 
     /// `held → dispatched`: immediately before the first byte leaves for OpenRouter.
     ///
     /// # Errors
-    /// [`LedgerError::IllegalStep`], [`LedgerError::Full`], [`LedgerError::Broken`].
+    /// [`LedgerError::IllegalStep`], [`LedgerError::Full`], [`LedgerError::Broken`],
+    /// [`LedgerError::Uncertain`].
     async fn dispatch(&self, id: GenerationId, now: Timestamp) -> Result<(), LedgerError>;
 
     /// `dispatched → streaming` at the first answer, and one more upstream id at every further
@@ -328,7 +330,19 @@ pub enum LedgerError {
     /// The disk is full.
     #[error("the disk is full")]
     Full,
-    /// The database failed.
+    /// The database failed, and nothing has changed.
     #[error("the database failed")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database failed when the change was to become durable: whether it did, nobody knows.
+    #[error("the database failed, and the change stands or not")]
+    Uncertain(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+// === impl LedgerError ===
+
+impl LedgerError {
+    /// Whether the same change may be taken in a while.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Full | Self::Broken(_) | Self::Uncertain(_))
+    }
 }

@@ -304,7 +304,10 @@ pub enum SettingsError {
     /// The disk is full.
     #[error("the disk is full")]
     Full,
-    /// The database failed.
+    /// The database failed, and nothing has changed.
     #[error("the database failed")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database failed when the change was to become durable: whether it did, nobody knows.
+    #[error("the database failed, and the change stands or not")]
+    Uncertain(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -101,8 +101,10 @@ enum Trouble {
     Full,
     /// The key of whoever wants to change something was revoked meanwhile.
     ActorEnded,
-    /// Anything else.
+    /// Anything else that has changed nothing.
     Broken(Box<dyn std::error::Error + Send + Sync>),
+    /// Whether the change stands, nobody knows.
+    Uncertain(Box<dyn std::error::Error + Send + Sync>),
 }
 
 // === impl Sqlite ===

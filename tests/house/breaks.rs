@@ -4,6 +4,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use image_gateway::domain::failure::Reason;
 use image_gateway::mock::{Billing, GenerationLookup, ImageScript, Script, UsageScript};
 use sha2::{Digest, Sha256};
 
@@ -210,6 +211,29 @@ async fn a_cost_that_is_told_while_the_books_are_asked_again_is_not_passed_over(
         .await
         .expect("no more is taken than is due");
     studio.mock.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_surely_failed_is_put_off_and_one_that_may_stand_is_our_own_fault() {
+    for (side, reason) in [
+        (Side::Before, Reason::StorageUnavailable),
+        (Side::After, Reason::Internal),
+    ] {
+        let plan = Plan {
+            dies_at: None,
+            fails: Some((Crossing::Named("hold"), side)),
+        };
+        let studio = Studio::open(scene("a picture", Script::default()), plan).await;
+        let process = studio.process();
+        assert_eq!(studio.refusal(&process).await, Some(reason), "{side:?}");
+        studio.end(&process).await;
+        let stands = studio.generation().await.is_some();
+        assert_eq!(stands, side == Side::After, "{side:?}");
+        studio.recover(&process).await;
+        assert!(studio.mock.requests().is_empty(), "nothing was sent");
+        assert_eq!(studio.check(&Told::Failed(None)).await, Ok(()), "{side:?}");
+        studio.mock.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

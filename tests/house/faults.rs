@@ -7,11 +7,11 @@
 //! | --- | ----- |
 //! | 2 | `every_bad_key_gets_the_same_words`, `a_key_of_another_organization_is_as_absent_as_one_that_never_was` |
 //! | 3 | `the_open_streams_of_a_revoked_key_end_at_once_and_what_it_began_is_charged`, `a_stream_ends_when_its_key_expires`, `a_body_that_comes_after_its_key_has_ended_begins_nothing` |
-//! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read` |
+//! | 4 | `nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun` |
 //! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
 //! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
-//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books` |
+//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun`, `every_change_is_put_off_while_the_database_cannot_be_written`, `a_hold_that_surely_failed_is_put_off_and_one_that_may_stand_is_our_own_fault` |
 //! | 16 | `a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_there_is_room`, `files_that_may_not_grow_stop_new_calls_and_the_next_process_settles_the_rest` |
 //! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
@@ -20,7 +20,7 @@
 //! | 27 | `what_openrouter_refuses_a_key_is_told_apart_and_the_platforms_key_never_helps_out`, `two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why` |
 //! | 28 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller` |
 //! | 29 | `a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_the_operator` |
-//! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released` |
+//! | 30 | `a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold`, `a_wait_that_is_too_long_is_left_to_the_caller`, `after_two_more_tries_a_call_is_given_up_and_its_hold_released`, `tries_again_are_few_when_upstream_is_down_for_everybody` |
 //! | 31 | `a_rejected_prompt_says_its_stage_and_stays_rejected` |
 //! | 32 | `a_running_generation_keeps_the_key_it_was_begun_with` |
 //! | 33 | `an_answer_that_never_begins_leaves_the_hold_in_doubt`, `an_answer_that_breaks_in_its_head_leaves_the_hold_in_doubt` |
@@ -48,7 +48,7 @@
 //! | 74 | none: there is no restore yet |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
 //! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
-//! | 79 | `an_upstream_that_is_down_for_everybody_is_not_asked_much_more_and_is_asked_again_after` |
+//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
 
 use std::collections::BTreeMap;
 
@@ -60,6 +60,7 @@ use crate::tidy;
 use proxy::{Proxy, body_of, find};
 
 mod bombs;
+mod brownout;
 mod callers;
 mod cellar;
 mod checks;
@@ -69,6 +70,7 @@ mod cuts;
 mod full;
 mod proxy;
 mod refused;
+mod storage;
 
 /// The rows marked X.
 const ROWS: [u32; 37] = [

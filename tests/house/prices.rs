@@ -15,7 +15,7 @@ mod ceiling;
 /// Klein's prices at OpenRouter.
 const KLEIN_ENDPOINTS: &str = "/images/models/black-forest-labs/flux.2-klein-4b/endpoints";
 
-async fn sync(house: &House) -> Result<proto::SyncModelsResponse, Status> {
+pub(crate) async fn sync(house: &House) -> Result<proto::SyncModelsResponse, Status> {
     let mut models = house.models(OPERATOR_KEY);
     let synced = models.sync_models(proto::SyncModelsRequest {}).await;
     synced.map(tonic::Response::into_inner)
@@ -54,7 +54,7 @@ fn tell(house: &House, path: &str, body: &Value) {
 }
 
 /// From now on a megapixel of Klein costs so much, as a number or a text.
-async fn reprice(house: &House, usd: Value) {
+pub(crate) async fn reprice(house: &House, usd: Value) {
     house.mock.clear_scripts();
     let mut endpoints = told(house, KLEIN_ENDPOINTS).await;
     endpoints["endpoints"][0]["pricing"][0]["cost_usd"] = usd;

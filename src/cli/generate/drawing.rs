@@ -156,11 +156,17 @@ impl<'a> Drawing<'a> {
         format!("{what}; the same command with --request-id {id} takes it up for the same charge")
     }
 
-    /// The gateway's own refusal. Two reasons leave open what became of the generation.
+    /// The gateway's own refusal. Two reasons leave open what became of the generation, and one what
+    /// became of an earlier call.
     fn refused(&self, status: &Status) -> Failed {
         let failed = Failed::refused("cannot make the picture", status);
         match reason(status).as_deref() {
             Some("INTERNAL" | "DEADLINE_EXCEEDED") => failed.hint(self.standing_in_words()),
+            Some("STORAGE_UNAVAILABLE") => failed.hint(format!(
+                "the same command with --request-id {} tries again; whatever was begun before is \
+                 charged once",
+                self.request.request_id
+            )),
             _ => failed,
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{REFERENCES_MAX, ReferenceFacts};
 use crate::domain::media;
 use crate::domain::shape::PixelSize;
-use crate::generate::{Errand, Reference, internal};
+use crate::generate::{Errand, Reference, internal, no_room};
 use crate::grpc::Service;
 use crate::grpc::body::{Share, overloaded};
 use crate::ports::{
@@ -162,8 +162,11 @@ impl Service {
             .find(|kept| kept.index == index)
             .ok_or_else(unknown)?;
         let source = self.parts.gallery.open(&kept.object_name).await;
-        let source = source.map_err(|_| {
-            Failure::reference_invalid(position, "names an image that is no longer kept")
+        let source = source.map_err(|error| match error {
+            GalleryError::Gone => {
+                Failure::reference_invalid(position, "names an image that is no longer kept")
+            }
+            other => no_room(other),
         })?;
         let from = Some(SourceImage {
             generation: id,

@@ -9,6 +9,7 @@ use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::Slug;
 use crate::generate::unsettled;
 use crate::grpc::page::{Asked, Page};
+use crate::grpc::trail::OPERATOR;
 use crate::grpc::{Service, caller, read, write};
 use crate::prices::SyncError;
 use crate::proto;
@@ -63,6 +64,15 @@ impl Service {
 
     pub(super) async fn sync(&self) -> Result<proto::SyncModelsResponse, Failure> {
         let synced = self.parts.prices.sync().await.map_err(not_synced)?;
+        // No organization's trail is the place for what is done for all.
+        tracing::info!(
+            actor = OPERATOR,
+            added = synced.added,
+            withdrawn = synced.withdrawn,
+            prices = synced.prices,
+            flagged = synced.flagged,
+            "the prices were synced on demand"
+        );
         let count = |count: usize| write::int(u32::try_from(count).unwrap_or(u32::MAX));
         Ok(proto::SyncModelsResponse {
             last_sync: Some(write::timestamp(synced.at)),
@@ -79,7 +89,10 @@ impl Service {
     ) -> Result<proto::Model, Failure> {
         let view = self.view(&caller(&request)?).await?;
         let slug = read::slug("slug", &request.get_ref().slug)?;
-        self.parts.prices.confirm(&slug).await.map_err(unsettled)?;
+        let doubted = self.parts.prices.confirm(&slug).await.map_err(unsettled)?;
+        if doubted {
+            tracing::info!(actor = OPERATOR, model = %slug, "a doubted price was confirmed");
+        }
         let list = self.parts.prices.current();
         let found = list.catalog.find(&slug);
         let model = found.ok_or_else(|| Failure::model_not_found(slug.as_str()))?;

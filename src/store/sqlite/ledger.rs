@@ -136,6 +136,7 @@ impl From<Trouble> for LedgerError {
             Trouble::Full => Self::Full,
             Trouble::ActorEnded => Self::ActorEnded,
             Trouble::Broken(error) => Self::Broken(error),
+            Trouble::Uncertain(error) => Self::Uncertain(error),
         }
     }
 }

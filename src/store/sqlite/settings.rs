@@ -298,6 +298,7 @@ impl From<Trouble> for SettingsError {
             Trouble::Full => Self::Full,
             Trouble::ActorEnded => Self::ActorEnded,
             Trouble::Broken(error) => Self::Broken(error),
+            Trouble::Uncertain(error) => Self::Uncertain(error),
         }
     }
 }

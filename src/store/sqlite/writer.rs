@@ -174,11 +174,11 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Change>]) -> Result<(), 
 fn transaction(
     connection: &Connection,
     make: impl FnOnce() -> Result<bool, rusqlite::Error>,
-) -> Result<bool, rusqlite::Error> {
+) -> Result<bool, Trouble> {
     run(connection, "BEGIN IMMEDIATE")?;
-    let whole = make().and_then(|whole| {
+    let whole = make().map_err(Trouble::from).and_then(|whole| {
         if whole {
-            run(connection, "COMMIT")?;
+            run(connection, "COMMIT").map_err(|error| uncommitted(connection, error))?;
         }
         Ok(whole)
     });
@@ -187,6 +187,15 @@ fn transaction(
         let _ = run(connection, "ROLLBACK");
     }
     whole
+}
+
+/// What a commit that failed has left. A transaction that is still open is surely not committed; of
+/// one that SQLite has ended on its own, the last bytes may have reached the disk.
+fn uncommitted(connection: &Connection, error: rusqlite::Error) -> Trouble {
+    match Trouble::from(error) {
+        Trouble::Broken(error) if connection.is_autocommit() => Trouble::Uncertain(error),
+        sure => sure,
+    }
 }
 
 /// Makes changes as long as none is refused after it has written something.
@@ -227,6 +236,7 @@ fn again(result: &mut Result<(), Trouble>) -> Result<(), Trouble> {
         Err(Trouble::Full) => Err(Trouble::Full),
         Err(Trouble::ActorEnded) => Err(Trouble::ActorEnded),
         Err(Trouble::Broken(error)) => Err(Trouble::Broken(error.to_string().into())),
+        Err(Trouble::Uncertain(error)) => Err(Trouble::Uncertain(error.to_string().into())),
     }
 }
 
@@ -235,7 +245,7 @@ fn panicked() -> Trouble {
 }
 
 fn gone() -> Trouble {
-    Trouble::Broken("the writer of the database has stopped".into())
+    Trouble::Uncertain("the writer of the database has stopped".into())
 }
 
 #[cfg(test)]
@@ -265,6 +275,36 @@ mod tests {
             answer,
         };
         (Box::new(pending), told)
+    }
+
+    /// What is told of a change of this database.
+    fn told_of(connection: &Connection, sql: &'static str) -> Result<(), Trouble> {
+        let (change, told) = change(sql, false, &Arc::default());
+        let mut batch = vec![change];
+        let mut committed = commit(connection, &mut batch);
+        for change in batch {
+            change.tell(again(&mut committed));
+        }
+        told.blocking_recv().expect("told")
+    }
+
+    #[test]
+    fn a_commit_that_sqlite_has_ended_on_its_own_is_uncertain_and_an_open_one_is_undone() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        let tables = "
+          CREATE TABLE sum (n INTEGER PRIMARY KEY);
+          CREATE TABLE part (n REFERENCES sum DEFERRABLE INITIALLY DEFERRED);
+          INSERT INTO sum VALUES (0)";
+        connection.execute_batch(tables).expect("tables");
+        let told = told_of(&connection, "INSERT INTO part VALUES (7)");
+        assert!(matches!(told, Err(Trouble::Broken(_))), "{told:?}");
+        connection.commit_hook(Some(|| true)).expect("a hook");
+        let told = told_of(&connection, ADD);
+        assert!(matches!(told, Err(Trouble::Uncertain(_))), "{told:?}");
+        connection.commit_hook(None::<fn() -> bool>).expect("none");
+        assert!(told_of(&connection, ADD).is_ok(), "the next is made");
+        let sum = connection.query_row("SELECT n FROM sum", [], |row| row.get(0));
+        assert_eq!(sum, Ok(1), "once");
     }
 
     #[test]

@@ -29,8 +29,12 @@ pub(crate) struct TrappedBooks {
     pub(crate) looked: Notify,
 }
 
-fn lost(_: Side) -> LedgerError {
-    LedgerError::Broken(Box::new(io::Error::other("lost")))
+fn lost(side: Side) -> LedgerError {
+    let error = Box::new(io::Error::other("lost"));
+    match side {
+        Side::Before => LedgerError::Broken(error),
+        Side::After => LedgerError::Uncertain(error),
+    }
 }
 
 impl TrappedBooks {

@@ -200,10 +200,16 @@ impl Studio {
         rest.await.expect("nothing runs for ever");
     }
 
-    async fn told(&self, generator: &Arc<Generator>) -> Told {
+    /// Why a process refuses the call, if it does.
+    pub(crate) async fn refusal(&self, process: &Process) -> Option<Reason> {
+        let answer = process.generator.generate(self.call()).await;
+        answer.err().map(|failure| failure.reason)
+    }
+
+    fn call(&self) -> Call {
         let agent = AgentId::parse(AGENT).expect("a name");
         let bare = ImageRequest::bare(agent).expect("a request");
-        let call = Call {
+        Call {
             organization: organization(),
             request: ImageRequest {
                 request_id: request_id(),
@@ -213,8 +219,11 @@ impl Studio {
             },
             references: Vec::new(),
             deadline: None,
-        };
-        let mut watch = match generator.generate(call).await {
+        }
+    }
+
+    async fn told(&self, generator: &Arc<Generator>) -> Told {
+        let mut watch = match generator.generate(self.call()).await {
             Ok(watch) => watch,
             Err(_) => return Told::Failed(None),
         };

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use super::{close, fails, is_charged, is_voided, page};
 use crate::helpers::{House, KLEIN, Setup, Story, detail, reason, request};
@@ -50,7 +51,7 @@ async fn nobody_is_let_in_or_turned_away_by_a_database_that_cannot_be_read() {
         let status = images.generate_image(request("r")).await.expect_err("down");
         assert_eq!(
             (status.code(), reason(&status).as_str()),
-            (Code::Internal, "INTERNAL")
+            (Code::Unavailable, "STORAGE_UNAVAILABLE")
         );
     }
     assert_eq!(page(&house, "/readyz").await.0, 503);
@@ -136,12 +137,18 @@ async fn a_database_that_is_locked_for_a_moment_is_waited_for() {
     close(house, 1).await;
 }
 
+/// A call that has begun nothing, and is told when to come back.
+async fn is_put_off(house: &House, id: &str) {
+    let told = fails(house, id, Code::Unavailable, "STORAGE_UNAVAILABLE").await;
+    assert!(told.get_error_details().retry_info().is_some(), "{id}");
+}
+
 #[tokio::test]
 async fn nothing_is_sent_upstream_while_the_database_is_locked_for_long() {
     let house = House::open().await;
     let other = hand(&house);
     other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
-    fails(&house, "r", Code::Internal, "INTERNAL").await;
+    is_put_off(&house, "r").await;
     other.execute_batch("ROLLBACK").expect("no lock");
     house.assert_untouched().await;
     house.generate(request("r")).await.expect("a picture");
@@ -166,7 +173,7 @@ async fn nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books()
             &house,
             &format!("CREATE TRIGGER down BEFORE {event} BEGIN {action}; END"),
         );
-        fails(&house, name, Code::Internal, "INTERNAL").await;
+        is_put_off(&house, name).await;
         run(&house, "DROP TRIGGER down");
         house.assert_untouched().await;
     }

@@ -1,9 +1,11 @@
 //! `serve`: what it prints, and what it keeps.
 
 use image_gateway::proto;
+use serde_json::json;
 
 use super::{Running, Served, serve};
-use crate::helpers::{AGENT, House, request};
+use crate::helpers::{AGENT, House, KLEIN, OPERATOR_KEY, request};
+use crate::prices::{reprice, sync};
 
 async fn organization(house: &House) -> proto::Organization {
     let request = proto::GetOrganizationRequest::default();
@@ -72,4 +74,36 @@ async fn another_start_finds_organizations_balances_and_pictures_as_they_were() 
     assert_eq!(next.completed.agent_id, AGENT);
     assert_eq!(next.charge().balance_after, "9942.00");
     served.close().await;
+}
+
+#[tokio::test]
+async fn what_the_operator_does_about_prices_is_logged() {
+    let served = Served::start(&[]).await;
+    let house = &served.house;
+    sync(house).await.expect("a list");
+    reprice(house, json!("1.4e-4")).await;
+    let synced = sync(house).await.expect("a list");
+    assert_eq!(synced.prices_flagged, 1);
+    let slug = KLEIN.to_owned();
+    let confirm = proto::ConfirmPriceRequest { slug };
+    // The second time there is nothing left to confirm.
+    for _ in 0..2 {
+        let mut operator = house.models(OPERATOR_KEY);
+        operator
+            .confirm_price(confirm.clone())
+            .await
+            .expect("klein");
+    }
+    let ended = served.close().await;
+    let told = |what: &str| -> Vec<&str> {
+        let lines = ended.stderr.lines().filter(|line| line.contains(what));
+        lines.collect()
+    };
+    let syncs = told("the prices were synced on demand");
+    assert_eq!(syncs.len(), 2, "{ended:#?}");
+    assert!(syncs.iter().all(|line| line.contains("operator")));
+    assert!(syncs[1].contains("flagged=1"), "{syncs:?}");
+    let confirmed = told("a doubted price was confirmed");
+    assert_eq!(confirmed.len(), 1, "{ended:#?}");
+    assert!(confirmed[0].contains("operator") && confirmed[0].contains(KLEIN));
 }
