@@ -21,6 +21,7 @@ mod accept;
 mod arrival;
 mod calls;
 mod complaint;
+mod conduct;
 mod life;
 mod limits;
 mod meter;
