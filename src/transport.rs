@@ -29,6 +29,7 @@ mod pages;
 mod seats;
 mod tls;
 
+pub use accept::listen;
 use calls::Calls;
 use complaint::Complaint;
 pub use limits::raise_open_files;

@@ -47,6 +47,11 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 /// How long it may take to answer that (`reliability.md` section 6).
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Connections that the system may have made and this process has not taken yet: all that Linux
+/// allows by default (`net.core.somaxconn`). What is beyond asks again after a second, and an honest
+/// newcomer would wait as long.
+pub(super) const BACKLOG: u32 = 4096;
+
 /// How long a newcomer has to encrypt and to say that it speaks HTTP/2 (`reliability.md` section 6:
 /// handshake timeout).
 pub(super) const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
