@@ -133,11 +133,12 @@ impl Generator {
         if let Some(earlier) = self.earlier_answer(&call).await? {
             return Ok(earlier);
         }
+        // Before anything else is asked: who is refused because too many draw costs next to nothing.
+        let place = self.places.take(&call.organization).map_err(no_place)?;
         let tool = self.tool(&call).await?;
         let mut job = self.plan(&call, &tool).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let place = self.places.take(&call.organization).map_err(no_place)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
         let references = references::gather(&mut call).await?;
         if away {
