@@ -35,8 +35,9 @@ deny: $(DENY) ## Check licences, bans and sources; advisories where the list can
 
 ci: fmt lint doc test deny ## All of the above, as .ci/run does it.
 
-bench: ## Measure the gateway, its books and its price list (about eight minutes).
+bench: ## Measure the gateway, its books, its price list and its manners under overload (about ten minutes).
 	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench overload
 	$(CARGO) bench --locked --bench ledger
 	$(CARGO) bench --locked --bench catalog
 

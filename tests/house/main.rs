@@ -27,6 +27,7 @@ mod keys;
 mod limits;
 mod malformed;
 mod orphans;
+mod overload;
 mod paging;
 mod places;
 mod prices;
