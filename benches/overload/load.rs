@@ -14,6 +14,7 @@ use tonic::Code;
 
 use crate::figures::Spread;
 use crate::house::{AGENT, Gateway, House, Keyed};
+use crate::{DRAWING, PER_SECOND};
 
 /// How often it is looked what is due: a few requests leave together when there are many.
 const TICK: Duration = Duration::from_millis(2);
@@ -64,7 +65,9 @@ impl Crowd {
         Ok(Self { members: crowd })
     }
 
-    /// Asks for so many pictures a second, taking turns, and waits for what was begun.
+    /// Asks for so many pictures a second, taking turns, and waits for what was begun. The first
+    /// places are taken one after the other, so that not all pictures come at the same moment ever
+    /// after, which in life they do not.
     pub(crate) async fn ask(&self, per_second: f64, time: Duration) -> Result<Outcome> {
         let begun = Instant::now();
         let asking = JoinSet::from_iter([balances(self.members[0].clone(), begun + time)]);
@@ -75,7 +78,7 @@ impl Crowd {
         let mut sent = 0.0;
         while begun.elapsed() < time {
             ticks.tick().await;
-            while sent < begun.elapsed().as_secs_f64() * per_second {
+            while sent < due(begun.elapsed(), per_second) {
                 let member = turns.next().context("nobody is there")?;
                 running.spawn(picture(member.clone()));
                 sent += 1.0;
@@ -98,7 +101,9 @@ impl Crowd {
                 Answer::Refused(after) => outcome.refused.push(after),
             }
         }
-        outcome.per_second = f64::from(in_time) / (until - begun).as_secs_f64();
+        // None could come before one was drawn.
+        let drawing = (until - begun).saturating_sub(DRAWING);
+        outcome.per_second = f64::from(in_time) / drawing.as_secs_f64();
         Ok(outcome)
     }
 }
@@ -124,6 +129,13 @@ impl Outcome {
     pub(crate) fn spread(&self, of: impl Fn(&Self) -> &Vec<Duration>) -> Spread {
         Spread::of(of(self).clone())
     }
+}
+
+/// How many requests are due after some time.
+fn due(after: Duration, per_second: f64) -> f64 {
+    let gently = after.min(DRAWING);
+    let at_once = after.saturating_sub(DRAWING);
+    gently.as_secs_f64() * per_second.min(PER_SECOND) + at_once.as_secs_f64() * per_second
 }
 
 /// How many generations ever held credits.
