@@ -5,7 +5,7 @@ CARGO ?= cargo
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: help test lint fmt doc deny ci bench torture demo
+.PHONY: help test lint fmt doc deny ci bench floods torture demo
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,14 @@ deny: $(DENY) ## Check licences, bans and sources; advisories where the list can
 
 ci: fmt lint doc test deny ## All of the above, as .ci/run does it.
 
-bench: ## Measure the gateway, its books and its price list (about eight minutes).
+bench: ## Measure the gateway, its books, its price list and its manners under overload (about ten minutes).
 	$(CARGO) bench --locked --bench gateway
+	$(CARGO) bench --locked --bench overload
 	$(CARGO) bench --locked --bench ledger
 	$(CARGO) bench --locked --bench catalog
+
+floods: ## Flood the gateway with all this machine has, and print what honest callers saw (about five minutes).
+	$(CARGO) test --locked --release --features floods --test floods -- --nocapture
 
 MINUTES ?= 30
 KILLS ?= 10000

@@ -25,10 +25,12 @@ use report::Report;
 #[path = "gateway/callers.rs"]
 mod callers;
 #[path = "gateway/figures.rs"]
+#[expect(dead_code, reason = "shared with the overload and the floods")]
 mod figures;
 #[path = "gateway/first_byte.rs"]
 mod first_byte;
 #[path = "gateway/house.rs"]
+#[expect(dead_code, reason = "shared with the overload and the floods")]
 mod house;
 #[path = "gateway/load.rs"]
 mod load;

@@ -130,8 +130,8 @@ impl App {
     /// See [`StartError`]; then nothing is left running.
     pub async fn start(config: Config, catalog: Catalog) -> Result<Self, StartError> {
         // Before anything is made on disk: a taken port is the most common mistake.
-        let (grpc_listener, grpc_address) = listen("LISTEN_ADDR", config.listen).await?;
-        let (http_listener, http_address) = listen("HTTP_ADDR", config.http).await?;
+        let (grpc_listener, grpc_address) = listen("LISTEN_ADDR", config.listen)?;
+        let (http_listener, http_address) = listen("HTTP_ADDR", config.http)?;
         let metrics = Arc::new(Metrics::new());
         let tls = tls(&config, &metrics)?;
         let cellar = Cellar::open(&config).await?;
@@ -346,7 +346,7 @@ fn parts(
     }
 }
 
-async fn listen(
+fn listen(
     setting: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -355,7 +355,7 @@ async fn listen(
         address,
         source,
     };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = transport::listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

@@ -13,23 +13,23 @@ use tokio_util::task::TaskTracker;
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
-use crate::domain::generation::{Draft, Generation};
-use crate::domain::ids::{GenerationId, OrganizationId};
+use crate::domain::generation::Draft;
+use crate::domain::ids::OrganizationId;
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
 use crate::domain::throttle::Demand;
 use crate::domain::tool::Tool;
 use crate::keys::Keyring;
-use crate::live::{Accepted, End, Live, Registry};
+use crate::live::{End, Live, Registry};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Gallery, HoldOutcome, ImageProvider, Ledger, Limits, Opening, ReferenceImage, Settings,
-    Settlement, Which,
+    Gallery, HoldOutcome, ImageProvider, Ledger, Opening, ReferenceImage, Settings, Which,
 };
 use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
 pub use payer::{Payer, Payers, owner};
 use places::{Place, Places};
+use record::limits;
 pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
@@ -43,6 +43,7 @@ mod easel;
 mod later;
 mod payer;
 mod places;
+mod record;
 mod references;
 mod refusals;
 mod settle;
@@ -155,12 +156,14 @@ impl Generator {
         if let Some(earlier) = self.earlier_answer(&call).await? {
             return Ok(earlier);
         }
+        // Before anything else is asked: who is refused because too many draw costs next to nothing.
+        let place = self.places.take(&call.organization).map_err(no_place)?;
         let tool = self.tool(&call).await?;
         let payer = self.parts.payers.of(&call.organization).await?;
         let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let admitted = self.admit(&call.organization, &job)?;
+        let admitted = self.admit(place, &call.organization, &job)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
         let references = references::gather(&mut call).await?;
         if away {
@@ -177,10 +180,13 @@ impl Generator {
         begun.unwrap_or_else(|_| Err(Failure::internal()))
     }
 
-    /// Whatever refuses a call without looking at the books: nothing is held for what will fail or
-    /// wait.
-    fn admit(&self, organization: &OrganizationId, job: &Job) -> Result<Admitted, Failure> {
-        let place = self.places.take(organization).map_err(no_place)?;
+    /// With its place, if upstream works well enough: nothing is held for what will fail.
+    fn admit(
+        &self,
+        place: Place,
+        organization: &OrganizationId,
+        job: &Job,
+    ) -> Result<Admitted, Failure> {
         Ok(Admitted {
             leave: self.upstream.leave(Demand {
                 organization: organization.clone(),
@@ -329,82 +335,5 @@ impl Generator {
         }
         self.registry.remove(held.draft.id);
         drop(in_flight);
-    }
-
-    fn draft(&self, call: &Call, job: &Job, payer: &Payer, now: Timestamp) -> Draft {
-        let request = &call.request;
-        let timeout =
-            SignedDuration::try_from(self.parts.upstream_timeout).unwrap_or(SignedDuration::MAX);
-        Draft {
-            id: GenerationId::from_uuid(uuid::Uuid::now_v7()),
-            organization: call.organization.clone(),
-            request_id: request.request_id.clone(),
-            fingerprint: request.fingerprint(),
-            agent: request.agent.clone(),
-            context: request.context.clone(),
-            model: job.model.slug.clone(),
-            model_name: job.model.name.clone(),
-            prompt: request.prompt.to_string(),
-            resolution: job.resolution,
-            aspect_ratio: job.aspect_ratio,
-            requested: job.requested,
-            adjustments: job.adjustments.clone(),
-            sources: request
-                .references
-                .iter()
-                .filter_map(|facts| facts.from)
-                .collect(),
-            key_mode: payer.mode(),
-            bounds: job.estimate.bounds.clone(),
-            hold: job.hold,
-            price_basis: job.estimate.basis.clone(),
-            pricing: job.model.pricing.clone(),
-            question: job.question,
-            sent: job.sent,
-            upstream_key: payer.fingerprint.clone(),
-            created: now,
-            deadline: now.checked_add(timeout).unwrap_or(Timestamp::MAX),
-        }
-    }
-
-    fn accepted(&self, draft: &Draft, job: &Job) -> Accepted {
-        Accepted {
-            id: draft.id,
-            request_id: draft.request_id.to_string(),
-            model: draft.model.to_string(),
-            estimate: job.estimate.clone(),
-            price_time: job.price_time,
-            hold: draft.hold,
-        }
-    }
-}
-
-/// A generation whose pictures are durable and whose charge is not in the books yet.
-fn stored(draft: &Draft, settlement: &Settlement) -> Generation {
-    let delivery = &settlement.delivery;
-    Generation {
-        draft: draft.clone(),
-        attempt: 0,
-        stage: Stage::Stored,
-        images: delivery.images.clone(),
-        text: delivery.text.clone(),
-        adjustments: delivery.adjustments.clone(),
-        charge: None,
-        balance_after: None,
-        failure: None,
-        upstream_ids: delivery
-            .calls
-            .iter()
-            .filter_map(|call| call.upstream_id.clone())
-            .collect(),
-        finished: None,
-    }
-}
-
-/// The limits of a tool, as the books check them.
-fn limits(tool: &Tool) -> Limits {
-    Limits {
-        daily_images: (tool.daily_image_limit > 0).then_some(tool.daily_image_limit),
-        monthly_credits: tool.monthly_credit_limit,
     }
 }

@@ -21,6 +21,7 @@ mod accept;
 mod arrival;
 mod calls;
 mod complaint;
+mod conduct;
 mod life;
 mod limits;
 mod meter;
@@ -28,6 +29,7 @@ mod pages;
 mod seats;
 mod tls;
 
+pub use accept::listen;
 use calls::Calls;
 use complaint::Complaint;
 pub use limits::raise_open_files;

@@ -117,6 +117,11 @@ impl Scrape {
         self.number("image_gateway_generations_in_flight ")
     }
 
+    /// Connections of the gRPC port that are open.
+    pub(crate) fn connections(&self) -> u64 {
+        self.number("image_gateway_connections ")
+    }
+
     fn number(&self, name: &str) -> u64 {
         let line = self.page.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|text| text.parse().ok()).unwrap_or(0)

@@ -43,7 +43,10 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client with a key.
 pub(crate) type Images = ImageServiceClient<Keyed>;
-type Keyed = InterceptedService<Channel, Bearer>;
+/// A connection that adds a key to every call.
+pub(crate) type Keyed = InterceptedService<Channel, Bearer>;
+/// Settings of the gateway beside the usual ones, by name.
+pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// The mock and a gateway in front of it.
 #[derive(Debug)]
@@ -66,7 +69,8 @@ pub(crate) struct Mock {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) pid: u32,
-    grpc: String,
+    /// Where gRPC is served: `127.0.0.1:50051`.
+    pub(crate) address: String,
     metrics: String,
     key: Bearer,
     http: reqwest::Client,
@@ -82,9 +86,14 @@ pub(crate) struct Bearer(MetadataValue<Ascii>);
 impl House {
     /// Starts both.
     pub(crate) async fn open() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// Starts both, the gateway with these settings.
+    pub(crate) async fn with(settings: Settings<'_>) -> Result<Self> {
         let folder = tempfile::tempdir_in(TEMP)?;
         let mock = Mock::start(folder.path()).await?;
-        let gateway = Gateway::start(&mock, folder.path(), "data").await?;
+        let gateway = Gateway::with(&mock, &folder.path().join("data"), settings).await?;
         Ok(Self {
             mock,
             gateway,
@@ -148,6 +157,11 @@ impl Mock {
 impl Gateway {
     /// Starts a gateway with its own data, and an organization in it.
     pub(crate) async fn start(mock: &Mock, folder: &Path, name: &str) -> Result<Self> {
+        Self::with(mock, &folder.join(name), &[]).await
+    }
+
+    /// The same with other settings.
+    async fn with(mock: &Mock, data: &Path, settings: Settings<'_>) -> Result<Self> {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").env_clear().envs([
             ("LISTEN_ADDR", "127.0.0.1:0"),
@@ -159,18 +173,17 @@ impl Gateway {
             ("RUST_LOG", "warn"),
             ("LOG_FORMAT", "json"),
         ]);
-        command.env("DATA_DIR", folder.join(name));
-        let (process, said) = start(command, &folder.join(format!("{name}.log"))).await?;
-        let grpc = format!("http://{}", text(&said, "grpc")?);
+        command.env("DATA_DIR", data).envs(settings.iter().copied());
+        let (process, said) = start(command, &data.with_extension("log")).await?;
         let mut gateway = Self {
             pid: process.id().context("the gateway has ended")?,
+            address: text(&said, "grpc")?,
             metrics: format!("http://{}/metrics", text(&said, "http")?),
             key: Bearer::new(OPERATOR_KEY)?,
             http: reqwest::Client::new(),
-            grpc,
             _process: process,
         };
-        gateway.furnish().await?;
+        gateway.key = gateway.furnish(ORGANIZATION).await?;
         Ok(gateway)
     }
 
@@ -193,7 +206,8 @@ impl Gateway {
 
     /// Where gRPC is served.
     pub(crate) fn endpoint(&self) -> Result<Endpoint> {
-        Ok(Endpoint::from_shared(self.grpc.clone())?.tcp_nodelay(true))
+        let url = format!("http://{}", self.address);
+        Ok(Endpoint::from_shared(url)?.tcp_nodelay(true))
     }
 
     /// A client on a connection of its own.
@@ -205,18 +219,25 @@ impl Gateway {
         ))
     }
 
-    /// An organization, its credits, its key and its agent's tool.
-    async fn furnish(&mut self) -> Result<()> {
+    /// A connection of its own for the organization with this key; without one, for the first.
+    pub(crate) async fn connect(&self, key: Option<&Bearer>) -> Result<Keyed> {
         let channel = self.endpoint()?.connect().await?;
-        let operator = InterceptedService::new(channel.clone(), self.key.clone());
+        let key = key.unwrap_or(&self.key);
+        Ok(InterceptedService::new(channel, key.clone()))
+    }
+
+    /// An organization, its credits and its agent's tool; told is its key.
+    pub(crate) async fn furnish(&self, organization: &str) -> Result<Bearer> {
+        let channel = self.endpoint()?.connect().await?;
+        let operator = InterceptedService::new(channel.clone(), Bearer::new(OPERATOR_KEY)?);
         let request = proto::CreateOrganizationRequest {
-            id: ORGANIZATION.to_owned(),
+            id: organization.to_owned(),
             name: "Bench".to_owned(),
         };
         let mut organizations = OrganizationServiceClient::new(operator.clone());
         organizations.create_organization(request).await?;
         let request = proto::AddCreditsRequest {
-            organization_id: ORGANIZATION.to_owned(),
+            organization_id: organization.to_owned(),
             credits: CREDITS.to_owned(),
             reference: "first".to_owned(),
             description: String::new(),
@@ -225,13 +246,13 @@ impl Gateway {
             .add_credits(request)
             .await?;
         let request = proto::CreateApiKeyRequest {
-            organization_id: ORGANIZATION.to_owned(),
+            organization_id: organization.to_owned(),
             name: "bench".to_owned(),
             role: proto::Role::Admin.into(),
             expire_time: None,
         };
         let made = organizations.create_api_key(request).await?;
-        self.key = Bearer::new(&made.into_inner().secret)?;
+        let key = Bearer::new(&made.into_inner().secret)?;
         let tool = proto::GenerateImageTool {
             agent_id: AGENT.to_owned(),
             enabled: true,
@@ -242,11 +263,11 @@ impl Gateway {
             generate_image_tool: Some(tool),
             ..proto::UpdateGenerateImageToolRequest::default()
         };
-        let admin = InterceptedService::new(channel, self.key.clone());
+        let admin = InterceptedService::new(channel, key.clone());
         ToolServiceClient::new(admin)
             .update_generate_image_tool(request)
             .await?;
-        Ok(())
+        Ok(key)
     }
 }
 

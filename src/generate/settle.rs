@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
 use super::later::Unbooked;
+use super::record::stored;
 use super::refusals::cancelled;
-use super::{Generator, Held, internal, stored};
+use super::{Generator, Held, internal};
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::delivery::{Verdict, measured_adjustments, verdict};

@@ -4,11 +4,32 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+use super::limits::BACKLOG;
 
 /// How long nothing is taken when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// So many newcomers are taken together, then it is the turn of whoever was here before: a crowd at
+/// the door must not make those wait who have calls. The system keeps the crowd meanwhile.
+const TURN: usize = 16;
+
+/// Listens, with room for whoever comes at once.
+///
+/// # Errors
+/// What the system said: mostly, that the address is taken.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // What the process before this one left behind is in nobody's way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Hands on what comes, until told to stop; then nobody is listening any more.
 pub(super) async fn until(
@@ -17,6 +38,7 @@ pub(super) async fn until(
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
     let mut troubled = false;
+    let mut taken = 0_usize;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -30,6 +52,10 @@ pub(super) async fn until(
                 // next. A socket that refuses that is gone already.
                 let _ = socket.set_nodelay(true);
                 take(socket, peer);
+                taken = taken.wrapping_add(1);
+                if taken.is_multiple_of(TURN) {
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) if is_its_own(&error) => {}
             Err(error) => {

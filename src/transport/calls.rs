@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Frame, SizeHint};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_MAX};
 use super::seats::{OpenCall, Seat};
 use crate::metrics::Metrics;
@@ -27,6 +29,9 @@ const STRANGERS: &str = "/grpc.";
 
 /// The header that ends a call which has no answer (gRPC over HTTP/2, Trailers-Only).
 const STATUS: &str = "grpc-status";
+
+/// What it says of a call whose key is missing or not good (UNAUTHENTICATED).
+const OF_NOBODY: &[u8] = b"16";
 
 /// Everything that is served, with a bound on how much at a time.
 pub(super) struct Calls {
@@ -42,6 +47,15 @@ pub(super) struct Calls {
 pub(super) struct Caller {
     calls: Arc<Calls>,
     seat: Arc<Seat>,
+    conduct: Conduct,
+}
+
+/// A call whose answer has not begun. It is told when this is dropped what became of it.
+#[derive(Debug)]
+struct Unanswered {
+    conduct: Conduct,
+    needs_key: bool,
+    end: CallEnd,
 }
 
 /// An answer that counts as open while it lives.
@@ -81,7 +95,7 @@ impl Calls {
 
     fn room(&self, path: &str) -> Option<Room> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let of_strangers = if path.starts_with(STRANGERS) {
+        let of_strangers = if is_of_strangers(path) {
             let strangers = Arc::clone(&self.strangers);
             Some(strangers.try_acquire_owned().ok()?)
         } else {
@@ -99,12 +113,21 @@ impl fmt::Debug for Calls {
     }
 }
 
+/// Whether no key is needed for it.
+fn is_of_strangers(path: &str) -> bool {
+    path.starts_with(STRANGERS)
+}
+
 // === impl Caller ===
 
 impl Caller {
     /// The calls of the connection on this seat.
-    pub(super) const fn new(calls: Arc<Calls>, seat: Arc<Seat>) -> Self {
-        Self { calls, seat }
+    pub(super) const fn new(calls: Arc<Calls>, seat: Arc<Seat>, conduct: Conduct) -> Self {
+        Self {
+            calls,
+            seat,
+            conduct,
+        }
     }
 }
 
@@ -114,6 +137,7 @@ impl Service<Request<Incoming>> for Caller {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.conduct.call_taken();
         let Some(room) = self.calls.room(request.uri().path()) else {
             self.calls.metrics.call_shed();
             let refusal = (self.calls.overloaded)();
@@ -123,10 +147,14 @@ impl Service<Request<Incoming>> for Caller {
             call: self.seat.open_call(),
             _room: room,
         };
+        let needs_key = !is_of_strangers(request.uri().path());
+        let unanswered = Unanswered::new(&self.conduct, needs_key);
         let answering = self.calls.routes.call(request);
         Box::pin(async move {
             let Ok(answer) = answering.await;
-            if !answer.headers().contains_key(STATUS) {
+            let status = answer.headers().get(STATUS);
+            unanswered.answered(status);
+            if status.is_none() {
                 open.call.served();
             }
             Ok(answer.map(|body| Answer {
@@ -134,6 +162,32 @@ impl Service<Request<Incoming>> for Caller {
                 _open: Some(open),
             }))
         })
+    }
+}
+
+// === impl Unanswered ===
+
+impl Unanswered {
+    fn new(conduct: &Conduct, needs_key: bool) -> Self {
+        Self {
+            conduct: conduct.clone(),
+            needs_key,
+            end: CallEnd::GivenUp,
+        }
+    }
+
+    fn answered(mut self, status: Option<&HeaderValue>) {
+        self.end = match status {
+            None if self.needs_key => CallEnd::Served,
+            Some(status) if status.as_bytes() == OF_NOBODY => CallEnd::OfNobody,
+            _ => CallEnd::Refused,
+        };
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.conduct.call_ended(self.end);
     }
 }
 

@@ -54,12 +54,12 @@ async fn serve(hall: &Hall, newcomer: Newcomer, stream: Stream) -> End {
     let Some(seated) = newcomer.sit() else {
         return End::Full;
     };
-    let flooded = stream.flooded();
+    let conduct = stream.conduct();
     let seat = seated.seat();
-    let caller = Caller::new(Arc::clone(&hall.calls), Arc::clone(seat));
+    let caller = Caller::new(Arc::clone(&hall.calls), Arc::clone(seat), conduct.clone());
     let connection = limits::http2().serve_connection(TokioIo::new(stream), caller);
     let end = live(hall, seat, pin!(connection)).await;
-    if flooded.is_true() { End::Flood } else { end }
+    if conduct.is_flood() { End::Flood } else { end }
 }
 
 /// Until it ends by itself, is told to and does, or is cut.

@@ -9,11 +9,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Calls at a time on one connection (`reliability.md` section 6; Envoy's advice for the edge).
 /// HTTP/2 knows no limit by itself.
-const STREAMS_MAX: u32 = 100;
+pub(super) const STREAMS_MAX: u32 = 100;
 
 /// Streams that were reset before they were looked at; more close the connection with
 /// `ENHANCE_YOUR_CALM` (`reliability.md` section 6; CVE-2023-44487).
-const PENDING_RESETS_MAX: usize = 20;
+pub(super) const PENDING_RESETS_MAX: usize = 20;
 
 /// Streams that this side reset for errors of the other; more close the connection
 /// (`reliability.md` section 6; RUSTSEC-2024-0003).
@@ -46,6 +46,11 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 
 /// How long it may take to answer that (`reliability.md` section 6).
 const PING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections that the system may have made and this process has not taken yet: all that Linux
+/// allows by default (`net.core.somaxconn`). What is beyond asks again after a second, and an honest
+/// newcomer would wait as long.
+pub(super) const BACKLOG: u32 = 4096;
 
 /// How long a newcomer has to encrypt and to say that it speaks HTTP/2 (`reliability.md` section 6:
 /// handshake timeout).

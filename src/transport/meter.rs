@@ -2,17 +2,24 @@
 //! sending a call: pings, settings, windows, priorities, resets (CVE-2019-9512, 9513, 9515;
 //! CVE-2023-44487 once a stream is accepted). h2 keeps what they cost in memory bounded, not what
 //! they cost in time; here a peer that sends more than it can have reason to is cut off. Frames with
-//! data, headers and their continuations are left to h2, which has limits of its own for them.
+//! data and continuations are left to h2, which has limits of its own for them.
+//!
+//! The head of a call is free, if a call comes of it. h2 answers some by itself: those that are too
+//! large, once unpacked, with status 431, those that are too many with a reset. It counts neither,
+//! and unpacking is dear: sixteen bytes can say 64 KiB (by naming one entry of the table again and
+//! again). So heads are held against the calls that were taken ([`Conduct`]), and what never becomes
+//! a call is paid for. So is a call that cost work for nothing.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use super::conduct::Conduct;
+use super::limits::{PENDING_RESETS_MAX, STREAMS_MAX};
 
 /// Frames a connection may send at once: as many as Envoy has outstanding for one
 /// (`max_outbound_control_frames`).
@@ -29,6 +36,27 @@ const BYTES_PER_FRAME: u64 = 1024;
 /// What an answer to a ping counts. This side pings twice a minute, and h2 writes a line of log for
 /// every answer to a ping that nobody sent.
 const PONG: u64 = 50;
+
+/// What the head of a call counts that h2 has refused by itself. An honest caller sends one by
+/// mistake; unpacking it takes as long as some fifty pings.
+const REFUSED_HEAD: u64 = 50;
+
+/// What trailers count: a call has them once, and no caller of gRPC sends any.
+const TRAILERS: u64 = 5;
+
+/// What a call counts that was given up before its answer began. With the reset that gives it up it
+/// is four: a caller whose hundred calls are all given up every two seconds, because this side is
+/// slow, is not put out for that.
+const GIVEN_UP: u64 = 3;
+
+/// What a call counts that came without a good key: 200 at once, 40 in each second. As much is
+/// earned by a call that was served, so that one bad key among many good ones, on a connection that
+/// they share, does not put the others out.
+const OF_NOBODY: u64 = 5;
+
+/// Heads that may wait to become calls: h2 hands on what came with one read together, open calls
+/// and those that were reset meanwhile. What goes beyond was refused.
+const HEADS_WAITING_MAX: u64 = STREAMS_MAX as u64 + PENDING_RESETS_MAX as u64;
 
 /// Bytes of a frame's head (RFC 9113 section 4.1).
 const HEAD_BYTES: usize = 9;
@@ -49,13 +77,10 @@ pub(super) struct Metered<S> {
     /// The preface, for whoever reads next: it was read to see whether it is there.
     preface: &'static [u8],
     frames: Frames,
+    heads: Heads,
     allowance: Allowance,
-    flooded: Flooded,
+    conduct: Conduct,
 }
-
-/// Whether a connection was cut off for its frames.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Flooded(Arc<AtomicBool>);
 
 /// Finds the heads of frames in a stream of bytes.
 #[derive(Debug, Default)]
@@ -63,6 +88,21 @@ struct Frames {
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
     payload_left: usize,
+}
+
+/// What is told of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+/// Heads of calls that came and were not paid for.
+#[derive(Debug, Default)]
+struct Heads {
+    last_stream: u32,
+    unpaid: u64,
 }
 
 /// Frames that may still be sent.
@@ -85,26 +125,36 @@ impl<S> Metered<S> {
                 payload_left: preface.len(),
                 ..Frames::default()
             },
+            heads: Heads::default(),
             allowance: Allowance::new(Instant::now()),
-            flooded: Flooded::default(),
+            conduct: Conduct::default(),
         }
     }
 
-    /// Tells afterwards what happened.
-    pub(super) fn flooded(&self) -> Flooded {
-        self.flooded.clone()
+    /// What is known of the peer: for whoever answers its calls, and for whoever asks afterwards.
+    pub(super) fn conduct(&self) -> Conduct {
+        self.conduct.clone()
     }
 
     fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let (allowance, mut within) = (&mut self.allowance, true);
-        self.frames.read(bytes, |kind, flags| {
-            let cost = cost(kind, flags);
-            within &= cost == 0 || allowance.spend(cost, Instant::now());
+        let (allowance, heads) = (&mut self.allowance, &mut self.heads);
+        let taken = self.conduct.calls_taken();
+        let ended = self.conduct.collect();
+        allowance.earn(ended.served.saturating_mul(OF_NOBODY));
+        let of_nobody = ended.of_nobody.saturating_mul(OF_NOBODY);
+        let given_up = ended.given_up.saturating_mul(GIVEN_UP);
+        let mut within = allowance.pay(of_nobody.saturating_add(given_up));
+        self.frames.read(bytes, |frame| {
+            let cost = match frame.kind {
+                HEADERS => heads.cost(frame.stream, taken),
+                _ => cost(frame),
+            };
+            within &= allowance.pay(cost);
         });
         if within {
             return Ok(());
         }
-        self.flooded.0.store(true, Ordering::Relaxed);
+        self.conduct.flood();
         Err(io::Error::other("too many frames that carry nothing"))
     }
 }
@@ -169,20 +219,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-// === impl Flooded ===
-
-impl Flooded {
-    /// Whether it was.
-    pub(super) fn is_true(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 // === impl Frames ===
 
 impl Frames {
-    /// Calls `seen` with the kind and the flags of each frame whose head ends in these bytes.
-    fn read(&mut self, mut bytes: &[u8], mut seen: impl FnMut(u8, u8)) {
+    /// Calls `seen` with each frame whose head ends in these bytes.
+    fn read(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Seen)) {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             self.payload_left -= skipped;
@@ -196,13 +237,36 @@ impl Frames {
             bytes = rest;
             self.head_bytes += taken;
             if self.head_bytes == HEAD_BYTES {
-                let [high, middle, low, kind, flags, ..] = self.head;
+                let [high, middle, low, kind, flags, stream @ ..] = self.head;
                 let payload = u32::from_be_bytes([0, high, middle, low]);
                 self.payload_left = usize::try_from(payload).unwrap_or(usize::MAX);
                 self.head_bytes = 0;
-                seen(kind, flags);
+                seen(Seen {
+                    kind,
+                    flags,
+                    // The first bit means nothing (RFC 9113 section 4.1).
+                    stream: u32::from_be_bytes(stream) & (u32::MAX >> 1),
+                });
             }
         }
+    }
+}
+
+// === impl Heads ===
+
+impl Heads {
+    /// What a HEADERS frame counts, when so many calls were taken so far.
+    fn cost(&mut self, stream: u32, taken: u64) -> u64 {
+        if stream <= self.last_stream {
+            return TRAILERS;
+        }
+        self.last_stream = stream;
+        self.unpaid = self.unpaid.saturating_add(1);
+        if self.unpaid.saturating_sub(taken) <= HEADS_WAITING_MAX {
+            return 0;
+        }
+        self.unpaid -= 1;
+        REFUSED_HEAD
     }
 }
 
@@ -215,6 +279,11 @@ impl Allowance {
             since: now,
             sent_bytes: 0,
         }
+    }
+
+    /// Takes what something counts, if it does; the time is only asked for then.
+    fn pay(&mut self, cost: u64) -> bool {
+        cost == 0 || self.spend(cost, Instant::now())
     }
 
     /// Takes what a frame counts; false if there is not as much left.
@@ -251,11 +320,11 @@ impl Allowance {
     }
 }
 
-/// What a frame counts.
-const fn cost(kind: u8, flags: u8) -> u64 {
-    match kind {
-        DATA | HEADERS | CONTINUATION => 0,
-        PING if flags & ACK != 0 => PONG,
+/// What a frame counts that is no head of a call.
+const fn cost(frame: Seen) -> u64 {
+    match frame.kind {
+        DATA | CONTINUATION => 0,
+        PING if frame.flags & ACK != 0 => PONG,
         _ => 1,
     }
 }

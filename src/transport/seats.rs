@@ -2,7 +2,7 @@
 //! newcomers does not keep honest ones out: the oldest newcomer goes first, then the connection
 //! that has been without a call for longest, those that never made a good one before the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,13 @@ struct Taken {
     arrived: u64,
     lobby: BTreeMap<u64, CancellationToken>,
     seats: BTreeMap<u64, Arc<Seat>>,
+    /// Seats without a call, in order: a flood of newcomers asks for the first with each of them.
+    idle: BTreeSet<Rank>,
 }
+
+/// How much a connection without a call is missed: whether it ever made a good one, since when it
+/// is quiet, and its number.
+type Rank = (bool, Instant, u64);
 
 /// A place in the lobby; given back when this is dropped.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub(super) struct Seated {
 /// What is known of a connection while it has a seat.
 #[derive(Debug)]
 pub(super) struct Seat {
+    seats: Arc<Seats>,
+    number: u64,
     put_out: CancellationToken,
     presence: Mutex<Presence>,
     quiet: Notify,
@@ -112,18 +120,21 @@ impl Seats {
 impl Taken {
     /// Takes the seat of the connection that is missed least; false if all have calls.
     fn make_room(&mut self) -> bool {
-        let idle = self.seats.iter().filter_map(|(number, seat)| {
-            let presence = *seat.presence();
-            let rank = (presence.served, presence.quiet_since);
-            (presence.open == 0).then_some((rank, *number))
-        });
-        let Some((_, number)) = idle.min() else {
+        let Some((_, _, number)) = self.idle.pop_first() else {
             return false;
         };
         if let Some(seat) = self.seats.remove(&number) {
             seat.put_out.cancel();
         }
         true
+    }
+
+    /// Gives back whatever place this one has.
+    fn leave(&mut self, number: u64) {
+        self.lobby.remove(&number);
+        if let Some(seat) = self.seats.remove(&number) {
+            self.idle.remove(&seat.rank());
+        }
     }
 }
 
@@ -138,6 +149,8 @@ impl Newcomer {
     /// Takes a seat; `None` if all are taken by connections with calls.
     pub(super) fn sit(self) -> Option<Seated> {
         let seat = Arc::new(Seat {
+            seats: Arc::clone(&self.place.seats),
+            number: self.place.number,
             put_out: self.place.put_out.clone(),
             presence: Mutex::new(Presence {
                 open: 0,
@@ -151,6 +164,7 @@ impl Newcomer {
         if taken.seats.len() >= self.place.seats.seats_max && !taken.make_room() {
             return None;
         }
+        taken.idle.insert(seat.rank());
         taken.seats.insert(self.place.number, Arc::clone(&seat));
         drop(taken);
         Some(Seated {
@@ -174,7 +188,10 @@ impl Seated {
 impl Seat {
     /// A call begins.
     pub(super) fn open_call(self: &Arc<Self>) -> OpenCall {
+        let mut taken = self.seats.lock();
+        taken.idle.remove(&self.rank());
         self.presence().open += 1;
+        drop(taken);
         OpenCall {
             seat: Arc::clone(self),
         }
@@ -201,6 +218,12 @@ impl Seat {
         }
     }
 
+    fn rank(&self) -> Rank {
+        let presence = *self.presence();
+        (presence.served, presence.quiet_since, self.number)
+    }
+
+    /// Locked after [`Seats::lock`], where both are.
     fn presence(&self) -> MutexGuard<'_, Presence> {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,12 +240,20 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        let mut presence = self.seat.presence();
+        let seat = &self.seat;
+        let mut taken = seat.seats.lock();
+        let mut presence = seat.presence();
         presence.open -= 1;
-        if presence.open == 0 {
-            presence.quiet_since = Instant::now();
-            self.seat.quiet.notify_one();
+        if presence.open > 0 {
+            return;
         }
+        presence.quiet_since = Instant::now();
+        drop(presence);
+        // It may have lost its seat while it had no call, just before this one.
+        if taken.seats.contains_key(&seat.number) {
+            taken.idle.insert(seat.rank());
+        }
+        seat.quiet.notify_one();
     }
 }
 
@@ -230,9 +261,7 @@ impl Drop for OpenCall {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.seats.lock();
-        taken.lobby.remove(&self.number);
-        taken.seats.remove(&self.number);
+        self.seats.lock().leave(self.number);
     }
 }
 

@@ -29,6 +29,7 @@ mod limits;
 mod malformed;
 mod openrouter_keys;
 mod orphans;
+mod overload;
 mod paging;
 mod places;
 mod prices;

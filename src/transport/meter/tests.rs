@@ -1,58 +1,133 @@
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
+use crate::transport::conduct::CallEnd;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    on_stream(0, kind, flags, payload)
+}
+
+fn on_stream(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags, 0, 0, 0, 0]);
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
 }
 
+/// Heads of so many calls.
+fn heads(count: u32) -> Vec<u8> {
+    let streams = (0..count).map(|turn| turn * 2 + 1);
+    streams
+        .flat_map(|stream| on_stream(stream, HEADERS, 4, &[7; 20]))
+        .collect()
+}
+
 /// Sends these bytes through a meter and reads them as far as it lets them through.
-async fn read(bytes: Vec<u8>) -> (io::Result<Vec<u8>>, Flooded) {
-    let (mut peer, io) = tokio::io::duplex(1 << 20);
-    let mut metered = Metered::new(io, PREFACE);
+async fn read(bytes: Vec<u8>) -> (io::Result<Vec<u8>>, Conduct) {
+    let (peer, io) = tokio::io::duplex(1 << 20);
+    let metered = Metered::new(io, PREFACE);
+    read_with(metered, peer, bytes).await
+}
+
+/// The same with a meter that knows something already.
+async fn read_with(
+    mut metered: Metered<DuplexStream>,
+    mut peer: DuplexStream,
+    bytes: Vec<u8>,
+) -> (io::Result<Vec<u8>>, Conduct) {
     let mut got = Vec::new();
     let send = async move {
         // It may be cut off before everything is sent.
         let _ = peer.write_all(&bytes).await;
     };
-    let flooded = metered.flooded();
+    let conduct = metered.conduct();
     let receive = async {
         let read = metered.read_to_end(&mut got).await;
         drop(metered);
         read
     };
     let (_, read) = tokio::join!(send, receive);
-    (read.map(|_| got), flooded)
+    (read.map(|_| got), conduct)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_let_through_and_more_is_a_flood() {
     for kind in [2, 3, 4, PING, 8, 77] {
         let burst = frame(kind, 0, &[0; 8]).repeat(1000);
-        let (got, flooded) = read(burst.clone()).await;
+        let (got, conduct) = read(burst.clone()).await;
         assert_eq!(got.unwrap(), [PREFACE, &burst].concat(), "kind {kind}");
-        assert!(!flooded.is_true());
-        let (got, flooded) = read([burst, frame(kind, 0, &[0; 8])].concat()).await;
-        assert!(got.is_err() && flooded.is_true(), "kind {kind}");
+        assert!(!conduct.is_flood());
+        let (got, conduct) = read([burst, frame(kind, 0, &[0; 8])].concat()).await;
+        assert!(got.is_err() && conduct.is_flood(), "kind {kind}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_and_their_data_are_free_and_answers_to_no_question_are_dear() {
-    for kind in [DATA, HEADERS, CONTINUATION] {
+    for kind in [DATA, CONTINUATION] {
         let (got, _) = read(frame(kind, 0, &[7; 20]).repeat(5000)).await;
         assert!(got.is_ok(), "kind {kind}");
     }
+    let (peer, io) = tokio::io::duplex(1 << 20);
+    let metered = Metered::new(io, PREFACE);
+    (0..5000).for_each(|_| metered.conduct().call_taken());
+    assert!(read_with(metered, peer, heads(5000)).await.0.is_ok());
     let pongs = frame(PING, ACK, &[0; 8]);
     assert!(read(pongs.repeat(20)).await.0.is_ok());
     assert!(read(pongs.repeat(21)).await.0.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_that_never_become_calls_are_a_flood() {
+    // A hundred may be open, twenty more may have been reset before they were looked at, and what
+    // is beyond was refused: twenty times fifty is a burst.
+    assert!(read(heads(100 + 20 + 20)).await.0.is_ok());
+    let (got, conduct) = read(heads(100 + 20 + 21)).await;
+    assert!(got.is_err() && conduct.is_flood());
+    // The same stream again is trailers.
+    let head = on_stream(1, HEADERS, 4, &[7; 20]);
+    assert!(read(head.repeat(1 + 200)).await.0.is_ok());
+    assert!(read(head.repeat(1 + 201)).await.0.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_vain_are_paid_for_with_what_comes_next() {
+    use CallEnd::{GivenUp, OfNobody, Refused, Served};
+    let cases = [
+        (vec![(GivenUp, 333)], true),
+        (vec![(GivenUp, 334)], false),
+        (vec![(OfNobody, 200)], true),
+        (vec![(OfNobody, 201)], false),
+        (vec![(Refused, 5000)], true),
+        (vec![(OfNobody, 200), (GivenUp, 1)], false),
+    ];
+    for (ends, let_through) in cases {
+        let (peer, io) = tokio::io::duplex(1 << 20);
+        let metered = Metered::new(io, PREFACE);
+        for (end, count) in &ends {
+            (0..*count).for_each(|_| metered.conduct().call_ended(*end));
+        }
+        let (got, conduct) = read_with(metered, peer, frame(DATA, 0, &[7])).await;
+        assert_eq!(got.is_ok(), let_through, "{ends:?}");
+        assert_eq!(conduct.is_flood(), !let_through, "{ends:?}");
+    }
+    // Good calls pay for as many bad ones, whenever they come.
+    let (mut peer, io) = tokio::io::duplex(1 << 20);
+    let mut metered = Metered::new(io, PREFACE);
+    let data = frame(DATA, 0, &[7]);
+    let mut got = vec![0; PREFACE.len()];
+    metered.read_exact(&mut got).await.unwrap();
+    for _ in 0..500 {
+        metered.conduct().call_ended(OfNobody);
+        metered.conduct().call_ended(Served);
+        peer.write_all(&data).await.unwrap();
+        metered.read_exact(&mut got[..data.len()]).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,19 +161,24 @@ proptest! {
     /// However the bytes are cut, the frames are the same.
     #[test]
     fn heads_are_found_wherever_the_bytes_are_cut(
-        frames in prop::collection::vec((0u8..12, any::<u8>(), 0usize..70), 0..20),
+        frames in prop::collection::vec((0u8..12, any::<u8>(), 0u32..1 << 31, 0usize..70), 0..20),
         cut in 1usize..40,
     ) {
         let bytes: Vec<u8> = frames
             .iter()
-            .flat_map(|(kind, flags, length)| frame(*kind, *flags, &vec![0xff; *length]))
+            .flat_map(|(kind, flags, stream, length)| {
+                on_stream(*stream, *kind, *flags, &vec![0xff; *length])
+            })
             .collect();
         let mut found = Vec::new();
         let mut reader = Frames::default();
         for piece in bytes.chunks(cut) {
-            reader.read(piece, |kind, flags| found.push((kind, flags)));
+            reader.read(piece, |frame| found.push((frame.kind, frame.flags, frame.stream)));
         }
-        let sent: Vec<_> = frames.iter().map(|(kind, flags, _)| (*kind, *flags)).collect();
+        let sent: Vec<_> = frames
+            .iter()
+            .map(|(kind, flags, stream, _)| (*kind, *flags, *stream))
+            .collect();
         prop_assert_eq!(found, sent);
     }
 }

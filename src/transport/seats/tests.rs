@@ -77,3 +77,18 @@ async fn idle_is_counted_from_the_end_of_the_last_call() {
     tokio::join!(seated.seat.idle_for(10 * SECOND), end);
     assert_eq!(begun.elapsed(), 24 * SECOND);
 }
+
+#[tokio::test]
+async fn whoever_lost_its_seat_or_left_is_not_asked_for_it_again() {
+    let seats = Seats::new(8, 1);
+    let put_out = seats.arrive().sit().expect("a seat");
+    let seated = seats.arrive().sit().expect("the seat of the first");
+    assert!(is_out(&put_out));
+    // Its last call ends when somebody else has the seat.
+    drop(put_out.seat.open_call());
+    assert_eq!(seats.lock().idle.len(), 1);
+    drop(put_out);
+    drop(seated);
+    let taken = seats.lock();
+    assert!(taken.seats.is_empty() && taken.idle.is_empty());
+}

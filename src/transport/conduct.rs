@@ -1,0 +1,85 @@
+//! How the peer of one connection behaves, as those tell each other who see different sides of it:
+//! the meter sees frames, the calls see what becomes of them, the life of the connection asks at
+//! its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What is known of a peer. Copies speak of the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conduct(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    taken: AtomicU64,
+    served: AtomicU64,
+    given_up: AtomicU64,
+    of_nobody: AtomicU64,
+    flooded: AtomicBool,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    /// Its answer began, and whoever made it has a key.
+    Served,
+    /// It was refused, or needs no key: nothing is known by that.
+    Refused,
+    /// Nobody waited for its answer.
+    GivenUp,
+    /// It came without a good key.
+    OfNobody,
+}
+
+/// How many calls ended so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) served: u64,
+    pub(super) given_up: u64,
+    pub(super) of_nobody: u64,
+}
+
+// === impl Conduct ===
+
+impl Conduct {
+    /// A call was handed on to whoever answers it.
+    pub(super) fn call_taken(&self) {
+        self.0.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    pub(super) fn calls_taken(&self) -> u64 {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    /// What became of one of them.
+    pub(super) fn call_ended(&self, end: CallEnd) {
+        let count = match end {
+            CallEnd::Served => &self.0.served,
+            CallEnd::GivenUp => &self.0.given_up,
+            CallEnd::OfNobody => &self.0.of_nobody,
+            CallEnd::Refused => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many ended so since this was asked last.
+    pub(super) fn collect(&self) -> Ended {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        Ended {
+            served: take(&self.0.served),
+            given_up: take(&self.0.given_up),
+            of_nobody: take(&self.0.of_nobody),
+        }
+    }
+
+    /// The connection is cut off for what its peer sent.
+    pub(super) fn flood(&self) {
+        self.0.flooded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub(super) fn is_flood(&self) -> bool {
+        self.0.flooded.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,184 @@
+//! Floods against the real program: what they cost in memory, and how much longer honest callers
+//! wait. The gateway and the mock are processes of their own, so that what is measured is theirs.
+//!
+//! `cargo test` plays a short dose. `make floods` plays a long one against the program as it is
+//! released, and prints the figures that the documentation gives.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "a test that meets the unexpected has failed, measurements are statistics and not \
+              money, and they are for people"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use image_gateway::openrouter::install_crypto;
+use image_gateway::transport::raise_open_files;
+use tokio::sync::Mutex;
+
+use attackers::Attackers;
+use attacks::Attack;
+use honest::Honest;
+use house::House;
+use table::Row;
+
+mod attackers;
+mod attacks;
+#[path = "../../benches/gateway/figures.rs"]
+#[expect(dead_code, reason = "shared with the benchmarks")]
+mod figures;
+mod honest;
+#[path = "../../benches/gateway/house.rs"]
+#[expect(dead_code, reason = "shared with the benchmarks")]
+mod house;
+#[path = "../../benches/gateway/process.rs"]
+#[expect(dead_code, reason = "shared with the benchmarks")]
+mod process;
+mod table;
+mod wire;
+
+/// How much of everything.
+#[derive(Debug)]
+struct Dose {
+    /// How long honest callers are watched before an attack …
+    quiet: Duration,
+    /// … and during it.
+    watched: Duration,
+    /// Attackers at a time, where few send much.
+    attackers: usize,
+    /// How long one of them waits until its calls were taken, so that giving them up is late, and
+    /// heads were answered, so that the next are not too many.
+    answered: Duration,
+    /// How long one of them waits before it comes back.
+    comeback: Duration,
+    /// Sockets at a time, where many send next to nothing.
+    sockets: u64,
+    /// A p99 that is never complained about: the attackers share two cores with the gateway and
+    /// whatever else runs there, so in a short time it is what the scheduler of the system did.
+    floor: Duration,
+}
+
+/// The short dose leaves room for others, the long one takes all there is.
+const DOSE: Dose = if cfg!(feature = "floods") {
+    Dose {
+        quiet: Duration::from_secs(5),
+        watched: Duration::from_secs(10),
+        attackers: 16,
+        answered: Duration::from_millis(5),
+        comeback: Duration::from_millis(20),
+        sockets: 10_000,
+        floor: Duration::from_millis(100),
+    }
+} else {
+    Dose {
+        quiet: Duration::from_millis(700),
+        watched: Duration::from_millis(1500),
+        attackers: 4,
+        answered: Duration::from_millis(50),
+        comeback: Duration::from_millis(200),
+        // More than there are places for, and fewer than the system keeps at the door.
+        sockets: 2000,
+        floor: Duration::from_secs(3),
+    }
+};
+
+/// How long what an attack has left may take to go away.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Connections of honest callers, and some that are about to end.
+const FEW: u64 = 16;
+
+/// Attacks are measured, so none is beside another.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_frames_cost_honest_callers_neither_memory_nor_time() {
+    withstand(attacks::frames()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_come_to_nothing_cost_honest_callers_neither_memory_nor_time() {
+    withstand(attacks::heads()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_are_only_kept_cost_honest_callers_neither_memory_nor_time() {
+    raise_open_files();
+    withstand(attacks::sockets()).await;
+}
+
+/// Attacks a fresh gateway with each of these, one after the other.
+async fn withstand(attacks: Vec<Attack>) {
+    let _alone = ALONE.lock().await;
+    install_crypto();
+    let house = House::open().await.unwrap();
+    let honest = Honest::come(&house.gateway).await.unwrap();
+    // Whatever is made once is made now.
+    honest.call(&house.gateway, DOSE.quiet).await;
+    let mut wrong = Vec::new();
+    for attack in attacks {
+        let row = attacked(&house, &honest, attack).await;
+        println!("{row}");
+        wrong.extend(row.complaints());
+        rest(&house).await;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+async fn attacked(house: &House, honest: &Honest, attack: Attack) -> Row {
+    let (name, end, gateway) = (attack.name, attack.end, &house.gateway);
+    let quiet = honest.call(gateway, DOSE.quiet).await;
+    let before = ends(house).await;
+    process::forget_peak(gateway.pid).unwrap();
+    let before_bytes = process::rss_bytes(gateway.pid).unwrap();
+    let attackers = Attackers::begin(attack, &gateway.address, DOSE.watched);
+    let seen = honest.call(gateway, DOSE.watched).await;
+    let peak_bytes = process::peak_bytes(gateway.pid).unwrap();
+    let connections = tokio::task::spawn_blocking(|| attackers.end())
+        .await
+        .unwrap();
+    let since = ends_since(house, &before).await;
+    Row {
+        attack: name,
+        end,
+        connections,
+        ends: since,
+        before_bytes,
+        peak_bytes,
+        quiet,
+        seen,
+    }
+}
+
+/// Waits until the gateway has seen that the attackers are gone.
+async fn rest(house: &House) {
+    let gone = async {
+        while house.gateway.scrape().await.unwrap().connections() > FEW {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+/// How many connections ended, by why.
+async fn ends(house: &House) -> BTreeMap<String, u64> {
+    let page = house.gateway.scrape().await.unwrap().page;
+    let prefix = "image_gateway_connections_ended_total{reason=\"";
+    let lines = page.lines().filter_map(|line| {
+        let (reason, count) = line.strip_prefix(prefix)?.split_once("\"} ")?;
+        Some((reason.to_owned(), count.parse().ok()?))
+    });
+    lines.collect()
+}
+
+async fn ends_since(house: &House, before: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    let now = ends(house).await.into_iter();
+    let since = now.map(|(reason, count)| {
+        let earlier = before.get(&reason).copied().unwrap_or(0);
+        (reason, count - earlier)
+    });
+    since.filter(|(_, count)| *count > 0).collect()
+}
