@@ -19,6 +19,7 @@ mod checks;
 mod corrections;
 mod deeds;
 mod entries;
+mod heads;
 mod hold;
 mod inspector;
 mod ledger;
