@@ -25,7 +25,10 @@ mod settings;
 mod upkeep;
 
 pub use gallery::{Canvas, Gallery, GalleryError, ImageSource};
-pub use inspection::{AuditProgress, Day, Extent, Finding, Item, KnownCall, Paper, PictureCheck};
+pub use inspection::{
+    AuditProgress, Chain, Day, Extent, Finding, Head, Heads, Item, KnownCall, Paper, PictureCheck,
+    Stand,
+};
 pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,

@@ -1,5 +1,5 @@
 //! `image-gateway audit`: do the books agree with themselves? Or: what was charged for one
-//! generation, computed again from what is stored.
+//! generation, computed again from what is stored. Or: do they still have what they had?
 
 use std::path::PathBuf;
 
@@ -12,6 +12,7 @@ use crate::ports::{AuditProgress, Extent, PictureCheck};
 use crate::store::sqlite::Inspector;
 use report::Report;
 
+mod heads;
 mod receipt;
 mod report;
 
@@ -37,6 +38,8 @@ Examples:
   image-gateway audit --data-dir ./data
   image-gateway audit --data-dir ./data --pictures
   image-gateway audit --database copy.sqlite3 --json
+  image-gateway audit --data-dir ./data --write-heads heads.jsonl
+  image-gateway audit --data-dir ./data --check-heads heads.jsonl
   image-gateway audit --generation 01a20abe-faa3-73eb-b77e-93bfb04ba1b7")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -58,6 +61,13 @@ pub(super) struct Args {
     /// Read every byte of every kept picture, not only its size
     #[arg(long, conflicts_with_all = ["generation", "request", "database"])]
     pictures: bool,
+    /// Write the last row of each organization's ledger and audit trail to a file, to be kept on
+    /// another machine; nothing else is looked at
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generation", "request", "pictures", "json"])]
+    write_heads: Option<PathBuf>,
+    /// Whether the books still have all that they had when this file was written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["generation", "request", "pictures", "write_heads"])]
+    check_heads: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -66,6 +76,12 @@ pub(super) struct Args {
 /// Looks, and says.
 pub(super) fn run(args: &Args) -> Result<(), Failed> {
     let inspector = args.books.open()?;
+    if let Some(file) = &args.write_heads {
+        return heads::write(&inspector, file);
+    }
+    if let Some(file) = &args.check_heads {
+        return heads::check(&inspector, file, args.json);
+    }
     match args.wanted(&inspector)? {
         Some(id) => receipt::show(&inspector, id, args.json),
         None => books(&inspector, args),

@@ -3,7 +3,9 @@
 use crate::domain::books::Account;
 use crate::domain::ids::GenerationId;
 use crate::domain::money::{Credits, UsdCost};
+use crate::domain::shape::words;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Case, LedgerEntry};
 
@@ -93,6 +95,55 @@ pub struct KnownCall {
     pub generation: GenerationId,
     /// What it cost, if it was told.
     pub cost: Option<UsdCost>,
+}
+
+words! {
+    /// A chain of hashes that an organization has.
+    Chain {
+        /// Its ledger.
+        Ledger = "ledger",
+        /// Its audit trail.
+        Trail = "audit trail",
+    }
+}
+
+/// The last row of a chain. It stands for every row before it: each carries the hash of the one
+/// before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Its place in the chain, from 0.
+    pub sequence: u64,
+    /// Its hash, SHA-256 in hexadecimal.
+    pub hash: String,
+}
+
+/// The heads of one organization at one moment: kept elsewhere, they tell whether books that are
+/// found later still have all that was in them (`reliability.md` rows 70 and 74).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heads {
+    /// The organization.
+    pub organization: String,
+    /// Of its ledger.
+    pub ledger: Head,
+    /// Of its audit trail.
+    pub trail: Head,
+}
+
+/// How a chain stands to a head that was kept elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// The head is in the chain; what has come since follows it.
+    Kept,
+    /// The chain ends before the head: rows that were there are lost.
+    Ends {
+        /// Its last row; `None` if the chain is not there at all.
+        last: Option<u64>,
+    },
+    /// Another row stands in the head's place: the books went on from an earlier state, or somebody
+    /// wrote them anew.
+    Differs,
 }
 
 /// The account of everybody together, for the head of a report.

@@ -20,6 +20,7 @@ mod checks;
 mod corrections;
 mod deeds;
 mod entries;
+mod heads;
 mod hold;
 mod inspector;
 mod ledger;

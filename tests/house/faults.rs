@@ -35,17 +35,17 @@
 //! | 48 | `a_caller_that_hangs_up_is_charged_and_finds_its_picture_again`, `callers_that_hang_up_at_any_moment_leave_no_hold_behind`, `a_deadline_that_passes_does_not_stop_a_dispatched_generation` |
 //! | 49 | `a_running_generation_finishes_after_sigterm_and_new_calls_are_refused`, `a_drain_lets_running_generations_finish_and_takes_no_new_ones` |
 //! | 52 | `every_step_of_one_picture_may_break`, `a_full_store_keeps_what_was_begun_and_sends_nothing_more`, `a_disk_that_fails_costs_nothing_and_nothing_is_handed_out_as_finished` |
-//! | 53 | none: pictures are files beside the database, there is no other store |
+//! | 53 | none: pictures are files beside the database; there is no object store that could be slow, and a disk that fails is row 52 |
 //! | 54 | `a_picture_whose_file_is_lost_has_expired_and_its_charge_stands`, `a_picture_whose_file_has_rotted_has_expired_and_its_charge_stands` |
 //! | 55 | `a_missing_usage_never_loses_a_picture`, `a_cost_that_is_late_is_pending_and_the_books_settle_by_themselves` |
 //! | 57 | `the_cost_is_taken_from_its_text_to_the_last_digit`, `under_a_provider_key_of_the_platform_the_provider_is_paid_too` |
 //! | 58 | `what_the_records_say_less_comes_back_once_whenever_the_gateway_is_started_again`, `what_the_records_say_more_is_the_platforms_loss`, `a_call_without_a_record_is_passed_and_those_after_it_are_checked`, `an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked`, `the_sums_of_books_that_the_records_contradict_are_explained` |
 //! | 62 | `a_database_that_fails_for_a_moment_at_the_end_loses_neither_picture_nor_charge`, `a_picture_is_delivered_though_the_database_fails_and_charged_when_it_works_again`, `an_answer_that_cannot_be_noted_is_delivered_and_charged_all_the_same` |
-//! | 64 | none: no call suspends an organization yet |
+//! | 64 | none: no call of the contract deletes or suspends an organization; a key that ends meanwhile is row 3 |
 //! | 68 | `a_caller_that_does_not_read_delays_nobody_and_finds_everything_later` |
-//! | 69 | none: nobody is called back |
-//! | 70 | none: there is one process and one database |
-//! | 74 | none: there is no restore yet |
+//! | 69 | none: nobody is called back; a caller watches or asks |
+//! | 70 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept`, `heads_that_cannot_be_read_or_are_of_nobody_prove_nothing` |
+//! | 74 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept` |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
 //! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
 //! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |

@@ -27,6 +27,7 @@ mod help;
 mod keys;
 mod mock_openrouter;
 mod pages;
+mod restored;
 mod rotation;
 mod secrets;
 mod serve;

@@ -126,20 +126,26 @@ pub(crate) const ALL: &[Scene] = &[
         name: "a cost that the records tell otherwise",
         check_after: Some("1s"),
         upstream: || {
-            let lower = Script {
+            vec![Script {
                 generation_lookup: Some(GenerationLookup::Cost("0.01".to_owned())),
                 ..Script::default()
-            };
-            let missing = Script::sample("generation-404-not-yet").for_path("/generation");
-            vec![lower, missing]
+            }]
         },
         seconds: 4,
+        ..PICTURE
+    },
+    Scene {
+        name: "a record that is not there at once",
+        check_after: Some("1s"),
+        upstream: || vec![Script::sample("generation-404-not-yet").for_path("/generation")],
+        seconds: 6,
         ..PICTURE
     },
     Scene {
         name: "costs that cannot be noted",
         check_after: Some("1s"),
         sabotage: Some(NO_CHECK),
+        seconds: 5,
         ..PICTURE
     },
     Scene {

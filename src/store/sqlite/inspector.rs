@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::records::Conditions;
-use super::{FILE, OpenError, audit, cases, entries, migrate, reader, rows};
+use super::{FILE, OpenError, audit, cases, entries, heads, migrate, reader, rows};
 use crate::domain::books::Account;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
 use crate::domain::money::{Credits, UsdCost};
-use crate::ports::{AuditProgress, Day, Extent, Item, KnownCall, LedgerError, Paper, PictureCheck};
+use crate::ports::{
+    AuditProgress, Chain, Day, Extent, Head, Heads, Item, KnownCall, LedgerError, Paper,
+    PictureCheck, Stand,
+};
 
 /// A look at a database that changes nothing, and blocks nobody.
 #[derive(Debug)]
@@ -100,6 +103,27 @@ impl Inspector {
             tell: &mut tell,
         };
         Ok(audit::report(&mut look)?)
+    }
+
+    /// The heads of every organization, at one moment.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn heads(&self) -> Result<Vec<Heads>, LedgerError> {
+        Ok(heads::heads(&self.connection)?)
+    }
+
+    /// How a chain of an organization stands to a head of it that was kept elsewhere.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`].
+    pub fn stand(
+        &self,
+        organization: &str,
+        chain: Chain,
+        kept: &Head,
+    ) -> Result<Stand, LedgerError> {
+        Ok(heads::stand(&self.connection, organization, chain, kept)?)
     }
 
     /// Whether the pictures can be looked at.

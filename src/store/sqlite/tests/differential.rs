@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::super::{audit, configure, entries, migrate};
 use super::*;
 use crate::domain::recovery::Question;
-use crate::ports::{Answer, Asking};
+use crate::ports::{Answer, Asking, Disagreement};
 use history::History;
 
 mod close;
@@ -87,6 +87,7 @@ struct Seen {
     reviewed: u64,
     repeated: u64,
     expired: u64,
+    checked: u64,
 }
 
 /// Plays histories from `seed` on, `ORGANIZATIONS` to a database.
@@ -162,6 +163,7 @@ impl Seen {
         self.reviewed += other.reviewed;
         self.repeated += other.repeated;
         self.expired += other.expired;
+        self.checked += other.checked;
     }
 }
 
@@ -196,6 +198,7 @@ fn the_database_and_the_rules_agree_in_everything_that_may_happen() {
         ("reviewed", seen.reviewed),
         ("repeated", seen.repeated),
         ("expired", seen.expired),
+        ("checked", seen.checked),
     ] {
         assert!(count > HISTORIES / 100, "{what}: {count}");
     }

@@ -1,6 +1,6 @@
 //! Steps that end a generation without pictures, and what comes after the end.
 
-use super::super::super::{calls, cases, steps};
+use super::super::super::{calls, cases, checks, steps};
 use super::draw::ABSURD_PICO;
 use super::history::{Done, History, same};
 use super::play::text;
@@ -113,6 +113,35 @@ impl History<'_> {
     }
 
     /// The pictures of a generation are no longer kept.
+    /// The records say something of some calls that told their cost.
+    pub(super) fn check(&mut self, place: usize) -> Result<Done, String> {
+        if self.stage(place) != Stage::Settled {
+            return Ok(Done::Nothing);
+        }
+        let (id, now) = (self.id(place), self.now);
+        let mut found = Vec::new();
+        for call in self.model.lives[place].told() {
+            let cost = match self.dice.below(8) {
+                0..=2 => continue,
+                3 => ABSURD_PICO,
+                _ => self.dice.amount(200_000_000_000),
+            };
+            found.push(Disagreement {
+                generation: id,
+                call,
+                cost: UsdCost::from_pico(cost).expect("a cost"),
+            });
+        }
+        let made = |connection: &Connection| checks::checked(connection, id, &found, now);
+        self.cellar.change(made).map_err(text)?;
+        if found.is_empty() {
+            return Ok(Done::Nothing);
+        }
+        self.model.check(place, &found);
+        self.seen.checked += 1;
+        Ok(Done::Taken)
+    }
+
     pub(super) fn expire(&mut self, place: usize) -> Result<Done, String> {
         if self.stage(place) != Stage::Settled {
             return Ok(Done::Nothing);

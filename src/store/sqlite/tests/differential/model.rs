@@ -25,6 +25,8 @@ pub(super) struct Life {
     pub(super) since: Timestamp,
     pub(super) begun: BTreeMap<u32, String>,
     receipts: BTreeMap<u32, CallRecord>,
+    /// What the records said of calls, where the answers had said something else.
+    recorded: BTreeMap<u32, UsdCost>,
     pub(super) questions: BTreeMap<u32, Asked>,
     pub(super) absorbed: BTreeMap<u32, (i64, String)>,
     pub(super) corrected: Option<(i64, i64)>,
@@ -71,6 +73,7 @@ impl Model {
             },
             begun: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            recorded: BTreeMap::new(),
             questions: BTreeMap::new(),
             absorbed: BTreeMap::new(),
             corrected: None,
@@ -110,6 +113,18 @@ impl Model {
         life.shown.finished = Some(ending.now);
     }
 
+    /// What the records say of some calls of a generation that is charged.
+    pub(super) fn check(&mut self, place: usize, found: &[Disagreement]) {
+        let life = &mut self.lives[place];
+        if life.corrected.is_some() || life.is_closed() {
+            return;
+        }
+        for one in found {
+            life.recorded.entry(one.call).or_insert(one.cost);
+        }
+        self.follow(place);
+    }
+
     /// What an answer means for a generation that has ended.
     pub(super) fn follow(&mut self, place: usize) {
         let life = &mut self.lives[place];
@@ -125,7 +140,7 @@ impl Model {
             .iter()
             .find(|call| call.question != Question::None && !call.record.images.is_empty());
         let (Some(charge), Some(asked), None, false) =
-            (&life.shown.charge, asked, life.corrected, life.disputed)
+            (&life.shown.charge, asked, life.corrected, life.is_closed())
         else {
             return;
         };
@@ -276,6 +291,19 @@ impl Life {
         self.shown.upstream_ids = all.into_iter().map(|(_, id)| id).collect();
     }
 
+    /// Not believed, or found too low already.
+    fn is_closed(&self) -> bool {
+        let above = |(_, why): &(i64, String)| why == "above_charge";
+        self.disputed || self.absorbed.values().any(above)
+    }
+
+    /// Calls that brought pictures and have told what they cost.
+    pub(super) fn told(&self) -> Vec<u32> {
+        let told = |call: &&CallRecord| call.cost.is_some() && !call.images.is_empty();
+        let told = self.receipts.values().filter(told);
+        told.map(|call| call.call).collect()
+    }
+
     /// All that is known of the calls.
     pub(super) fn facts(&self) -> Vec<CallFacts> {
         let calls: BTreeSet<u32> = self
@@ -301,11 +329,14 @@ impl Life {
         record.cost = record
             .cost
             .or_else(|| told.map(|cost| (cost, CostSource::Lookup)));
+        let recorded = self.recorded.get(&call);
+        if let Some(cost) = recorded {
+            record.cost = Some((*cost, CostSource::Lookup));
+        }
+        let unasked = recorded.map_or(Question::None, |_| Question::Answered);
         CallFacts {
             record,
-            question: asked.map_or(Question::None, |asked| {
-                asked.answer.unwrap_or(Question::Open)
-            }),
+            question: asked.map_or(unasked, |asked| asked.answer.unwrap_or(Question::Open)),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::domain::pricing::Question as Asked;
 impl History<'_> {
     /// Something happens.
     pub(super) fn step(&mut self) -> Result<Done, String> {
-        let kind = self.dice.below(30);
+        let kind = self.dice.below(32);
         let place = self.pick();
         let name = match (kind, place) {
             (0 | 1, _) | (_, None) if self.dice.one_in(2) => "buy",
@@ -26,6 +26,7 @@ impl History<'_> {
             (22, _) => "review",
             (23..=26, _) => "answer",
             (27, _) => "expire",
+            (28 | 29, _) => "check",
             _ => "recover",
         };
         let place = place.unwrap_or(0);
@@ -45,6 +46,7 @@ impl History<'_> {
             "cancel" => self.cancel(place),
             "review" => self.review(place),
             "expire" => self.expire(place),
+            "check" => self.check(place),
             _ => self.recover(place),
         }?;
         self.same_life(place)?;

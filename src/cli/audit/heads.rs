@@ -1,0 +1,153 @@
+//! Heads of the books that are kept elsewhere: a backup that was put back, or commits that were
+//! lost, leave books that agree with themselves; only who remembers their last rows can tell.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::super::failed::Failed;
+use super::super::terminal;
+use super::unreadable;
+use crate::ports::{Chain, Head, Heads, Stand};
+use crate::store::sqlite::Inspector;
+
+/// What was compared, for programs.
+#[derive(Serialize)]
+struct Report {
+    /// Organizations in the file.
+    organizations: usize,
+    /// Chains that are not what they were.
+    broken: Vec<Broken>,
+}
+
+/// A chain that has not the head that was kept.
+#[derive(Serialize)]
+struct Broken {
+    organization: String,
+    chain: &'static str,
+    /// The place of the head that was kept.
+    kept: u64,
+    /// The last row that is there, if the chain ends before that.
+    last: Option<u64>,
+    /// What that means: `rolled back`, `not there` or `rewritten`.
+    what: &'static str,
+}
+
+/// Writes the heads, one line for each organization.
+pub(super) fn write(inspector: &Inspector, file: &Path) -> Result<(), Failed> {
+    let heads = inspector.heads().map_err(unreadable)?;
+    replace(file, &heads).map_err(|error| {
+        Failed::new(format!("cannot write the heads to {}", file.display())).because(error)
+    })?;
+    let count = terminal::count(
+        u64::try_from(heads.len()).unwrap_or(u64::MAX),
+        "organization",
+    );
+    terminal::note(format!("heads of {count} written to {}", file.display()));
+    Ok(())
+}
+
+/// The file is the old one or the new one, whenever the machine stops.
+fn replace(file: &Path, heads: &[Heads]) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let mut new = File::create(&beside)?;
+    for one in heads {
+        serde_json::to_writer(&mut new, one)?;
+        new.write_all(b"\n")?;
+    }
+    new.sync_all()?;
+    fs::rename(&beside, file)
+}
+
+/// Compares the books with heads that were kept.
+pub(super) fn check(inspector: &Inspector, file: &Path, json: bool) -> Result<(), Failed> {
+    let kept = read(file)?;
+    let mut broken = Vec::new();
+    for one in &kept {
+        for (chain, head) in [(Chain::Ledger, &one.ledger), (Chain::Trail, &one.trail)] {
+            let stand = inspector.stand(&one.organization, chain, head);
+            broken.extend(Broken::of(one, chain, head, stand.map_err(unreadable)?));
+        }
+    }
+    let report = Report {
+        organizations: kept.len(),
+        broken,
+    };
+    if json {
+        terminal::json(&report)?;
+    } else {
+        terminal::result(report.table())?;
+    }
+    if report.broken.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failed::new("the books have not all that they had when these heads were written").hint(
+            "was an older copy put back? reconcile tells what is missing of OpenRouter's bill",
+        ),
+    )
+}
+
+fn read(file: &Path) -> Result<Vec<Heads>, Failed> {
+    let cannot = || Failed::new(format!("cannot read the heads in {}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| cannot().because(error))?;
+    let lines = text.lines().map(serde_json::from_str);
+    let heads: Vec<Heads> = lines
+        .collect::<Result<_, _>>()
+        .map_err(|error| cannot().because(error))?;
+    // Nothing to compare with is no proof of anything.
+    if heads.is_empty() {
+        return Err(cannot().hint("there is none in it; write it with --write-heads"));
+    }
+    Ok(heads)
+}
+
+// === impl Broken ===
+
+impl Broken {
+    fn of(of: &Heads, chain: Chain, head: &Head, stand: Stand) -> Option<Self> {
+        let (what, last) = match stand {
+            Stand::Kept => return None,
+            Stand::Ends { last: None } => ("not there", None),
+            Stand::Ends { last } => ("rolled back", last),
+            Stand::Differs => ("rewritten", None),
+        };
+        Some(Self {
+            organization: of.organization.clone(),
+            chain: chain.as_str(),
+            kept: head.sequence,
+            last,
+            what,
+        })
+    }
+
+    fn line(&self) -> String {
+        let (organization, chain, kept) = (&self.organization, self.chain, self.kept);
+        let what = terminal::bad(self.what);
+        match self.last {
+            Some(last) => {
+                format!("  {organization}: {chain} {what}, from row {kept} to row {last}")
+            }
+            None => format!("  {organization}: {chain} {what}, row {kept}"),
+        }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    fn table(&self) -> String {
+        let count = u64::try_from(self.organizations).unwrap_or(u64::MAX);
+        let count = terminal::count(count, "organization");
+        if self.broken.is_empty() {
+            let all = terminal::good("all that was there");
+            return format!("{count}: the books have {all}");
+        }
+        let lines = self.broken.iter().map(Broken::line);
+        let head = std::iter::once(format!("{count}; not as they were:"));
+        head.chain(lines).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,69 @@
+//! The heads of the chains, and whether the books still have those that were kept elsewhere.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rows;
+use crate::ports::{Chain, Head, Heads, Stand};
+
+/// The heads of every organization, in the order of their names.
+pub(super) fn heads(connection: &Connection) -> Result<Vec<Heads>, rusqlite::Error> {
+    let sql = "
+      SELECT o.id, l.seq, lower(hex(l.hash)), a.seq, lower(hex(a.hash)) FROM organization o
+        JOIN ledger l ON l.organization = o.id
+         AND l.seq = (SELECT max(seq) FROM ledger WHERE organization = o.id)
+        JOIN audit_entry a ON a.organization = o.id
+         AND a.seq = (SELECT max(seq) FROM audit_entry WHERE organization = o.id)
+       ORDER BY o.id";
+    let mut statement = connection.prepare(sql)?;
+    let heads = statement.query_map([], |row| {
+        Ok(Heads {
+            organization: row.get(0)?,
+            ledger: head(row, 1)?,
+            trail: head(row, 3)?,
+        })
+    })?;
+    heads.collect()
+}
+
+fn head(row: &Row<'_>, column: usize) -> Result<Head, rusqlite::Error> {
+    let sequence: i64 = row.get(column)?;
+    Ok(Head {
+        sequence: u64::try_from(sequence).map_err(|_| rows::odd("seq"))?,
+        hash: row.get(column + 1)?,
+    })
+}
+
+/// How a chain of an organization stands to a head of it.
+pub(super) fn stand(
+    connection: &Connection,
+    organization: &str,
+    chain: Chain,
+    kept: &Head,
+) -> Result<Stand, rusqlite::Error> {
+    let (at, last) = match chain {
+        Chain::Ledger => (
+            "SELECT lower(hex(hash)) FROM ledger WHERE organization = ?1 AND seq = ?2",
+            "SELECT max(seq) FROM ledger WHERE organization = ?1",
+        ),
+        Chain::Trail => (
+            "SELECT lower(hex(hash)) FROM audit_entry WHERE organization = ?1 AND seq = ?2",
+            "SELECT max(seq) FROM audit_entry WHERE organization = ?1",
+        ),
+    };
+    // A place beyond what the books can hold is one that is not there.
+    let place = i64::try_from(kept.sequence).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(at)?;
+    let found = statement.query_row(params![organization, place], |row| row.get(0));
+    let found: Option<String> = found.optional()?;
+    match found {
+        Some(hash) if hash == kept.hash => Ok(Stand::Kept),
+        Some(_) => Ok(Stand::Differs),
+        None => {
+            let mut statement = connection.prepare_cached(last)?;
+            let last: Option<i64> = statement.query_row([organization], |row| row.get(0))?;
+            Ok(Stand::Ends {
+                last: last.and_then(|last| u64::try_from(last).ok()),
+            })
+        }
+    }
+}

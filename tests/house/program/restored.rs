@@ -1,0 +1,188 @@
+//! An older copy of the data is put back: who kept the heads of the books is told, and nobody is
+//! charged for what the books have forgotten.
+
+use std::fs;
+use std::path::Path;
+
+use image_gateway::crash;
+use serde_json::Value;
+
+use super::{Ended, OPENROUTER_KEY, Served, finish, page, program};
+use crate::helpers::{House, request};
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("a copy");
+        }
+    }
+}
+
+/// Puts a copy in the place of what is there.
+fn put_back(kept: &Path, folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            fs::remove_dir_all(&path).expect("gone");
+        } else {
+            fs::remove_file(&path).expect("gone");
+        }
+    }
+    copy(kept, folder);
+}
+
+async fn heads(house: &House, arguments: &[&str]) -> Ended {
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let mut all = vec!["audit", "--data-dir", folder.as_str()];
+    all.extend(arguments);
+    finish(&mut program(&all)).await
+}
+
+/// What is not as the heads say: chain, place, last row, in what way.
+async fn broken(house: &House, file: &str) -> Vec<(String, u64, Option<u64>, String)> {
+    let told = heads(house, &["--check-heads", file, "--json"]).await;
+    assert_eq!(told.status, Some(1), "{told:#?}");
+    assert!(
+        told.stderr.contains("have not all that they had"),
+        "{told:#?}"
+    );
+    let report: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(report["organizations"], 1);
+    let broken = report["broken"].as_array().expect("a list").iter();
+    broken
+        .map(|one| {
+            assert_eq!(one["organization"], "acme");
+            let text = |name: &str| one[name].as_str().expect("a text").to_owned();
+            let kept = one["kept"].as_u64().expect("a place");
+            (text("chain"), kept, one["last"].as_u64(), text("what"))
+        })
+        .collect()
+}
+
+/// A gateway that made one picture and died with the hold of another; no first byte had left.
+async fn left_with_a_hold() -> House {
+    let served = Served::start(&[]).await;
+    let made = served.house.generate(request("before")).await;
+    made.expect("a picture");
+    let (house, ended) = served.stop().await;
+    assert_eq!(ended.status, Some(0), "{ended:#?}");
+    let served = Served::again(house, &[(crash::VARIABLE, "after:hold")]).await;
+    let lost = served.house.generate(request("lost")).await;
+    lost.expect_err("it died");
+    let Served { house, running, .. } = served;
+    assert_eq!(running.ended().await.status, None, "killed");
+    house
+}
+
+#[tokio::test]
+async fn an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept() {
+    let house = left_with_a_hold().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (kept, file) = (
+        elsewhere.path().join("kept"),
+        elsewhere.path().join("heads"),
+    );
+    let file = file.to_string_lossy().into_owned();
+    copy(house.dir.path(), &kept);
+
+    let served = Served::again(house, &[]).await;
+    let after = served.house.generate(request("after")).await;
+    let after = after.expect("a picture");
+    // Also from under a gateway that runs.
+    let written = heads(&served.house, &["--write-heads", &file]).await;
+    assert_eq!((written.status, written.stdout.as_str()), (Some(0), ""));
+    let (house, _) = served.stop().await;
+    let whole = heads(&house, &["--check-heads", &file]).await;
+    assert_eq!((whole.status, whole.stderr.as_str()), (Some(0), ""));
+    assert!(whole.stdout.contains("all that was there"), "{whole:#?}");
+
+    put_back(&kept, house.dir.path());
+    // Genesis, the credits, and one charge of two.
+    let rolled_back = ("ledger".to_owned(), 3, Some(2), "rolled back".to_owned());
+    assert_eq!(broken(&house, &file).await, [rolled_back]);
+
+    let served = Served::again(house, &[]).await;
+    let lost = served.house.ended("lost").await;
+    assert_eq!(lost.error.expect("an error").reason, "INTERNAL");
+    assert_eq!(served.house.balance().await.credits, "9971.00");
+    let again = served.house.generate(request("after")).await;
+    let again = again.expect("another picture");
+    assert!(!again.completed.replayed, "it was forgotten");
+    assert_ne!(again.completed.id, after.completed.id);
+    let before = served.house.generate(request("before")).await;
+    assert!(before.expect("the picture").completed.replayed);
+    let balance = served.house.balance().await;
+    assert_eq!(
+        (balance.credits, balance.held),
+        ("9942.00".to_owned(), "0.00".to_owned())
+    );
+    assert_eq!(served.house.mock.requests().len(), 3, "sent upstream");
+    // The books are as long as they were, and go on from elsewhere.
+    let rewritten = ("ledger".to_owned(), 3, None, "rewritten".to_owned());
+    assert_eq!(broken(&served.house, &file).await, [rewritten]);
+    itemised(&served.house, &after.completed.id).await;
+    served.close().await;
+}
+
+/// What was billed for the forgotten picture is told, with the generation it was made for.
+async fn itemised(house: &House, generation: &str) {
+    let upstream = house.mock.base_url();
+    let (_, bill) = page(&upstream.replace("/api/v1", "/mock/bill")).await;
+    let file = house.dir.path().join("bill.json");
+    fs::write(&file, bill).expect("a file");
+    let [folder, file] = [house.dir.path(), &file].map(|path| path.to_string_lossy());
+    let arguments = [
+        "reconcile",
+        "--data-dir",
+        &folder,
+        "--bill",
+        &file,
+        "--json",
+    ];
+    let mut reconcile = program(&arguments);
+    reconcile
+        .env("OPENROUTER_BASE_URL", &upstream)
+        .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
+    let told = finish(&mut reconcile).await;
+    assert_eq!(told.status, Some(1), "{told:#?}");
+    let report: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(report["periods"][3]["difference"], "0.014", "{report}");
+    let calls = report["calls"].as_array().expect("a list");
+    assert_eq!(calls.len(), 1, "{report}");
+    assert_eq!(
+        (
+            &calls[0]["generation"],
+            &calls[0]["ours"],
+            &calls[0]["theirs"]
+        ),
+        (&generation.into(), &Value::Null, &"0.014".into())
+    );
+}
+
+#[tokio::test]
+async fn heads_that_cannot_be_read_or_are_of_nobody_prove_nothing() {
+    let served = Served::start(&[]).await;
+    let (house, _) = served.stop().await;
+    let file = house.dir.path().join("heads");
+    let name = file.to_string_lossy().into_owned();
+    for text in ["", "no heads\n", "{}\n"] {
+        fs::write(&file, text).expect("a file");
+        let told = heads(&house, &["--check-heads", &name]).await;
+        told.assert_failed(1);
+    }
+    let head = r#"{"sequence":7,"hash":"00"}"#;
+    let stranger = format!(r#"{{"organization":"stranger","ledger":{head},"trail":{head}}}"#);
+    fs::write(&file, stranger).expect("a file");
+    let told = heads(&house, &["--check-heads", &name]).await;
+    assert_eq!(told.status, Some(1));
+    assert_eq!(told.stdout.matches("not there").count(), 2, "{told:#?}");
+    let nowhere = heads(&house, &["--write-heads", "/nowhere/at/all"]).await;
+    nowhere.assert_failed(1);
+    house.mock.stop().await;
+}
