@@ -138,8 +138,9 @@ impl App {
         let ledger: Arc<dyn Ledger> = cellar.books.clone();
         let settings: Arc<dyn Settings> = cellar.books.clone();
         let work = TaskTracker::new();
+        let draining = CancellationToken::new();
         let provider = provider(&config)?;
-        let prices = prices(&config, &cellar, catalog, (&metrics, &work)).await?;
+        let prices = prices(&config, &cellar, catalog, (&metrics, &draining)).await?;
         let fetcher = fetch::Client::new(&config.reference_url_allow);
         let fetcher = Arc::new(fetcher.map_err(room("the way to reference images"))?);
         let outside = (&provider, fetcher);
@@ -158,7 +159,6 @@ impl App {
         let served = grpc::serve(parts)
             .await
             .map_err(room("the contract for reflection"))?;
-        let draining = CancellationToken::new();
         let closing = CancellationToken::new();
         let pages = http::routes(http::Parts {
             ledger: Arc::clone(&ledger),
@@ -271,7 +271,7 @@ async fn prices(
     config: &Config,
     cellar: &Cellar,
     catalog: Catalog,
-    (metrics, work): (&Arc<Metrics>, &TaskTracker),
+    (metrics, draining): (&Arc<Metrics>, &CancellationToken),
 ) -> Result<Arc<Prices>, StartError> {
     let lists = openrouter::Lists::new(upstream(config)).map_err(room("the way to OpenRouter"))?;
     let parts = prices::Parts {
@@ -279,7 +279,8 @@ async fn prices(
         store: cellar.books.clone(),
         metrics: Arc::clone(metrics),
         interval: config.catalog_sync_interval,
-        tracker: work.clone(),
+        tracker: TaskTracker::new(),
+        stop: draining.clone(),
     };
     let prices = Prices::open(parts, catalog);
     Ok(Arc::new(prices.await.map_err(room("the price list"))?))

@@ -40,8 +40,11 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How often upstream is asked; never by itself if it is `None`.
     pub interval: Option<Duration>,
-    /// Runs what must not end in the midst because a caller hangs up.
+    /// Runs what must not end in the midst because a caller hangs up. Not that of generations, for
+    /// which a gateway waits before it ends.
     pub tracker: TaskTracker,
+    /// Cancelled when the gateway goes down: a sync that was asked for is dropped then.
+    pub stop: CancellationToken,
 }
 
 /// The price list in force.
@@ -139,10 +142,11 @@ impl Prices {
     /// Nothing has changed but what [`PriceList::trouble`] says.
     pub async fn sync(self: &Arc<Self>) -> Result<Synced, SyncError> {
         let prices = Arc::clone(self);
-        let syncing = self
-            .parts
-            .tracker
-            .spawn(async move { prices.sync_here().await });
+        let syncing = self.parts.tracker.spawn(async move {
+            // As in `run`: it has changed nothing, or everything.
+            let synced = prices.parts.stop.run_until_cancelled(prices.sync_here());
+            synced.await.unwrap_or(Err(SyncError::Stopped))
+        });
         syncing.await.unwrap_or(Err(SyncError::Stopped))
     }
 

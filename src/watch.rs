@@ -185,6 +185,7 @@ impl Running {
                 Next::Tell(event) => return Ok(event),
                 Next::End(End::Failed(failure)) => return Err(Failure::clone(&failure)),
                 Next::End(End::Settled(generation)) => {
+                    exist(&self.resume, &generation, self.seen.len())?;
                     return Ok(Event::Completed {
                         generation,
                         replayed: false,
@@ -303,6 +304,22 @@ fn offset(resume: &Resume, place: u32) -> Option<u64> {
 fn beyond(index: u32, size_bytes: u64) -> Failure {
     let what = format!("is beyond the {size_bytes} bytes of image {index}");
     Failure::invalid("resume.offset", what).with("size_bytes", size_bytes)
+}
+
+/// Refuses a caller that says to have some of an image that never was: neither asked for, nor begun,
+/// nor kept. One that was begun and came to nothing may well be had.
+///
+/// # Errors
+/// `INVALID_REQUEST`, naming the field.
+fn exist(resume: &Resume, generation: &Generation, begun: usize) -> Result<(), Failure> {
+    let kept = generation.images.iter().map(|image| image.index + 1).max();
+    let begun = u32::try_from(begun).unwrap_or(u32::MAX);
+    let count = generation.draft.requested.max(kept.unwrap_or(0)).max(begun);
+    if resume.iter().all(|(index, _)| *index < count) {
+        return Ok(());
+    }
+    let what = format!("must be below {count}: there are no more images");
+    Err(Failure::invalid("resume.index", what))
 }
 
 /// What a picture that cannot be read is to its caller.

@@ -228,7 +228,7 @@ CREATE TABLE generation_state (
   request_id   TEXT NOT NULL,
   version      INTEGER NOT NULL,
   state        TEXT NOT NULL,
-  delivered    INTEGER CHECK (delivered BETWEEN 0 AND 10),
+  delivered    INTEGER CHECK (delivered BETWEEN 0 AND 40),
   charged_images INTEGER CHECK (charged_images BETWEEN 0 AND 10),
   cost_pd      INTEGER CHECK (cost_pd BETWEEN 0 AND 1000000000000000000),
   cost_source  TEXT CHECK (cost_source IN ('usage', 'lookup', 'computed', 'estimate')),
@@ -361,7 +361,8 @@ CREATE TABLE expiry (
 
 CREATE TABLE image (
   generation  BLOB NOT NULL REFERENCES generation (id),
-  idx         INTEGER NOT NULL CHECK (idx BETWEEN 0 AND 9),
+  -- Four calls bring ten each at most; what is beyond that is nobody's wish and nobody's charge.
+  idx         INTEGER NOT NULL CHECK (idx BETWEEN 0 AND 39),
   sha256      BLOB NOT NULL CHECK (length(sha256) = 32),
   media_type  TEXT NOT NULL CHECK (media_type IN ('image/png', 'image/jpeg', 'image/webp')),
   width       INTEGER NOT NULL CHECK (width BETWEEN 1 AND 16384),

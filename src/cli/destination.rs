@@ -1,6 +1,7 @@
 //! Where pictures go on this machine: tried before anything is paid for, and written so that a file
 //! is either the old one or the whole new one.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,24 @@ pub(super) fn try_file(path: &Path) -> Result<(), Failed> {
         Err(error) if error.kind() == ErrorKind::NotFound => try_folder(&folder_of(path)),
         Err(error) => Err(unusable(path, error)),
     }
+}
+
+/// The same, where several pictures want a folder: one that is there, or a name that is not that of a
+/// picture.
+pub(super) fn try_folder_of_several(path: &Path) -> Result<(), Failed> {
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    let ending = ending.to_ascii_lowercase();
+    let named_as_picture = !path.is_dir()
+        && !is_meant_as_folder(path)
+        && matches!(ending.as_str(), "png" | "jpg" | "jpeg" | "webp");
+    if named_as_picture || path.is_file() {
+        let what = format!(
+            "several pictures need a folder, and {} is a file",
+            path.display()
+        );
+        return Err(Failed::usage(what).hint("name a folder with --out; nothing was asked for"));
+    }
+    try_folder(path)
 }
 
 /// Makes sure that files can be made in this folder, which is made if it is not there.

@@ -16,6 +16,7 @@ use crate::proto;
 use drawing::Drawing;
 use files::Files;
 
+mod books;
 mod drawing;
 mod files;
 mod paper;
@@ -40,8 +41,8 @@ pub(super) struct Args {
     /// The size class, such as 1K
     #[arg(long, value_name = "SIZE")]
     resolution: Option<String>,
-    /// How many pictures
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// How many pictures, from 1 to 4
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4))]
     count: u16,
     /// A picture to work from; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -58,7 +59,8 @@ pub(super) struct Args {
     /// The id of an earlier call, to take it up again
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// The file of one picture, which is replaced, or a folder [default: named after the prompt]
+    /// The file of one picture, which is replaced, or a folder; several pictures need a folder.
+    /// Folders that are missing are made [default: named after the prompt]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// How long to go on without a sign of the gateway

@@ -32,8 +32,8 @@ pub(super) struct Args {
     /// Only models that the organization may use and that are still offered
     #[arg(long)]
     available: bool,
-    /// Print the answer as JSON
-    #[arg(long)]
+    /// Print the answer as JSON, which has every size
+    #[arg(long, conflicts_with = "resolution")]
     json: bool,
     #[command(flatten)]
     gateway: client::Args,
@@ -45,8 +45,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     if args.json {
         return client::print_json(&answer, "ListModelsResponse");
     }
-    let now = crate::clock::now();
-    terminal::result(paper::table(&answer, args.resolution, now))
+    let view = paper::View {
+        resolution: args.resolution,
+        now: crate::clock::now(),
+        columns: terminal::columns(),
+    };
+    terminal::result(paper::table(&answer, &view))
 }
 
 // === impl Args ===

@@ -2,11 +2,12 @@
 //! terminal shows them (`NO_COLOR` is kept).
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
 use unicode_width::UnicodeWidthStr;
 
 use super::failed::Failed;
@@ -43,12 +44,24 @@ fn unless_closed(error: io::Error) -> Result<(), Failed> {
     }
 }
 
-/// Prints a result that has its own line ends.
+/// Prints data that has its own line ends, as it is: nothing is stripped on the way to a file or
+/// another program. Who prints to a terminal [escapes](escaped) it before.
 pub(super) fn raw(text: impl Display) -> Result<(), Failed> {
-    let mut stdout = anstream::stdout().lock();
+    let mut stdout = io::stdout().lock();
     write!(stdout, "{text}")
         .and_then(|()| stdout.flush())
         .or_else(unless_closed)
+}
+
+/// Whether the result is read on a terminal.
+pub(super) fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// The cells of a line of the terminal that the result is read on; none if it goes elsewhere.
+pub(super) fn columns() -> Option<usize> {
+    let (Width(columns), _) = is_shown().then(|| terminal_size_of(io::stdout()))??;
+    Some(columns.into())
 }
 
 /// Prints something beside the result. A closed stderr is no reason to stop.
@@ -115,13 +128,44 @@ pub(super) fn bytes(count: u64) -> String {
 /// A text of somebody else's without what would move the cursor, turn the direction of writing, or
 /// not be seen at all.
 pub(super) fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let shown = text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c });
+    let shown = text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c });
     shown.collect()
+}
+
+/// The same, but so that it can be told what was there: an escape character becomes `\u{1b}`.
+pub(super) fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        if hides(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// Whether a character is not seen as itself.
+pub(super) fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A text in at most so many cells; what is cut off leaves an ellipsis.
+pub(super) fn cut(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        short.push(c);
+        if width(&short) >= cells {
+            short.pop();
+            break;
+        }
+    }
+    short.push('…');
+    short
 }
 
 /// The cells that a text takes on a terminal; some characters take two, some none.
@@ -180,6 +224,10 @@ mod tests {
             printable("a\u{202e}b\u{200b}c\n"),
             "a\u{fffd}b\u{fffd}c\u{fffd}"
         );
+        assert_eq!(escaped("a\u{1b}[31m\u{9b}é"), "a\\u{1b}[31m\\u{9b}é");
+        for (cells, shown) in [(4, "日本"), (3, "日…"), (2, "…"), (1, "…")] {
+            assert_eq!(cut("日本", cells), shown);
+        }
         assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
     }
 

@@ -11,16 +11,22 @@ use super::terminal;
 use crate::proto;
 use crate::proto::billing_service_client::BillingServiceClient;
 
+mod csv;
 mod paper;
 
 /// What `usage` can be told.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Needs a key of the role ADMIN. Days are in UTC. Credits are those of the ledger, to the hundredth.
+Needs a key of the role ADMIN, or the operator's key and --organization. Days are in UTC. Credits are
+those of the ledger, to the hundredth. In CSV an apostrophe stands before what a spreadsheet would take
+for a formula; on a terminal its control characters are written as \\u{…}.
 
 Example:
   GATEWAY_KEY=sq_live_… image-gateway usage --by agent --from 2026-11-01 --to 2026-11-30")]
 pub(super) struct Args {
+    /// Whose consumption; with the operator's key it must be named
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    organization: String,
     /// What to sum by
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
@@ -76,9 +82,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     if args.json {
         client::print_json(&answer, "QueryUsageResponse")
     } else if args.csv {
-        terminal::raw(paper::csv(&answer, args.by.name()))
+        let shown = terminal::is_shown();
+        terminal::raw(csv::csv(&answer, args.by.name(), shown))
     } else {
-        terminal::result(paper::table(&answer, args.by.name()))
+        let columns = terminal::columns();
+        terminal::result(paper::table(&answer, args.by.name(), columns))
     }
 }
 
@@ -94,7 +102,7 @@ impl Args {
             By::User => proto::UsageGroup::User,
         };
         proto::QueryUsageRequest {
-            organization_id: String::new(),
+            organization_id: self.organization.clone(),
             start_time: self.from.map(wire),
             end_time: self.to.map(wire),
             group_by: group.into(),

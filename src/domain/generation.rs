@@ -9,6 +9,11 @@ use super::money::{Credits, UsdCost};
 use super::pricing::{Pricing, Question};
 use super::shape::{AspectRatio, PixelSize, Resolution, SentShape, words};
 
+/// The most images of one generation, and so the places they have: upstream draws at most ten in a
+/// call, and a generation makes at most four calls. What nobody asked for is kept and delivered, too
+/// (`domain.md` C20); more than this is no answer to any question of ours.
+pub const IMAGES_MAX: usize = 40;
+
 words! {
     /// Where the conversation takes place.
     Channel {

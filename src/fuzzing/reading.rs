@@ -15,8 +15,8 @@ const READ_FIELDS: [&str; 6] = ["id", "type", "data", "choices", "usage", "error
 /// All that matters of an answer.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// The pictures in their order; `None` for one that is no base64. Those of the documents before
-    /// an unreadable one.
+    /// The pictures in their order; `None` for one that is no base64. Those of an unreadable document
+    /// are not among them.
     pub(super) pictures: Vec<Option<Vec<u8>>>,
     /// The cost in pico-dollars as it stands before anything, and after each document.
     pub(super) costs: Vec<Option<i64>>,
@@ -86,9 +86,6 @@ impl Reading {
         for Event { data, named } in events(body) {
             if trimmed(&data) != b"[DONE]" {
                 reading.take(&data, named.map_or(Gate::Unnamed, Gate::Named));
-            }
-            if !reading.readable {
-                break;
             }
         }
         reading

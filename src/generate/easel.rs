@@ -5,12 +5,9 @@ use bytes::Bytes;
 use super::draw::CallFailure;
 use super::{Generator, Held};
 use crate::crash::step;
-use crate::domain::generation::StoredImage;
+use crate::domain::generation::{IMAGES_MAX, StoredImage};
 use crate::domain::media::{self, SNIFF_BYTES};
 use crate::ports::{Canvas, GalleryError};
-
-/// The most pictures that are kept of one generation: four asked for, and some nobody asked for.
-const IMAGES_MAX: usize = 10;
 
 impl Generator {
     /// A place for one more picture; none if there are more than anybody could want.

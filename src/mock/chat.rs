@@ -223,7 +223,7 @@ fn images(call: &Call, pictures: &[Bytes], parts: &mut Parts) {
 
 fn usage(stated: &Stated, parts: &mut Parts) {
     if let Some(usage) = &stated.usage {
-        parts.text(",\"usage\":").json(usage);
+        parts.text(",\"usage\":").text(usage);
     }
 }
 

@@ -96,7 +96,7 @@ fn whole(call: &Call, pictures: &[Bytes], stated: &Stated) -> Answer {
     }
     parts.text("]");
     if let Some(usage) = &stated.usage {
-        parts.text(",\"usage\":").json(usage);
+        parts.text(",\"usage\":").text(usage);
     }
     parts.text("}");
     Answer {
@@ -123,7 +123,7 @@ fn stream(call: &Call, partial: &[Bytes], pictures: &[Bytes], stated: &Stated) -
         media_type(call, &mut parts);
         parts.text(",\"created\":").json(&unix_seconds());
         if let (Some(usage), true) = (&stated.usage, index + 1 == pictures.len()) {
-            parts.text(",\"usage\":").json(usage);
+            parts.text(",\"usage\":").text(usage);
         }
         parts.text("}\n\n");
     }

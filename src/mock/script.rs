@@ -115,7 +115,8 @@ pub struct RawAnswer {
 pub enum UsageScript {
     /// No usage at all.
     Omit,
-    /// The normal usage with this text as `cost`, for example `1e-7`. It is billed too.
+    /// The normal usage with this text as `cost`, for example `1e-7`, or what is no JSON, such as
+    /// `NaN`. It is billed too; if nobody could pay it, the real price is.
     Cost(String),
     /// This JSON in place of the usage object; its `cost`, if there is one, is billed.
     Raw(Value),

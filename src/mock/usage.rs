@@ -10,8 +10,8 @@ use super::script::{Script, UsageScript};
 /// The usage object and what is billed with it.
 #[derive(Debug)]
 pub(crate) struct Stated {
-    /// Absent if the script leaves usage out.
-    pub(crate) usage: Option<Box<RawValue>>,
+    /// As it is sent, which a script may make no JSON; absent if it leaves usage out.
+    pub(crate) usage: Option<String>,
     /// USD that go on the bill.
     pub(crate) cost: Decimal,
 }
@@ -51,11 +51,11 @@ pub(crate) fn exact(amount: Decimal) -> serde_json::Result<Box<RawValue>> {
     RawValue::from_string(amount.normalize().to_string())
 }
 
-/// States the usage of a call as its script wants it; an error if the script's text is not JSON.
+/// States the usage of a call as its script wants it.
 pub(crate) fn state(charge: &Charge, script: &Script) -> serde_json::Result<Stated> {
     match &script.usage {
         None => {
-            let usage = usage(charge, exact(charge.cost())?)?;
+            let usage = usage(charge)?;
             Ok(Stated {
                 usage: Some(usage),
                 cost: charge.cost(),
@@ -66,7 +66,8 @@ pub(crate) fn state(charge: &Charge, script: &Script) -> serde_json::Result<Stat
             cost: charge.cost(),
         }),
         Some(UsageScript::Cost(text)) => {
-            let usage = usage(charge, RawValue::from_string(text.clone())?)?;
+            let (real, wanted) = (exact(charge.cost())?, format!("\"cost\":{text}"));
+            let usage = usage(charge)?.replacen(&format!("\"cost\":{real}"), &wanted, 1);
             Ok(Stated {
                 usage: Some(usage),
                 cost: amount(text).unwrap_or_else(|| charge.cost()),
@@ -74,22 +75,21 @@ pub(crate) fn state(charge: &Charge, script: &Script) -> serde_json::Result<Stat
         }
         Some(UsageScript::Raw(json)) => {
             let cost = json.get("cost").and_then(|cost| amount(&cost.to_string()));
-            let usage = Some(serde_json::value::to_raw_value(json)?);
             Ok(Stated {
-                usage,
+                usage: Some(serde_json::to_string(json)?),
                 cost: cost.unwrap_or_else(|| charge.cost()),
             })
         }
     }
 }
 
-fn usage(charge: &Charge, cost: Box<RawValue>) -> serde_json::Result<Box<RawValue>> {
+fn usage(charge: &Charge) -> serde_json::Result<String> {
     let completion_tokens = charge.completion_tokens();
-    serde_json::value::to_raw_value(&Usage {
+    serde_json::to_string(&Usage {
         prompt_tokens: charge.prompt_tokens,
         completion_tokens,
         total_tokens: charge.prompt_tokens + completion_tokens,
-        cost,
+        cost: exact(charge.cost())?,
         is_byok: false,
         prompt_tokens_details: PromptDetails { cached_tokens: 0 },
         cost_details: CostDetails {

@@ -7,8 +7,14 @@ use super::error_body::{AvailabilityCode, ErrorBody, ErrorType};
 use super::presentable::presentable;
 use crate::ports::{Billed, DrawCause, DrawError};
 
+#[cfg(test)]
+mod tests;
+
 /// The longest wait that is believed; after a day everything may be different.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So much of a refusal that is a mere text is told to the log.
+const WORDS_CAP_CHARS: usize = 200;
 
 /// How refusals for the prompt's content are worded, by OpenRouter and by the providers it relays.
 const MODERATION_WORDS: [&str; 12] = [
@@ -52,6 +58,8 @@ pub(super) enum RefusalBody {
     Error(Box<ErrorBody>),
     /// A page of whoever stands before OpenRouter.
     Html,
+    /// Words of whoever stands before OpenRouter: the first of them.
+    Words(String),
     /// Empty, cut off or something else.
     Unreadable,
 }
@@ -65,7 +73,7 @@ impl RefusalBody {
         } else if body.trim_ascii_start().starts_with(b"<") {
             Self::Html
         } else {
-            Self::Unreadable
+            words(body).map_or(Self::Unreadable, Self::Words)
         }
     }
 }
@@ -89,6 +97,7 @@ impl Refusal {
                 error.availability.as_ref(),
             ),
             RefusalBody::Html => (cause_of_page(self.status), "an HTML page".to_owned(), None),
+            RefusalBody::Words(words) => (cause_of(self.status, &nothing), words.clone(), None),
             RefusalBody::Unreadable => (
                 cause_of(self.status, &nothing),
                 "no readable body".to_owned(),
@@ -110,6 +119,15 @@ impl Refusal {
             upstream_id: self.upstream_id.clone(),
         }
     }
+}
+
+/// The first words of a text; none of what is empty, no text, or some JSON, of which nobody knows whose
+/// words stand in it.
+fn words(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let is_json = text.starts_with(['{', '[', '"']);
+    let words: String = text.chars().take(WORDS_CAP_CHARS).collect();
+    (!is_json && !words.is_empty()).then_some(words)
 }
 
 /// What an error within an answer that began well means. It is documented as not billed, and has
@@ -283,6 +301,3 @@ const fn billed(status: u16, cause: DrawCause) -> Billed {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

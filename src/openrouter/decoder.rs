@@ -150,7 +150,9 @@ impl Decoder {
     /// Ends the answer.
     ///
     /// # Errors
-    /// [`DrawError`] if it is cut off, or holds an error or a refusal instead of a picture.
+    /// [`DrawError`] if it is cut off, or holds an error or a refusal instead of a picture, or a part
+    /// that could not be read; [`Decoder::is_worth_keeping`] says whether there is a picture all the
+    /// same.
     pub(super) fn finish(&mut self) -> Result<Receipt, DrawError> {
         let pending = match &mut self.framing {
             Framing::Json => true,
@@ -158,6 +160,11 @@ impl Decoder {
         };
         if pending {
             self.end_document()?;
+        }
+        if self.is_worth_keeping()
+            && let Some(error) = self.summary.broken.take()
+        {
+            return Err(error);
         }
         std::mem::take(&mut self.summary).into_verdict()
     }
@@ -184,9 +191,21 @@ impl Decoder {
                 self.piece = bytes;
             }
             Some(Part::Named(kind)) => self.name_event(kind),
-            Some(Part::End) => self.end_document()?,
+            Some(Part::End) => self.end_event()?,
         }
         Ok(true)
+    }
+
+    /// Ends one event of a stream. One that cannot be read is passed over, but for one that ends within
+    /// a picture: those after it may have more pictures, and the cost (`domain.md` C15).
+    fn end_event(&mut self) -> Result<(), DrawError> {
+        match self.end_document() {
+            Err(error) if self.picture == Picture::None => {
+                self.summary.broken.get_or_insert(error);
+                Ok(())
+            }
+            ended => ended,
+        }
     }
 
     /// The line `event:` comes before the data.

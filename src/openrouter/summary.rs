@@ -28,6 +28,8 @@ const SAFETY_WORDS: [&str; 6] = [
 pub(super) struct Summary {
     /// Pictures that are complete.
     pub(super) pictures: u32,
+    /// What is wrong with the first event that could not be read.
+    pub(super) broken: Option<DrawError>,
     receipt: Receipt,
     error: Option<DrawError>,
     /// A finish reason that names safety.
@@ -69,7 +71,8 @@ impl Summary {
     }
 
     /// A picture makes everything else a detail: it is decided by what can be decoded, never by a
-    /// finish reason. Without one, an error goes before an offence and an offence before text.
+    /// finish reason. Without one, an error goes before an offence, an offence before what could not
+    /// be read, and that before text.
     ///
     /// # Errors
     /// What stands in the place of a picture.
@@ -85,6 +88,8 @@ impl Summary {
         } else if let Some(offence) = self.offence {
             let detail = format!("finished with {offence}: {text}");
             Some(failed(DrawCause::OutputRejected, &detail))
+        } else if let Some(broken) = self.broken {
+            Some(broken)
         } else if !text.is_empty() {
             Some(failed(DrawCause::NoImage, text))
         } else if self.answered {

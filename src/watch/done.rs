@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{CHUNK_BYTES, Event, Resume, beyond, offset, unreadable};
+use super::{CHUNK_BYTES, Event, Resume, beyond, exist, offset, unreadable};
 use crate::domain::failure::Failure;
 use crate::domain::generation::Generation;
 use crate::ports::{Gallery, GalleryError, ImageSource};
@@ -50,6 +50,7 @@ impl Done {
             return Err(failure.clone());
         }
         if !self.greeted {
+            exist(&self.resume, &self.generation, 0)?;
             self.greeted = true;
             return Ok(Event::Replayed(Arc::clone(&self.generation)));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Done, Event, Resume, SILENCE};
+use super::{Done, Event, Resume, SILENCE, exist};
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
 use crate::domain::generation::Generation;
@@ -68,6 +68,7 @@ impl Waiting {
             match (found.stage, &found.failure) {
                 (Stage::Voided, Some(failure)) => return Err(failure.clone()),
                 (Stage::Stored | Stage::Settled, _) => {
+                    exist(&self.resume, &found, 0)?;
                     let mut done = Done::new(Arc::new(found), Arc::clone(&self.gallery));
                     done.greeted = true;
                     done.resume = Arc::clone(&self.resume);

@@ -8,6 +8,8 @@ use tonic::{Code, Status};
 
 use crate::helpers::{House, Setup, Story, detail, reason, request};
 
+mod resuming;
+
 /// All of a generation, from what the caller lacks.
 async fn watch(
     house: &House,
@@ -164,36 +166,6 @@ async fn a_client_that_lost_its_stream_gets_only_what_it_lacks() {
         assert!(finished, "its hash is told from {offset}");
         assert!(matches!(events.last(), Some(Event::Completed(_))));
     }
-    // What it has of another image is nobody's business here.
-    let events = watch(&house, "r", &[(3, 7)]).await.expect("seen");
-    assert_eq!(bytes(&events), *picture);
-    house.close().await;
-}
-
-#[tokio::test]
-async fn a_resume_that_makes_no_sense_is_refused() {
-    let house = House::open().await;
-    let whole = house.generate(request("r")).await.expect("a picture");
-    let size = whole.images[&0].len() as i64;
-    let many: Vec<_> = (0..11).map(|index| (index, 0)).collect();
-    for resume in [
-        &[(0, size + 1)][..],
-        &[(0, -1)],
-        &[(-1, 0)],
-        &[(0, 1), (0, 2)],
-        &many,
-    ] {
-        let status = watch(&house, "r", resume).await.expect_err("refused");
-        assert_eq!(
-            (status.code(), reason(&status).as_str()),
-            (Code::InvalidArgument, "INVALID_REQUEST"),
-            "{resume:?}"
-        );
-    }
-    let nobody = watch(&house, "nobody", &[]).await.expect_err("nobody");
-    assert_eq!(reason(&nobody), "GENERATION_NOT_FOUND");
-    let nothing = cancel(&house, "nobody").await.expect_err("nobody");
-    assert_eq!(reason(&nothing), "GENERATION_NOT_FOUND");
     house.close().await;
 }
 

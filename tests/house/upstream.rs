@@ -2,6 +2,7 @@
 
 use image_gateway::mock::Script;
 use image_gateway::proto;
+use rust_decimal::Decimal;
 use serde_json::json;
 use tonic::Code;
 
@@ -269,6 +270,29 @@ async fn fewer_images_are_a_success_that_says_so() {
         (story.charge().images, story.charge().credits.as_str()),
         (1, "161.00")
     );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn every_image_that_is_paid_for_is_delivered_and_only_those_asked_for_count() {
+    let house = House::open().await;
+    house.mock.script(Script::images(4).times(3));
+    let three = proto::GenerateImageRequest {
+        count: 3,
+        ..request("three")
+    };
+    let story = house.generate(three).await.expect("twelve pictures");
+    assert_eq!(house.mock.requests().len(), 3);
+    assert_eq!(
+        (story.completed.requested, story.completed.delivered),
+        (3, 12)
+    );
+    assert_eq!(story.images.len(), 12);
+    let charge = story.charge();
+    assert_eq!(charge.images, 3);
+    let billed = house.mock.total_billed();
+    let due = billed * Decimal::from(2000) + Decimal::from(3);
+    assert_eq!(charge.credits.parse::<Decimal>(), Ok(due));
     house.close().await;
 }
 

@@ -7,7 +7,8 @@ use super::super::terminal;
 use super::unreadable;
 use crate::domain::books::{EntryKind, Stage};
 use crate::domain::delivery::{Recounted, due, recount};
-use crate::domain::generation::{CallRecord, Charge};
+use crate::domain::failure::Reason;
+use crate::domain::generation::{CallRecord, Charge, Generation};
 use crate::domain::ids::GenerationId;
 use crate::domain::money::{Credits, UsdCost};
 use crate::domain::recovery::Question;
@@ -69,15 +70,9 @@ fn receipt(paper: &Paper) -> Receipt {
             line(name, value);
         }
         problems = disagreements(charge, paper);
-    } else if generation.stage == Stage::Voided {
-        let reason = generation
-            .failure
-            .as_ref()
-            .map(|failure| failure.reason.as_str());
-        line(
-            "Charged",
-            format!("nothing: {}", reason.unwrap_or("voided")),
-        );
+    } else {
+        line("Charged", uncharged(generation));
+        problems.extend(charged_for_nothing(paper));
     }
     if paper.absorbed > UsdCost::ZERO {
         line(
@@ -92,20 +87,57 @@ fn receipt(paper: &Paper) -> Receipt {
             format!("{}: {balance}", entry.kind),
         );
     }
-    line(
-        "Receipt",
-        if problems.is_empty() {
-            "agrees"
-        } else {
-            "does not agree"
-        }
-        .to_owned(),
-    );
+    let ended = generation.charge.is_some() || generation.stage == Stage::Voided;
+    let standing = match (problems.is_empty(), ended) {
+        (true, true) => "agrees",
+        (true, false) => "not written yet: the generation has not ended",
+        (false, _) => "does not agree",
+    };
+    line("Receipt", standing.to_owned());
     Receipt {
         generation: draft.id.to_string(),
         lines,
         problems,
     }
+}
+
+/// Why nothing is charged, or not yet.
+fn uncharged(generation: &Generation) -> String {
+    let why = match generation.stage {
+        Stage::Held => "nothing yet: nothing has been sent",
+        Stage::Dispatched | Stage::Streaming => "nothing yet: its answer is waited for",
+        Stage::Stored => "nothing yet: its pictures are kept, their cost is asked for",
+        Stage::InDoubt | Stage::Review => {
+            "nothing: no picture came, and OpenRouter is asked whether it has billed"
+        }
+        Stage::Settled => "unknown: it has ended, and has no charge",
+        Stage::Voided => {
+            let reason = generation.failure.as_ref().map(|failure| failure.reason);
+            let reason = reason.map_or("voided", Reason::as_str);
+            return format!("nothing: {reason}");
+        }
+    };
+    why.to_owned()
+}
+
+/// What the ledger took without a charge.
+fn charged_for_nothing(paper: &Paper) -> Option<String> {
+    let taken = taken(paper);
+    let settled = paper.case.generation.stage == Stage::Settled;
+    if taken == 0 && !settled {
+        return None;
+    }
+    let taken = Credits::from_hundredths(taken);
+    Some(format!(
+        "the ledger has {taken} credits, and there is no charge"
+    ))
+}
+
+/// Hundredths of a credit that the ledger took for it.
+fn taken(paper: &Paper) -> i64 {
+    let entries = paper.entries.iter();
+    let for_it = entries.filter(|entry| entry.kind != EntryKind::DebtRepaid);
+    for_it.map(|entry| -entry.credits.hundredths()).sum()
 }
 
 /// Who asked for what, when, and what was held.
@@ -150,7 +182,8 @@ fn of_call(call: &CallRecord, question: Question) -> String {
             Question::None | Question::Answered => "cost not told".to_owned(),
         },
     };
-    format!("{name}: {} images, {cost}", call.images.len())
+    let images = u64::try_from(call.images.len()).unwrap_or(u64::MAX);
+    format!("{name}: {}, {cost}", terminal::count(images, "image"))
 }
 
 /// The arithmetic, as the formula has it.
@@ -166,7 +199,11 @@ fn of_charge(charge: &Charge, paper: &Paper) -> Vec<(&'static str, String)> {
         ),
         (
             "Charged",
-            format!("{} credits for {} images", charge.credits, charge.images),
+            format!(
+                "{} credits for {}",
+                charge.credits,
+                terminal::count(charge.images.into(), "image")
+            ),
         ),
     ];
     if let Some(claimed) = paper.disputed {
@@ -207,12 +244,7 @@ fn disagreements(charge: &Charge, paper: &Paper) -> Vec<String> {
             booked.charged
         ));
     }
-    let taken: i64 = paper
-        .entries
-        .iter()
-        .filter(|entry| entry.kind != EntryKind::DebtRepaid)
-        .map(|entry| -entry.credits.hundredths())
-        .sum();
+    let taken = taken(paper);
     let kept = charge.credits.hundredths() - charge.refunded.hundredths();
     if taken != kept {
         let taken = Credits::from_hundredths(taken);

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, Streaming};
 
+use super::books;
 use super::files::Files;
 use super::paper;
 use crate::cli::client::{self, Connection};
@@ -116,7 +117,7 @@ impl<'a> Drawing<'a> {
                     return Err(lost.hint(self.standing_in_words()));
                 }
                 Ended::Lost(_) => self.pause().await,
-                Ended::Refused(status) => return Err(self.refused(&status)),
+                Ended::Refused(status) => return Err(self.refused(&status).await),
                 Ended::Unwritten(error) => {
                     let unwritten = Failed::new("cannot write the picture").because(error);
                     return Err(unwritten.hint(self.standing_in_words()));
@@ -156,12 +157,14 @@ impl<'a> Drawing<'a> {
         format!("{what}; the same command with --request-id {id} takes it up for the same charge")
     }
 
-    /// The gateway's own refusal. Two reasons leave open what became of the generation, and one what
-    /// became of an earlier call.
-    fn refused(&self, status: &Status) -> Failed {
+    /// The gateway's own refusal. Two reasons leave open what became of the generation, which the books
+    /// know, and one what became of an earlier call.
+    async fn refused(&self, status: &Status) -> Failed {
         let failed = Failed::refused("cannot make the picture", status);
         match reason(status).as_deref() {
-            Some("INTERNAL" | "DEADLINE_EXCEEDED") => failed.hint(self.standing_in_words()),
+            Some("INTERNAL" | "DEADLINE_EXCEEDED") => {
+                failed.hint(books::in_words(self.gateway, &self.request.request_id).await)
+            }
             Some("STORAGE_UNAVAILABLE") => failed.hint(format!(
                 "the same command with --request-id {} tries again; whatever was begun before is \
                  charged once",

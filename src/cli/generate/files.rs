@@ -47,6 +47,7 @@ impl Files {
         };
         match &files.out {
             Some(out) if files.is_file(out) => destination::try_file(out)?,
+            Some(out) if !files.single => destination::try_folder_of_several(out)?,
             _ => destination::try_folder(&files.folder())?,
         }
         Ok(files)

@@ -26,6 +26,16 @@ const COLUMNS: [(&str, bool); 8] = [
     ("Agents", true),
 ];
 
+/// The column of names.
+const NAME: usize = 1;
+
+/// What stands between two columns.
+const GAP: &str = "  ";
+
+/// So much of a name and of a remark is shown however narrow the terminal is: it wraps then.
+const NAME_CELLS_MIN: usize = 12;
+const REMARK_CELLS_MIN: usize = 12;
+
 /// A line of the table, and what is to be said about it.
 struct Row {
     cells: [String; 8],
@@ -34,47 +44,77 @@ struct Row {
     faint: bool,
 }
 
-/// A table for people.
-pub(super) fn table(
-    answer: &proto::ListModelsResponse,
-    resolution: Resolution,
-    now: Timestamp,
-) -> String {
-    let rows: Vec<Row> = answer
-        .models
-        .iter()
-        .map(|model| row(model, resolution))
-        .collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| terminal::width(&row.cells[column]));
-        cells
-            .chain([terminal::width(COLUMNS[column].0)])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 8] = std::array::from_fn(width);
+/// How the table is looked at.
+pub(super) struct View {
+    /// Of which size the credits are.
+    pub(super) resolution: Resolution,
+    /// The time.
+    pub(super) now: Timestamp,
+    /// Cells of a line; none if there is room for all.
+    pub(super) columns: Option<usize>,
+}
+
+/// A table for people. Where a line is too narrow, names give way first, then remarks.
+pub(super) fn table(answer: &proto::ListModelsResponse, view: &View) -> String {
+    let models = answer.models.iter();
+    let mut rows: Vec<Row> = models.map(|model| row(model, view.resolution)).collect();
+    if let Some(columns) = view.columns {
+        fit(&mut rows, columns);
+    }
+    let widths = widths(&rows);
     let heads = COLUMNS.map(|(head, _)| head.to_owned());
-    let mut lines = vec![format!("{HEAD}{}{HEAD:#}", line(&heads, &widths))];
+    let head = line(&heads, &widths);
+    let mut lines = vec![format!("{HEAD}{}{HEAD:#}", head.trim_end())];
     for row in &rows {
-        let line = line(&row.cells, &widths);
-        let remark = if row.remark.is_empty() {
-            String::new()
+        let cells = line(&row.cells, &widths);
+        let (cells, remark) = if row.remark.is_empty() {
+            (cells.trim_end(), String::new())
         } else {
-            format!("  {WARNING}{}{WARNING:#}", row.remark)
+            let remark = format!("  {WARNING}{}{WARNING:#}", row.remark);
+            (cells.as_str(), remark)
         };
         lines.push(if row.faint {
-            format!("{FAINT}{line}{FAINT:#}{remark}")
+            format!("{FAINT}{cells}{FAINT:#}{remark}")
         } else {
-            format!("{line}{remark}").trim_end().to_owned()
+            format!("{cells}{remark}")
         });
     }
     lines.push(String::new());
     lines.push(format!(
-        "{}, {FRAME} makes images; credits for one image at {resolution}, or for 1,000 tokens written",
-        terminal::count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "model")
+        "{}, {FRAME} makes images; credits for one image at {}, or for 1,000 tokens written",
+        terminal::count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "model"),
+        view.resolution
     ));
-    lines.extend(standing(answer, now));
+    lines.extend(standing(answer, view.now));
     lines.join("\n")
+}
+
+/// The cells that each column takes.
+fn widths(rows: &[Row]) -> [usize; 8] {
+    std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| terminal::width(&row.cells[column]));
+        let head = terminal::width(COLUMNS[column].0);
+        cells.chain([head]).max().unwrap_or(0)
+    })
+}
+
+/// Cuts names, and where that is not enough remarks, so that a line takes so many cells.
+fn fit(rows: &mut [Row], columns: usize) {
+    let between = GAP.len() * (COLUMNS.len() - 1);
+    let widths = widths(rows);
+    let without_names = widths.iter().sum::<usize>() - widths[NAME] + between;
+    let remarks = rows.iter().map(|row| terminal::width(&row.remark)).max();
+    let remarks = match remarks.unwrap_or(0) {
+        0 => 0,
+        cells => GAP.len() + cells,
+    };
+    let names = columns.saturating_sub(without_names + remarks);
+    let names = names.max(NAME_CELLS_MIN).min(widths[NAME]);
+    let left = columns.saturating_sub(without_names + names + GAP.len());
+    for row in rows {
+        row.cells[NAME] = terminal::cut(&row.cells[NAME], names);
+        row.remark = terminal::cut(&row.remark, left.max(REMARK_CELLS_MIN));
+    }
 }
 
 /// From when the figures are.
@@ -212,7 +252,7 @@ fn line(cells: &[String; 8], widths: &[usize; 8]) -> String {
             terminal::left(cell, *width)
         }
     });
-    shown.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    shown.collect::<Vec<_>>().join(GAP)
 }
 
 #[cfg(test)]
@@ -239,8 +279,20 @@ mod tests {
     }
 
     fn shown(answer: &ListModelsResponse, resolution: Resolution) -> Vec<String> {
-        let now = Timestamp::from_second(1_000_000).expect("a time");
-        let table = table(answer, resolution, now);
+        seen(answer, resolution, None)
+    }
+
+    fn seen(
+        answer: &ListModelsResponse,
+        resolution: Resolution,
+        columns: Option<usize>,
+    ) -> Vec<String> {
+        let view = View {
+            resolution,
+            now: Timestamp::from_second(1_000_000).expect("a time"),
+            columns,
+        };
+        let table = table(answer, &view);
         let plain = anstream::adapter::strip_str(&table).to_string();
         plain.lines().map(str::to_owned).collect()
     }
@@ -265,12 +317,34 @@ mod tests {
             [
                 "   Model                  Credits        Range  Tier   Billed     Lately  Agents",
                 "▣  Somebody: Cheap             ~9  20.00–40.00  draft  per token",
-                "▣  Somebody: Dear\u{fffd}[31m        ~27  20.00–40.00  draft  per token  no longer offered",
+                "▣  Somebody: Dear\u{fffd}[31m        ~27  20.00–40.00  draft  per token                  no longer offered",
                 "   OpenAI: GPT-4        120.00/1k                      text",
             ]
         );
         let large = shown(&answer, Resolution::R2K);
         assert!(large[1].contains(" – "), "{large:#?}");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_names_and_remarks_are_cut_and_stand_in_columns() {
+        let mut withdrawn = model("Somebody: A model with a name without an end", "~27");
+        withdrawn.withdrawn = true;
+        let answer = ListModelsResponse {
+            models: vec![model("Somebody: Cheap", "~9"), withdrawn],
+            ..ListModelsResponse::default()
+        };
+        for columns in [86, 90, 100, 120] {
+            let lines = seen(&answer, Resolution::R1K, Some(columns));
+            for line in &lines[..3] {
+                assert!(terminal::width(line) <= columns, "{columns}: {line}");
+            }
+            assert!(lines[2].contains('…') || columns == 120, "{lines:#?}");
+            assert!(lines[2].contains("no longer of"), "{lines:#?}");
+        }
+        // Where nothing fits, something of everything is still there.
+        let lines = seen(&answer, Resolution::R1K, Some(20));
+        assert!(lines[2].contains("Somebody: A…"), "{lines:#?}");
+        assert!(lines[2].ends_with("no longer o…"), "{lines:#?}");
     }
 
     #[test]

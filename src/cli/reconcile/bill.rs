@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
 use super::report::{ITEMS, plain, usd};
 use crate::cli::failed::Failed;
+use crate::domain::ids::GenerationId;
 use crate::ports::{Item, KnownCall, LedgerError};
 use crate::store::sqlite::Inspector;
+
+/// Digits after the point of a cost in our books, which are kept in pico-dollars.
+const PICO_DIGITS: u32 = 12;
 
 /// A bill, call by call.
 #[derive(Deserialize)]
@@ -44,6 +48,8 @@ pub(super) fn mismatches(
     let mut theirs: BTreeMap<&str, (Decimal, Option<&str>)> = BTreeMap::new();
     for entry in bill.entries.iter().filter(|entry| entry.billed) {
         let cost: Decimal = entry.cost.parse().unwrap_or_default();
+        // As our books keep what is finer than they are.
+        let cost = cost.round_dp_with_strategy(PICO_DIGITS, RoundingStrategy::AwayFromZero);
         let session = entry.session_id.as_deref();
         theirs
             .entry(&entry.generation_id)
@@ -52,7 +58,8 @@ pub(super) fn mismatches(
     }
     let mut mismatches = unbilled(inspector, key, |id| theirs.contains_key(id))?;
     for (upstream_id, (cost, session)) in theirs {
-        let known = inspector.call(upstream_id)?;
+        let named = session.and_then(GenerationId::parse);
+        let known = inspector.call(upstream_id, named)?;
         let ours = known.as_ref().and_then(|call| call.cost).map(usd);
         if ours == Some(cost) {
             continue;
@@ -111,7 +118,10 @@ impl Bill {
 impl Mismatch {
     /// Whether the books say themselves that they do not know.
     pub(super) fn is_explained(&self, items: &[Item]) -> bool {
-        let of_it = |item: &Item| Some(item.generation.to_string()) == self.generation;
+        let of_it = |item: &Item| {
+            Some(item.generation.to_string()) == self.generation
+                || item.upstream_ids.contains(&self.upstream_id)
+        };
         self.ours.is_none() && items.iter().any(of_it)
     }
 }

@@ -1,4 +1,4 @@
-//! Consumption on paper: an aligned table with bars, and CSV.
+//! Consumption on paper: an aligned table with bars.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,12 @@ use crate::proto::{QueryUsageResponse, UsageRow};
 /// The longest bar.
 const BAR_CELLS: usize = 24;
 
+/// What stands between two columns.
+const GAP: &str = "  ";
+
+/// So much of a name is shown however narrow the terminal is.
+const NAME_CELLS_MIN: usize = 12;
+
 /// Parts of a cell, from one eighth to seven.
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
@@ -19,8 +25,9 @@ const BAR: Style = AnsiColor::Cyan.on_default();
 /// The columns after the first.
 const COLUMNS: [&str; 5] = ["Generations", "Images", "Credits", "USD", "Failed"];
 
-/// A table for people: numbers to the right, a bar for the share of credits.
-pub(super) fn table(answer: &QueryUsageResponse, by: &str) -> String {
+/// A table for people: numbers to the right, a bar for the share of credits. In lines of so many cells
+/// bars go first, then the ends of names.
+pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize>) -> String {
     let mut rows: Vec<(String, &UsageRow)> = Vec::new();
     for row in &answer.rows {
         rows.push((shown(&row.key), row));
@@ -31,17 +38,32 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str) -> String {
     let total = answer.total.clone().unwrap_or_default();
     let most = rows.iter().map(|(_, row)| hundredths(&row.credits)).max();
     let most = most.unwrap_or(0);
-    let widths = widths(
+    let mut widths = widths(
         by,
         rows.iter().map(|(name, row)| (name.as_str(), *row)),
         &total,
     );
+    let numbers: usize = widths[1..].iter().map(|width| width + GAP.len()).sum();
+    let with_bars =
+        columns.is_none_or(|columns| widths[0] + numbers + GAP.len() + BAR_CELLS <= columns);
+    if let Some(columns) = columns {
+        let room = columns.saturating_sub(numbers).max(NAME_CELLS_MIN);
+        widths[0] = widths[0].min(room);
+    }
     let mut lines = vec![format!("{HEAD}{}{HEAD:#}", line(by, &COLUMNS, &widths))];
     for (name, row) in &rows {
-        let bar = bar(hundredths(&row.credits), most);
+        let bar = if with_bars {
+            bar(hundredths(&row.credits), most)
+        } else {
+            String::new()
+        };
         let cells = cells(row);
         let line = line(name, &cells.each_ref().map(Cow::as_ref), &widths);
-        lines.push(format!("{line}  {BAR}{bar}{BAR:#}").trim_end().to_owned());
+        lines.push(if bar.is_empty() {
+            line
+        } else {
+            format!("{line}{GAP}{BAR}{bar}{BAR:#}")
+        });
     }
     if rows.is_empty() {
         lines.push("nothing was consumed".to_owned());
@@ -52,28 +74,7 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str) -> String {
     lines.join("\n")
 }
 
-/// RFC 4180, with a header. Text that a spreadsheet would take for a formula gets an apostrophe, and
-/// so does text that begins with one: no two keys become the same cell.
-pub(super) fn csv(answer: &QueryUsageResponse, by: &str) -> String {
-    let header = format!(
-        "{},generations,images,credits,usd_cost,failed\r\n",
-        by.to_lowercase()
-    );
-    let rows = answer.rows.iter().map(|row| (row.key.as_str(), row));
-    let other = answer.other.iter().map(|row| ("(all others)", row));
-    rows.chain(other).fold(header, |mut text, (key, row)| {
-        let cells = cells(row);
-        text.push_str(&cell(key));
-        for number in cells {
-            text.push(',');
-            text.push_str(&number);
-        }
-        text.push_str("\r\n");
-        text
-    })
-}
-
-fn cells(row: &UsageRow) -> [Cow<'_, str>; 5] {
+pub(super) fn cells(row: &UsageRow) -> [Cow<'_, str>; 5] {
     [
         row.generations.to_string().into(),
         row.images.to_string().into(),
@@ -116,9 +117,9 @@ fn widths<'a>(
 }
 
 fn line(name: &str, cells: &[&str; 5], widths: &[usize; 6]) -> String {
-    let mut line = terminal::left(name, widths[0]);
+    let mut line = terminal::left(&terminal::cut(name, widths[0]), widths[0]);
     for (cell, width) in cells.iter().zip(&widths[1..]) {
-        line.push_str("  ");
+        line.push_str(GAP);
         line.push_str(&terminal::right(cell, *width));
     }
     line
@@ -143,20 +144,6 @@ fn bar(value: i64, most: i64) -> String {
 /// Credits as the contract writes them, without the point.
 fn hundredths(credits: &str) -> i64 {
     credits.replace('.', "").parse().unwrap_or(0)
-}
-
-fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'']);
-    let text = if formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
 }
 
 #[cfg(test)]
@@ -184,7 +171,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_under_each_other_and_bars_are_in_proportion() {
-        let table = anstream::adapter::strip_str(&table(&answer(), "Agent")).to_string();
+        let table = anstream::adapter::strip_str(&table(&answer(), "Agent", None)).to_string();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines,
@@ -199,50 +186,22 @@ mod tests {
 
     #[test]
     fn nothing_is_said_in_words() {
-        let table = table(&QueryUsageResponse::default(), "Day");
+        let table = table(&QueryUsageResponse::default(), "Day", None);
         assert!(table.contains("nothing was consumed"), "{table}");
     }
 
     #[test]
-    fn a_spreadsheet_finds_no_formula() {
+    fn on_a_narrow_terminal_names_are_cut_and_bars_go() {
         let mut answer = answer();
-        for key in [
-            "=1+1",
-            "'=1+1",
-            "+1",
-            "-1",
-            "@x",
-            "\tx",
-            "\n=1",
-            "a,b",
-            "say \"hi\"",
-            "x=1",
-        ] {
-            answer.rows.push(row(key, "1.00"));
+        answer.rows[0].key = "an-agent-with-a-name-that-does-not-end".to_owned();
+        for (columns, bars) in [(120, true), (85, false), (60, false)] {
+            let table = super::table(&answer, "Agent", Some(columns));
+            let table = anstream::adapter::strip_str(&table).to_string();
+            for line in table.lines() {
+                assert!(terminal::width(line) <= columns, "{columns}: {line}");
+            }
+            assert_eq!(table.contains('█'), bars, "{table}");
+            assert_eq!(table.contains('…'), columns < 80, "{table}");
         }
-        let csv = csv(&answer, "Agent");
-        let lines: Vec<&str> = csv.split("\r\n").collect();
-        assert_eq!(lines[0], "agent,generations,images,credits,usd_cost,failed");
-        assert_eq!(lines[1], "painter,1,2,100.00,0.014,0");
-        let keys: Vec<&str> = lines[3..]
-            .iter()
-            .map(|line| line.trim_end_matches(",1,2,1.00,0.014,0"))
-            .collect();
-        assert_eq!(
-            keys,
-            [
-                "'=1+1",
-                "''=1+1",
-                "'+1",
-                "'-1",
-                "'@x",
-                "'\tx",
-                "\"'\n=1\"",
-                "\"a,b\"",
-                "\"say \"\"hi\"\"\"",
-                "x=1",
-                ""
-            ]
-        );
     }
 }

@@ -5,15 +5,13 @@ use tonic::Request;
 use super::{by_id, by_request, nothing_named};
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
+use crate::domain::generation::IMAGES_MAX;
 use crate::domain::ids::OrganizationId;
 use crate::generate::{internal, not_found};
 use crate::grpc::{Service, caller, read, write};
 use crate::ports::Which;
 use crate::proto;
 use crate::watch::Watch;
-
-/// The most images that a generation keeps.
-const IMAGES_MAX: usize = 10;
 
 impl Service {
     pub(super) async fn start(

@@ -56,6 +56,32 @@ fn a_type_says_more_than_a_status_and_availability_more_than_a_type() {
 }
 
 #[test]
+fn of_a_refusal_in_plain_words_the_first_are_told() {
+    for (body, detail) in [
+        (
+            "upstream connect error\r\n",
+            "HTTP 503: upstream connect error".to_owned(),
+        ),
+        (
+            "bad key sk-or-v1-0123abcd",
+            "HTTP 503: bad key [redacted]".to_owned(),
+        ),
+        (
+            &"no ".repeat(300),
+            format!("HTTP 503: {}", "no ".repeat(67).trim_end()),
+        ),
+        ("", "HTTP 503: no readable body".to_owned()),
+        (
+            r#"{"prompt":"a fox""#,
+            "HTTP 503: no readable body".to_owned(),
+        ),
+    ] {
+        let told = refusal(503, body);
+        assert_eq!((told.cause, told.detail), (Unavailable, detail), "{body}");
+    }
+}
+
+#[test]
 fn what_a_provider_refuses_openrouter_says_nothing_about_our_key() {
     let named = r#"{"error":{"message":"no","metadata":{"provider_name":"Acme"}}}"#;
     let worded = r#"{"error":{"message":"Provider returned error"}}"#;

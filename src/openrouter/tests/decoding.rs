@@ -217,6 +217,78 @@ fn a_picture_counts_more_than_whatever_is_said_beside_it() {
 }
 
 #[test]
+fn a_picture_is_kept_however_odd_the_cost_beside_it_is() {
+    let image = r#""images":[{"image_url":{"url":"data:image/png;base64,RE9ORQ=="}}]"#;
+    let completed = r#""type":"image_generation.completed","b64_json":"RE9ORQ==""#;
+    for cost in [
+        "NaN",
+        "00.014",
+        "-Infinity",
+        "+0.02",
+        "0x1",
+        "1.",
+        ".5",
+        "{]",
+        "tru",
+    ] {
+        let usage = format!(r#""usage":{{"cost":{cost}}}"#);
+        let event = |fields: &str| format!("data: {{{fields},{usage}}}\n\ndata: [DONE]\n\n");
+        for (content_type, body) in [
+            (
+                "application/json",
+                format!(r#"{{"data":[{{"b64_json":"RE9ORQ=="}}],{usage}}}"#),
+            ),
+            (
+                "application/json",
+                format!(r#"{{"choices":[{{"message":{{{image}}}}}],{usage}}}"#),
+            ),
+            ("text/event-stream", event(completed)),
+            (
+                "text/event-stream",
+                event(&format!(r#""choices":[{{"delta":{{{image}}}}}]"#)),
+            ),
+        ] {
+            let whole = decode(content_type, &[body.as_bytes()]).0;
+            assert_eq!(
+                whole,
+                (vec![b"DONE".to_vec()], Ok(Receipt::default())),
+                "{body}"
+            );
+            for at in 0..=body.len() {
+                let (front, back) = body.as_bytes().split_at(at);
+                assert_eq!(
+                    decode(content_type, &[front, back]).0,
+                    whole,
+                    "{body} at {at}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_read_costs_no_picture_after_it() {
+    let done = r#"data: {"type":"image_generation.completed","b64_json":"RE9ORQ=="}"#;
+    let usage = r#"data: {"usage":{"cost":0.04}}"#;
+    for odd in [
+        "data: {\"usage\":{\"cost\":NaN}}",
+        "data: hello",
+        "data: {\"a\":\"b",
+    ] {
+        let (pictures, ending) = stream(&format!("{done}\n\n{odd}\n\n{done}\n\n{usage}\n\n"));
+        assert_eq!(pictures, [b"DONE", b"DONE"], "{odd}");
+        let cost = ending.expect("kept").cost.expect("a cost");
+        assert_eq!(cost.to_string(), "0.04", "{odd}");
+        let (pictures, ending) = stream(&format!("{odd}\n\n{usage}\n\n"));
+        assert_eq!((pictures.len(), ending), (0, Err(Unavailable)), "{odd}");
+    }
+    // One that ends within a picture is the end: the next would be taken for its rest.
+    let open = r#"data: {"type":"image_generation.completed","b64_json":"RE9O"#;
+    let (pictures, ending) = stream(&format!("{open}\n\n{done}\n\n"));
+    assert_eq!((pictures.len(), ending), (0, Err(Unavailable)));
+}
+
+#[test]
 fn a_picture_that_is_no_base64_is_invalid_even_after_a_good_one() {
     for bad in [
         "A",

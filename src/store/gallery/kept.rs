@@ -8,12 +8,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::inspect;
-use crate::domain::generation::StoredImage;
+use crate::domain::generation::{IMAGES_MAX, StoredImage};
 use crate::domain::ids::GenerationId;
 use crate::ports::{GalleryError, PictureCheck};
-
-/// The most pictures of one generation that are looked for; their places have one digit.
-const PLACES: u32 = 10;
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -108,7 +105,8 @@ pub(super) fn find(root: &Path, id: GenerationId) -> Result<Vec<StoredImage>, Ga
 fn place(name: &str, id: &str) -> Option<u32> {
     let (stem, _) = name.split_once('.')?;
     let place = stem.strip_prefix(id)?.strip_prefix('-')?;
-    place.parse().ok().filter(|place| *place < PLACES)
+    let is_one = |place: &u32| usize::try_from(*place).is_ok_and(|place| place < IMAGES_MAX);
+    place.parse().ok().filter(is_one)
 }
 
 /// Looks at a picture as if it had just been drawn; `None` if it is not a whole one.

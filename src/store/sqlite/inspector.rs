@@ -284,7 +284,13 @@ impl Inspector {
             LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
             LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
             LEFT JOIN disagreement d ON d.generation = u.generation AND d.call = u.call
-           WHERE cost > 0";
+           WHERE cost > 0
+
+           UNION ALL
+          SELECT q.generation, q.cost_pd, q.upstream_id FROM question q
+            JOIN generation g ON g.id = q.generation AND g.upstream_key = ?1
+           WHERE q.cost_pd > 0 AND NOT EXISTS
+             (SELECT 1 FROM upstream_call u WHERE u.generation = q.generation AND u.call = q.call)";
         let mut statement = self.connection.prepare(sql)?;
         let mut found = statement.query([upstream_key])?;
         while let Some(row) = found.next()? {
@@ -300,18 +306,29 @@ impl Inspector {
         Ok(())
     }
 
-    /// A call by upstream's id.
+    /// A call by upstream's id. One that was refused is known only by its generation, which upstream's
+    /// bill names beside it.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
-    pub fn call(&self, upstream_id: &str) -> Result<Option<KnownCall>, LedgerError> {
+    pub fn call(
+        &self,
+        upstream_id: &str,
+        generation: Option<GenerationId>,
+    ) -> Result<Option<KnownCall>, LedgerError> {
         let sql = "
-          SELECT u.generation, coalesce(d.cost_pd, r.cost_pd, q.cost_pd) FROM upstream_call u
-            LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
-            LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
-            LEFT JOIN disagreement d ON d.generation = u.generation AND d.call = u.call
-           WHERE u.upstream_id = ?1";
-        let found = self.connection.query_row(sql, [upstream_id], |row| {
+          SELECT * FROM (
+            SELECT u.generation, coalesce(d.cost_pd, r.cost_pd, q.cost_pd) AS cost FROM upstream_call u
+              LEFT JOIN call_receipt r ON r.generation = u.generation AND r.call = u.call
+              LEFT JOIN question q ON q.generation = u.generation AND q.call = u.call
+              LEFT JOIN disagreement d ON d.generation = u.generation AND d.call = u.call
+             WHERE u.upstream_id = ?1
+            UNION ALL SELECT generation, cost_pd FROM call_receipt WHERE generation = ?2 AND upstream_id = ?1
+            UNION ALL SELECT generation, cost_pd FROM question WHERE generation = ?2 AND upstream_id = ?1)
+           ORDER BY cost IS NULL LIMIT 1";
+        let generation = generation.map(|id| id.uuid().into_bytes());
+        let asked = params![upstream_id, generation];
+        let found = self.connection.query_row(sql, asked, |row| {
             let pico: Option<i64> = row.get(1)?;
             Ok(KnownCall {
                 upstream_id: upstream_id.to_owned(),

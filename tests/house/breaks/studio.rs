@@ -91,6 +91,7 @@ async fn prices(config: &openrouter::Config, sqlite: &Sqlite) -> Arc<Prices> {
         metrics: Arc::new(Metrics::new()),
         interval: None,
         tracker: TaskTracker::new(),
+        stop: CancellationToken::new(),
     };
     let prices = Prices::open(parts, Catalog::built_in()).await;
     Arc::new(prices.expect("prices"))

@@ -75,6 +75,25 @@ async fn a_cost_is_read_from_its_digits_or_asked_for_and_never_guessed() {
 }
 
 #[tokio::test]
+async fn a_cost_that_is_no_json_loses_no_picture_and_is_asked_for() {
+    let mut house = House::open().await;
+    let mut told = Vec::new();
+    for cost in ["NaN", "00.014"] {
+        house.mock.script(Script::usage_cost(cost));
+        let story = house.generate(request(cost)).await.expect(cost);
+        let charge = story.charge();
+        assert_eq!(
+            (charge.credits.as_str(), charge.cost_source()),
+            ("29.00", CostSource::Lookup),
+            "{cost}"
+        );
+        told.push(story);
+    }
+    house.absorbed = difference(&house, &told);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn usage_that_comes_twice_in_a_stream_is_charged_once() {
     let (mut house, proxy) = behind_a_proxy(Setup::default()).await;
     let picture = rehearse(&house, &proxy)

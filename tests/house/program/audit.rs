@@ -4,7 +4,7 @@ use image_gateway::mock::{GenerationLookup, Script};
 use serde_json::Value;
 
 use super::{OPENROUTER_KEY, Served, finish, page, program, until};
-use crate::helpers::{NANO, request};
+use crate::helpers::{NANO, Story, request};
 
 #[tokio::test]
 async fn the_books_of_a_running_gateway_are_audited_and_a_doctored_copy_is_found_out() {
@@ -269,5 +269,75 @@ async fn the_sums_of_books_that_the_records_contradict_are_explained() {
         assert_eq!(receipt.status, Some(0), "{receipt:#?}");
         assert!(receipt.stdout.contains(line), "{receipt:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_generation_that_goes_on_has_no_receipt_yet() {
+    let served = Served::start(&[]).await;
+    let house = &served.house;
+    house.mock.script(Script::gated("slow"));
+    let mut images = house.images(&house.runtime);
+    let events = images.generate_image(request("slow")).await;
+    house.mock.wait_at_gate("slow").await;
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let of_it = ["--organization", "acme", "--request", "slow"];
+    let receipt = ["audit", "--data-dir", &folder].into_iter().chain(of_it);
+    let receipt: Vec<&str> = receipt.collect();
+    let open = finish(&mut program(&receipt)).await;
+    assert_eq!(open.status, Some(0), "{open:#?}");
+    assert!(open.stdout.contains("not written yet"), "{open:#?}");
+    assert!(!open.stdout.contains("agrees"), "{open:#?}");
+    house.mock.open_gate("slow");
+    let events = events.expect("taken").into_inner();
+    Story::read(events).await.expect("a picture");
+    let ended = finish(&mut program(&receipt)).await;
+    assert!(ended.stdout.contains("credits for 1 image\n"), "{ended:#?}");
+    assert!(ended.stdout.contains("agrees"), "{ended:#?}");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_was_refused_and_billed_is_found_on_the_bill() {
+    let served = Served::start(&[]).await;
+    let house = &served.house;
+    house.mock.script(Script {
+        billing: Some(image_gateway::mock::Billing::Always),
+        ..Script::error(500, Value::Null)
+    });
+    house.generate(request("refused")).await.expect_err("500");
+    house
+        .mock
+        .script(Script::usage_cost("0.0140000000000000001"));
+    house.generate(request("fine")).await.expect("a picture");
+    let folder = house.dir.path().to_string_lossy().into_owned();
+    let upstream = house.mock.base_url();
+    let (_, bill) = page(&upstream.replace("/api/v1", "/mock/bill")).await;
+    let file = house.dir.path().join("bill.json");
+    std::fs::write(&file, bill).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    // The recovery asks what the refused one has cost.
+    until("absorbed", async || {
+        let reconcile = [
+            "reconcile",
+            "--data-dir",
+            &folder,
+            "--bill",
+            &file,
+            "--json",
+        ];
+        let mut reconcile = program(&reconcile);
+        reconcile
+            .env("OPENROUTER_BASE_URL", &upstream)
+            .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
+        let report = finish(&mut reconcile).await;
+        let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
+        let absorbed = report["days"][0]["absorbed"] != "0";
+        assert!(
+            !absorbed || report["calls"] == serde_json::json!([]),
+            "{report}"
+        );
+        absorbed
+    })
+    .await;
     served.close().await;
 }

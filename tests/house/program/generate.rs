@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use image_gateway::mock::{Options, Script};
+use image_gateway::proto;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_util::task::TaskTracker;
 
-use super::{Running, Served, finish, program};
+use super::{Running, Served, finish, program, until};
 use crate::helpers::{AGENT, NANO};
 
 /// Stands between a client and the gateway: the first connection breaks after so many bytes of the
@@ -97,6 +98,11 @@ async fn a_picture_is_drawn_kept_and_told_what_it_cost() {
     let picture = std::fs::read(folder.path().join("a-red-fox.png")).expect("a picture");
     assert!(picture.starts_with(b"\x89PNG"));
 
+    // Folders on the way are made, as --help says.
+    let deep = finish(&mut draw(&["--out", "not/there/fox.png"])).await;
+    assert_eq!(deep.status, Some(0), "{deep:#?}");
+    assert!(folder.path().join("not/there/fox.png").is_file());
+
     // Nothing is overwritten, and the same request gives the same bytes for the same charge.
     let named = finish(&mut draw(&["--request-id", "same", "--json"])).await;
     let json: Value = serde_json::from_str(&named.stdout).expect("JSON");
@@ -106,7 +112,7 @@ async fn a_picture_is_drawn_kept_and_told_what_it_cost() {
     assert_eq!(again.status, Some(0), "{again:#?}");
     let read = |name: &str| std::fs::read(folder.path().join(name)).expect(name);
     assert_eq!(read("again.png"), read("a-red-fox-2.png"));
-    assert_eq!(served.house.balance().await.credits, "9942.00");
+    assert_eq!(served.house.balance().await.credits, "9913.00");
     served.house.tool(|tool| tool.model = NANO.to_owned()).await;
     let many = finish(&mut draw(&["--count", "2", "--out", "many"])).await;
     assert_eq!(many.status, Some(0), "{many:#?}");
@@ -202,7 +208,8 @@ async fn a_destination_that_cannot_be_written_is_told_before_anything_is_paid_fo
         ("/proc/none/x.png", "1", 1),
         ("/dev/full", "1", 2),
         (under.as_str(), "1", 1),
-        (file.as_str(), "2", 1),
+        (file.as_str(), "2", 2),
+        ("new.png", "2", 2),
     ] {
         let mut draw = order(AGENT, &address, &served.house.runtime, folder.path());
         let failed = finish(draw.args(["--out", out, "--count", count])).await;
@@ -212,6 +219,13 @@ async fn a_destination_that_cannot_be_written_is_told_before_anything_is_paid_fo
             "{failed:#?}"
         );
     }
+    for count in ["0", "5"] {
+        let mut draw = order(AGENT, &address, &served.house.runtime, folder.path());
+        finish(draw.args(["--count", count])).await.assert_failed(2);
+    }
+    let mut several = order(AGENT, &address, &served.house.runtime, folder.path());
+    let several = finish(several.args(["--out", &file, "--count", "2"])).await;
+    assert!(several.stderr.contains("need a folder"), "{several:#?}");
     let mut demo = program(&["demo", "--once", "--output", "/proc/none/x.png", "x"]);
     let failed = finish(demo.current_dir(&there)).await;
     failed.assert_failed(1);
@@ -301,5 +315,37 @@ async fn a_named_file_of_a_key_goes_before_the_environment_and_a_web_page_is_no_
     let page = finish(page.args(["--patience", "1s"])).await;
     page.assert_failed(1);
     assert!(page.stderr.contains("gRPC door"), "{page:#?}");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn who_is_told_of_a_gateway_that_was_killed_is_told_what_the_books_say() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let settings = [("LISTEN_ADDR", address.as_str())];
+    let served = Served::start(&settings).await;
+    // After the headers, so that the next process knows whom to ask for.
+    served.house.mock.script(Script::gated_at("slow", 10));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut draw = order(AGENT, &address, &served.house.runtime, folder.path());
+    let drawing = Running::start(draw.args(["--request-id", "mine"]));
+    served.house.mock.wait_at_gate("slow").await;
+    until("streaming", async || {
+        served.house.generation("mine").await.stage() == proto::Stage::Streaming
+    })
+    .await;
+    let Served { house, running, .. } = served;
+    running.signal("KILL").await;
+    running.ended().await;
+    house.mock.open_gate("slow");
+    let served = Served::again(house, &settings).await;
+
+    let told = drawing.ended().await;
+    told.assert_failed(1);
+    assert!(told.stderr.contains("nothing was charged"), "{told:#?}");
+    assert!(told.stderr.contains("have ended it"), "{told:#?}");
+    assert!(!told.stderr.contains("goes on"), "{told:#?}");
+    assert_eq!(served.house.balance().await.credits, "10000.00");
     served.close().await;
 }

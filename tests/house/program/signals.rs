@@ -5,7 +5,7 @@ use image_gateway::proto;
 use tonic::Streaming;
 
 use super::{Served, audited_open_holds};
-use crate::helpers::{Story, request};
+use crate::helpers::{OPERATOR_KEY, Story, request};
 
 /// A generation that has reached the upstream and waits there.
 async fn stuck(served: &Served) -> Streaming<proto::GenerationEvent> {
@@ -84,6 +84,27 @@ async fn a_stuck_upstream_is_left_behind_when_the_time_for_draining_is_up() {
     assert!(ended.stderr.contains("--drain-timeout"), "{ended:#?}");
     Story::read(events).await.expect_err("cut off");
     assert_eq!(audited_open_holds(&house).await, 1);
+}
+
+#[tokio::test]
+async fn a_sync_of_prices_is_dropped_at_the_drain_and_is_no_generation() {
+    let served = Served::start(&[]).await;
+    let mock = &served.house.mock;
+    mock.script(Script::gated("lists").for_path("/models").times(u32::MAX));
+    let ask = async || {
+        let mut models = served.house.models(OPERATOR_KEY);
+        models.sync_models(proto::SyncModelsRequest {}).await
+    };
+    // The first hangs up while upstream thinks, the second is still there.
+    tokio::select! {
+        _ = ask() => panic!("upstream has not answered"),
+        () = mock.wait_at_gate("lists") => {}
+    }
+    let (waited, ()) = tokio::join!(ask(), served.running.signal("TERM"));
+    waited.expect_err("dropped");
+    let Served { running, .. } = served;
+    let ended = running.ended().await;
+    assert_eq!(ended.status, Some(0), "{ended:#?}");
 }
 
 #[tokio::test]

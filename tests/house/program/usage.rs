@@ -1,7 +1,7 @@
 //! `usage` as its users meet it.
 
 use super::{Served, finish, program};
-use crate::helpers::request;
+use crate::helpers::{OPERATOR_KEY, request};
 
 #[tokio::test]
 async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
@@ -30,8 +30,19 @@ async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
     assert_eq!(
         csv.stdout,
         "model,generations,images,credits,usd_cost,failed\r\n\
-         black-forest-labs/flux.2-klein-4b,2,2,58.00,0.028,0\r\n"
+         \"black-forest-labs/flux.2-klein-4b\",2,2,58.00,0.028,0\r\n"
     );
+
+    let mut operator = usage(&["--by", "agent", "--csv", "--organization", "acme"]);
+    let operator = finish(operator.env("GATEWAY_KEY", OPERATOR_KEY)).await;
+    assert!(
+        operator.stdout.contains("\"painter\",2,2,"),
+        "{operator:#?}"
+    );
+    let mut nobody = usage(&[]);
+    let nobody = finish(nobody.env("GATEWAY_KEY", OPERATOR_KEY)).await;
+    nobody.assert_failed(1);
+    assert!(nobody.stderr.contains("organization_id"), "{nobody:#?}");
 
     let json = finish(&mut usage(&["--json", "--from", "2020-01-01"])).await;
     let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
@@ -47,6 +58,22 @@ async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
     let file = file.to_string_lossy();
     let by_file = ["usage", "--address", &address, "--key-file", &file];
     assert_eq!(finish(&mut program(&by_file)).await.status, Some(0));
+    served.close().await;
+}
+
+#[tokio::test]
+async fn what_goes_to_a_program_is_what_was_kept() {
+    let served = Served::start(&[]).await;
+    let user = "\u{1b}[31m=1;@x\u{9b}";
+    let mut asked = request("odd");
+    asked.user_id = user.to_owned();
+    let drawn = served.house.generate(asked).await;
+    drawn.expect("a picture");
+    let address = served.grpc.to_string();
+    let mut usage = program(&["usage", "--address", &address, "--by", "user", "--csv"]);
+    let csv = finish(usage.env("GATEWAY_KEY", &served.house.admin)).await;
+    let cell = "\u{1b}[31m=1;'@x\u{9b}";
+    assert!(csv.stdout.contains(&format!("\"{cell}\",1,1,")), "{csv:#?}");
     served.close().await;
 }
 
