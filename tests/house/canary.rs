@@ -11,6 +11,9 @@ use tracing_subscriber::fmt::{MakeWriter, TestWriter};
 
 use crate::helpers::{House, OPERATOR_KEY, PLATFORM_KEY, PROMPT};
 
+/// How every key that is made begins.
+const START: &str = "sq_live_";
+
 /// Keys that were made while the tests ran. A key is found by the part that nobody can guess.
 static MADE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -51,12 +54,17 @@ impl House {
 }
 
 fn has_key(text: &[u8]) -> bool {
+    let given = [OPERATOR_KEY, PLATFORM_KEY];
+    if given.into_iter().any(|key| has(text, key)) {
+        return true;
+    }
+    // There are thousands of keys and of lines, and hardly a line has the beginning of one.
+    has(text, START) && has_made(text)
+}
+
+fn has_made(text: &[u8]) -> bool {
     let made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = made.iter().map(String::as_str);
-    [OPERATOR_KEY, PLATFORM_KEY]
-        .into_iter()
-        .chain(made)
-        .any(|key| has(text, key))
+    made.iter().any(|key| has(text, key))
 }
 
 fn has(text: &[u8], word: &str) -> bool {
@@ -92,12 +100,9 @@ impl Write for Line {
 
 #[test]
 fn a_secret_is_found_in_the_middle_of_a_line() {
-    plant("a-key-that-was-made-for-this-test");
-    for secret in [
-        OPERATOR_KEY,
-        PLATFORM_KEY,
-        "a-key-that-was-made-for-this-test",
-    ] {
+    const MADE_HERE: &str = "sq_live_madehere_for_this_test_alone";
+    plant(MADE_HERE);
+    for secret in [OPERATOR_KEY, PLATFORM_KEY, MADE_HERE] {
         assert!(has_key(format!("before {secret} behind").as_bytes()));
         assert!(!has_key(&secret.as_bytes()[1..]));
     }

@@ -81,6 +81,8 @@ fn asked(call: &str, api_key_id: &str) -> (Who, Value) {
         "UpdateModelAvailability" => (Admin, json!({"slug": KLEIN, "available": false})),
         "GetBalance" | "ListLedgerEntries" | "QueryUsage" | "GetOrganization" | "ListApiKeys"
         | "ListAuditEntries" => (Admin, json!({})),
+        "SetOpenRouterKey" => (Admin, json!({"key": "sk-or-v1-0123456789abcdef"})),
+        "DeleteOpenRouterKey" => (Admin, json!({})),
         "CreateApiKey" => (Admin, json!({"name": "new", "role": "ROLE_RUNTIME"})),
         "RevokeApiKey" => (Admin, json!({"apiKeyId": api_key_id})),
         "AddCredits" => {

@@ -7,11 +7,12 @@ use super::{Served, until};
 use crate::helpers::{reason, request};
 
 /// Every metric of the page, as its `# TYPE` lines have it.
-const METRICS: [(&str, &str); 18] = [
+const METRICS: [(&str, &str); 19] = [
     ("image_gateway_calls", "counter"),
     ("image_gateway_calls_shed", "counter"),
     ("image_gateway_connections", "gauge"),
     ("image_gateway_connections_ended", "counter"),
+    ("image_gateway_cost_checks", "counter"),
     ("image_gateway_cost_unknown", "counter"),
     ("image_gateway_credits_charged", "counter"),
     ("image_gateway_generations_in_flight", "gauge"),
