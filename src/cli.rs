@@ -132,6 +132,11 @@ mod tests {
                 vec!["image-gateway", "mock-openrouter", "--latency", "soon"],
                 2,
             ),
+            (
+                vec!["image-gateway", "models", "--json", "--resolution", "2K"],
+                2,
+            ),
+            (vec!["image-gateway", "models", "--json", "--help"], 0),
             (vec!["image-gateway", "demo", "--help"], 0),
             (vec!["image-gateway", "--version"], 0),
         ] {

@@ -1,7 +1,7 @@
 //! The one place that prints: results on stdout, everything else on stderr, colours only where a
 //! terminal shows them (`NO_COLOR` is kept).
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -33,7 +33,23 @@ pub(super) fn result(text: impl Display) -> Result<(), Failed> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failed::new("cannot write the result as JSON").because(error))?;
-    result(text)
+    raw(json_escaped(&text) + "\n")
+}
+
+/// JSON of the same meaning in which every character is seen as itself, so that it can be shown on a
+/// terminal and nothing need be stripped: what is not stands within strings, where it can be escaped.
+fn json_escaped(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
+        if hides(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+        text
+    })
 }
 
 /// A reader that has seen enough, as `head` has, is no failure.
@@ -229,6 +245,15 @@ mod tests {
             assert_eq!(cut("日本", cells), shown);
         }
         assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
+    }
+
+    #[test]
+    fn json_means_the_same_when_nothing_in_it_is_hidden() {
+        let odd = "a\u{7f}\u{9b}31m\u{1b}[0m\u{202e}\u{feff}é🦊\n";
+        let text = serde_json::to_string(odd).unwrap();
+        let escaped = json_escaped(&text);
+        assert!(!escaped.chars().any(hides), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), odd);
     }
 
     #[test]

@@ -39,7 +39,7 @@ async fn in_the_writer<T: Send + 'static>(
 /// A settlement that fails in the middle: its second picture has a place no generation has.
 fn one_picture_too_far(id: GenerationId) -> Settlement {
     let mut settlement = settlement(id, "0.001");
-    settlement.delivery.images.push(image(id, 10));
+    settlement.delivery.images.push(image(id, 40));
     settlement
 }
 
@@ -99,7 +99,7 @@ async fn a_settlement_that_cannot_be_written_leaves_the_hold_and_its_stage() {
         |_| Vec::new(),
         |image| vec![image.clone(), image],
         |image| {
-            (0..11)
+            (0..41)
                 .map(|index| StoredImage {
                     index,
                     object_name: index.to_string(),

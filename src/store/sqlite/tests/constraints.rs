@@ -288,7 +288,7 @@ async fn no_impossible_value_is_taken() {
     ))
     .expect("a good one is taken");
     for sql in [
-        image("10", "image/png", "10", "10", "a"),
+        image("40", "image/png", "10", "10", "a"),
         image("0", "image/png", "10", "10", "b"),
         image("1", "image/svg+xml", "10", "10", "c"),
         image("1", "image/gif", "10", "10", "d"),
