@@ -255,8 +255,8 @@ CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('se
 -- Sums over a period read that period of one organization.
 CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
 
--- What settled generations cost that the platform paid for: the newest of each kind tell what a
--- picture costs lately.
+-- What settled generations cost that the platform paid for and that had no reference pictures, whose
+-- cost is beside the kind: the newest of each kind tell what a picture costs lately.
 CREATE TABLE actual (
   model       TEXT NOT NULL,
   resolution  TEXT NOT NULL,

@@ -74,7 +74,7 @@ pub trait PriceStore: fmt::Debug + Send + Sync {
     ) -> Result<Vec<PriceChange>, SettingsError>;
 
     /// What pictures of each kind cost, by the newest settled generations that the platform paid
-    /// for: [`GENERATIONS`](crate::domain::recent::GENERATIONS) of each kind at most.
+    /// for and that had no reference pictures: [`GENERATIONS`](crate::domain::recent::GENERATIONS) of each kind at most.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].

@@ -100,7 +100,8 @@ impl PriceStore for Sqlite {
     }
 }
 
-/// Notes what a generation cost that has just been settled, if the platform paid for it.
+/// Notes what a generation cost that has just been settled, if the platform paid for it and nothing
+/// but its kind decided its price: reference pictures are billed beside it.
 pub(super) fn note_actual(
     connection: &Connection,
     id: GenerationId,
@@ -111,7 +112,8 @@ pub(super) fn note_actual(
              coalesce(json_extract(g.details, '$.prices.quality'), ''),
              s.finished_us, s.generation, s.cost_pd, s.charged_images
         FROM generation_state s JOIN generation g ON g.id = s.generation
-       WHERE s.generation = ?1 AND g.key_mode = 'platform'";
+       WHERE s.generation = ?1 AND g.key_mode = 'platform'
+         AND json_extract(g.details, '$.prices.references') = 0";
     let id = id.uuid();
     connection
         .prepare_cached(sql)?

@@ -200,16 +200,9 @@ async fn price_changes_come_the_newest_first_in_pages() {
     assert_eq!((found.models.len(), found.read), (2, at(3)));
 }
 
-async fn settled(books: &Books, request: &str, pico: i64, byok: bool) -> GenerationId {
-    let draft = Draft {
-        key_mode: if byok {
-            KeyMode::Organization
-        } else {
-            KeyMode::Platform
-        },
-        ..draft(request, 9000)
-    };
-    let id = books.held(&draft).await;
+/// Draws one picture for so much.
+async fn settled(books: &Books, draft: &Draft, pico: i64) -> GenerationId {
+    let id = books.held(draft).await;
     books
         .sqlite
         .dispatch(id, Timestamp::UNIX_EPOCH)
@@ -217,7 +210,7 @@ async fn settled(books: &Books, request: &str, pico: i64, byok: bool) -> Generat
         .expect("dispatched");
     let cost = UsdCost::from_pico(pico).expect("a cost").to_string();
     let mut settlement = settlement(id, &cost);
-    if byok {
+    if draft.key_mode == KeyMode::Organization {
         settlement.charge.key_mode = KeyMode::Organization;
         settlement.charge.credits = own_key_charge(1);
     }
@@ -233,10 +226,18 @@ async fn what_pictures_cost_lately_is_what_was_settled_last() {
     let mut costs = Vec::new();
     for n in 0..count {
         let pico = 1_000_000_000 * (n + 1);
-        settled(&books, &format!("r{n}"), pico, false).await;
+        settled(&books, &draft(&format!("r{n}"), 9000), pico).await;
         costs.push((UsdCost::from_pico(pico).expect("a cost"), 1));
     }
-    settled(&books, "own", 4_000_000_000_000, true).await;
+    let own = Draft {
+        key_mode: KeyMode::Organization,
+        ..draft("own", 9000)
+    };
+    let mut from_another = draft("references", 9000);
+    from_another.question.references = 1;
+    for beside in [own, from_another] {
+        settled(&books, &beside, 4_000_000_000_000).await;
+    }
     let found = books.sqlite.figures().await.expect("a look");
     let kind = Kind {
         model: draft("x", 1).model,
