@@ -2,6 +2,7 @@ use super::*;
 
 mod reading;
 mod renewal;
+mod watching;
 
 /// The published page's table, character for character.
 const PUBLISHED: &str = "\

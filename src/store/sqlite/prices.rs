@@ -9,12 +9,12 @@ use rust_decimal::Decimal;
 use super::records::Conditions;
 use super::rows::{micros, odd, time};
 use super::{Sqlite, Trouble};
-use crate::domain::catalog::{Caution, Kept, PriceChange};
+use crate::domain::catalog::{Caution, Kept, PriceChange, PricePart};
 use crate::domain::ids::{GenerationId, Slug};
 use crate::domain::money::UsdCost;
 use crate::domain::recent::{Figures, GENERATIONS, Kind};
 use crate::domain::shape::{Quality, Resolution};
-use crate::ports::{KeptList, PriceStore, SettingsError};
+use crate::ports::{ChangePlace, KeptList, PriceStore, SettingsError};
 use listed::Document;
 
 mod listed;
@@ -63,7 +63,7 @@ impl PriceStore for Sqlite {
     async fn price_changes(
         &self,
         model: Option<Slug>,
-        after: Option<(Timestamp, Slug)>,
+        after: Option<ChangePlace>,
         limit: u32,
     ) -> Result<Vec<PriceChange>, SettingsError> {
         self.look_back(move |connection| {
@@ -72,12 +72,13 @@ impl PriceStore for Sqlite {
             if let Some(model) = &model {
                 which.add("model =", model.to_string());
             }
-            if let Some((at, slug)) = &after {
-                which.add_pair("(at_us, model) <", micros(*at), slug.to_string());
+            if let Some(ChangePlace { at, slug, part }) = &after {
+                let (at, slug, part) = (micros(*at), slug.to_string(), part.to_string());
+                which.add_triple("(at_us, model, price) <", at, slug, part);
             }
             let sql = format!(
-                "SELECT at_us, model, before, after, flagged FROM price_change
-                  WHERE {} ORDER BY at_us DESC, model DESC LIMIT {limit}",
+                "SELECT at_us, model, price, before, after, flagged FROM price_change
+                  WHERE {} ORDER BY at_us DESC, model DESC, price DESC LIMIT {limit}",
                 which.sql()
             );
             let mut statement = connection.prepare_cached(&sql)?;
@@ -172,10 +173,11 @@ fn keep(connection: &Connection, kept: &Kept) -> Result<(), Trouble> {
 }
 
 fn note(connection: &Connection, price: &PriceChange) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO price_change VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO price_change VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         micros(price.at),
         price.slug.as_str(),
+        price.part.to_string(),
         price.before.to_string(),
         price.after.to_string(),
         price.flagged,
@@ -188,12 +190,14 @@ fn change(row: &Row<'_>) -> Result<PriceChange, rusqlite::Error> {
         let text: String = row.get(column)?;
         text.parse::<Decimal>().map_err(|_| odd("price_change"))
     };
+    let part: String = row.get(2)?;
     Ok(PriceChange {
         at: time(row.get(0)?),
         slug: slug(row, 1)?,
-        before: decimal(2)?,
-        after: decimal(3)?,
-        flagged: row.get(4)?,
+        part: PricePart::parse(&part).ok_or_else(|| odd("price_change.price"))?,
+        before: decimal(3)?,
+        after: decimal(4)?,
+        flagged: row.get(5)?,
     })
 }
 
