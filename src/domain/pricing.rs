@@ -8,8 +8,10 @@ use super::money::{Credits, UsdCost, own_key_charge, platform_charge};
 use super::recent::Remark;
 use super::shape::{Quality, Resolution, words};
 
+pub use reference::ReferencePrice;
 pub use token::TokenPrice;
 
+mod reference;
 mod token;
 
 /// Output tokens of a 1024 × 1024 picture that the published page assumes (`domain.md` R14).
@@ -18,10 +20,6 @@ pub const TOKENS_PER_1K_IMAGE: u32 = 1290;
 /// Prompt tokens that every high estimate allows for. A longer prompt raises the hold: no
 /// tokenizer makes more tokens than the text has bytes.
 pub const PROMPT_TOKENS_ALLOWED: u64 = 256;
-
-/// Tokens that a reference picture may become at a model that bills it so. Gemini
-/// counts 258 to 1,290 a picture, OpenAI's high fidelity up to about 6,200.
-const TOKENS_PER_REFERENCE: u64 = 6_200;
 
 words! {
     /// What a model bills by.
@@ -77,24 +75,6 @@ pub enum OutputPrice {
     },
     /// A price per output token.
     PerToken(TokenPrice),
-}
-
-/// How a model bills the pictures it works from. All prices in USD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReferencePrice {
-    /// Nothing.
-    Free,
-    /// Per picture.
-    PerImage(Decimal),
-    /// Per picture, where sources disagree on whether it is always billed: counts in the high
-    /// estimate (`api.md`: Riverflow V2).
-    PerhapsPerImage(Decimal),
-    /// Per megapixel, as the price list says.
-    PerMegapixel(Decimal),
-    /// Per megapixel, where only older documents say so: counts in the high estimate.
-    PerhapsPerMegapixel(Decimal),
-    /// As tokens, each at this price.
-    Tokens(Decimal),
 }
 
 /// What an estimate is asked for.
@@ -341,29 +321,6 @@ impl Estimate {
             ),
             recent: None,
             ..self
-        }
-    }
-}
-
-// === impl ReferencePrice ===
-
-impl ReferencePrice {
-    /// What references surely cost, and what they may cost.
-    fn usd(self, question: &Question) -> (Decimal, Decimal) {
-        let times = |price: Decimal, n: u64| price.checked_mul(n.into()).unwrap_or(Decimal::MAX);
-        let calls = u64::from(question.count);
-        let pictures = u64::from(question.references).saturating_mul(calls);
-        let megapixels = question.reference_megapixels.saturating_mul(calls);
-        match self {
-            Self::Free => (Decimal::ZERO, Decimal::ZERO),
-            Self::PerImage(price) => (times(price, pictures), times(price, pictures)),
-            Self::PerhapsPerImage(price) => (Decimal::ZERO, times(price, pictures)),
-            Self::PerMegapixel(price) => (times(price, megapixels), times(price, megapixels)),
-            Self::PerhapsPerMegapixel(price) => (Decimal::ZERO, times(price, megapixels)),
-            Self::Tokens(price) => {
-                let most = times(price, pictures.saturating_mul(TOKENS_PER_REFERENCE));
-                (Decimal::ZERO, most)
-            }
         }
     }
 }

@@ -196,19 +196,20 @@ fn by_area(first: Decimal, curated: Curated) -> OutputPrice {
 // === impl Lines ===
 
 impl Lines<'_> {
-    /// What a picture may cost at this provider: by the plain line, and by each line of a kind that
-    /// is not known, which may or may not apply.
+    /// What a picture may cost at this provider: by the cheapest plain line with what it says of some
+    /// sizes, and by each other line, which may or may not apply.
     fn pricings(&self) -> Vec<Pricing> {
-        let lines = self.of(OUTPUT);
+        let mut lines = self.of(OUTPUT);
+        // Another unit says nothing of a picture, not even that it is cheaper.
+        lines.retain(|(line, _)| prices_pictures(line));
         let plain = lines.iter().filter(|(line, _)| line.variant.is_empty());
-        let plain = plain.copied().min_by_key(|(_, usd)| *usd);
+        let mut plain: Vec<_> = plain.copied().collect();
+        plain.sort_by_key(|(_, usd)| *usd);
         let Variants { by_size, unknown } = variants(&lines);
         let smallest = by_size.first().map(|(_, line)| *line);
-        let Some(first) = plain.or(smallest) else {
-            return unknown
-                .iter()
-                .filter_map(|line| self.pricing(*line, &[]))
-                .collect();
+        let Some(first) = plain.first().copied().or(smallest) else {
+            let each = unknown.iter();
+            return each.filter_map(|line| self.pricing(*line, &[])).collect();
         };
         let is_known = |(_, (line, _)): &(Resolution, Line<'_>)| {
             unit(line) == "image" && unit(first.0) == "image"
@@ -217,7 +218,8 @@ impl Lines<'_> {
         let known: Vec<_> = known.iter().map(|(at, (_, usd))| (*at, *usd)).collect();
         let main = self.pricing(first, &known);
         let odd = odd.into_iter().map(|(_, line)| line);
-        let perhaps = unknown.into_iter().chain(odd);
+        let others = plain.into_iter().skip(1);
+        let perhaps = unknown.into_iter().chain(odd).chain(others);
         let perhaps = perhaps.filter_map(|line| self.pricing(line, &[]));
         main.into_iter().chain(perhaps).collect()
     }

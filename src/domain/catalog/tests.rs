@@ -1,5 +1,6 @@
 use super::*;
 
+mod lines;
 mod reading;
 mod renewal;
 mod watching;
