@@ -164,7 +164,9 @@ impl Run<'_> {
                 return Err(ListError::Malformed(detail));
             }
             if last {
-                return whole(pages, end);
+                // A page that repeats what is known adds nothing to what was shown.
+                let shown = if seen.len() == known { offset } else { end };
+                return whole(pages, shown);
             }
             offset = end;
         }

@@ -2,7 +2,7 @@
 //! listed (`domain.md` C19). It is never replaced by the price of something else, such as that of
 //! 1K by the absence of one for 4K.
 
-use super::reading::{believable, prices_pictures};
+use super::reading::{ENTRIES_MAX, believable, prices_pictures};
 use crate::domain::listing::{Listed, ListedPrices, PriceLine};
 
 /// What is listed, with the last good price beside each that cannot be read. If no line is left by
@@ -20,7 +20,10 @@ pub(super) fn beside(old: &Listed, mut listed: Listed) -> Listed {
         let good = before.lines.iter();
         let good = good.filter(|line| believable(line.in_use()).is_some());
         let gone = good.filter(|line| !offer.lines.iter().any(|now| is_same(line, now)));
-        let kept: Vec<_> = gone.map(no_longer_listed).collect();
+        let mut kept: Vec<_> = gone.map(no_longer_listed).collect();
+        // Those of pictures first: what is kept of a list that changes and changes is bounded too.
+        kept.sort_by_key(|line| !prices_pictures(line));
+        kept.truncate(ENTRIES_MAX.saturating_sub(offer.lines.len()));
         offer.lines.extend(kept);
     }
     listed

@@ -40,7 +40,7 @@ mod spread;
 const BELIEVABLE_USD: i64 = 100;
 
 /// The most entries of a list that are looked at; OpenRouter's longest have 17.
-const ENTRIES_MAX: usize = 64;
+pub(super) const ENTRIES_MAX: usize = 64;
 
 /// What a picture is billed under.
 const OUTPUT: &str = "output_image";

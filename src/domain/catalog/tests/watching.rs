@@ -158,6 +158,24 @@ fn a_model_whose_endpoints_are_gone_keeps_their_last_good_prices() {
 }
 
 #[test]
+fn what_is_kept_of_lines_that_change_and_change_is_bounded() {
+    let mut kept = begun();
+    for round in 0..9 {
+        let mut odd = four_with("", "");
+        let offer = odd[0].offer.as_mut().expect("an offer");
+        let line = offer.lines.remove(0);
+        let others = (0..20).map(|number| PriceLine {
+            unit: format!("unit {round} {number}"),
+            ..line.clone()
+        });
+        offer.lines = others.collect();
+        kept = renew(&kept, odd, now()).expect("a list").kept;
+        assert_eq!(expected(&kept, Resolution::R4K), "161.00");
+        assert!(shown(&kept).price_lines.len() <= 64);
+    }
+}
+
+#[test]
 fn while_a_price_is_doubted_the_hold_covers_the_dearest_one_before_it_too() {
     let begun = begun();
     let dearest = held(&begun, now());
