@@ -11,7 +11,7 @@
 //! 2. **`GET /models`** tells what no line does: 5e-07 USD a token of the prompt, 3e-06 a token of
 //!    text. A line `input_text` or `input_image` by token is more precise, and wins.
 //! 3. **Encodings.** Only a model without any line for its pictures is read by `image_output` of
-//!    `GET /models` ([`spread`]). 6e-05 makes 60 USD per million, a true price of tokens. FLUX.2
+//!    `GET /models` ([`mod@spread`]). 6e-05 makes 60 USD per million, a true price of tokens. FLUX.2
 //!    Klein’s 0.00000341796875 does not come out even so; times 4096 it is 0.014 USD, which is its
 //!    price per megapixel, as Seedream’s 0.0000095808… times 4175 is 0.04 USD per picture.
 //! 4. **Curated.** How many tokens a picture becomes no list tells: 1680 at 2K, and some 1000 beside
