@@ -34,7 +34,7 @@ pub use ledger::{
     Settlement, Voiding, Which,
 };
 pub use openrouter_keys::{OpenRouterKey, OpenRouterKeys};
-pub use prices::{KeptList, ListError, Lister, PriceStore};
+pub use prices::{ChangePlace, KeptList, ListError, Lister, PriceStore};
 pub use provider::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, KeyRecord, Order,
     Receipt, ReferenceImage, UpstreamKey,

@@ -5,6 +5,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
@@ -17,7 +19,7 @@ use crate::domain::ids::Slug;
 use crate::domain::pricelist::PriceList;
 use crate::domain::recent::Recent;
 use crate::metrics::Metrics;
-use crate::ports::{ListError, Lister, PriceStore, SettingsError};
+use crate::ports::{ChangePlace, ListError, Lister, PriceStore, SettingsError};
 
 /// How often it is looked what pictures really cost.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -52,9 +54,15 @@ pub struct Parts {
 pub struct Prices {
     parts: Parts,
     current: RwLock<Arc<PriceList>>,
-    /// What the list follows from. Who holds it is the only one that changes the list.
+    /// What the list follows from. Who holds it is the only one that changes the list, and asks
+    /// nothing of upstream meanwhile.
     kept: Mutex<Vec<Kept>>,
+    /// The sync that runs, if one does: there is never another beside it.
+    running: std::sync::Mutex<Option<Running>>,
 }
+
+/// A sync that runs, for everybody who waits for it.
+type Running = Shared<BoxFuture<'static, Result<Synced, Arc<SyncError>>>>;
 
 /// What a sync has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +123,7 @@ impl Prices {
                 key_mode: KeyMode::Platform,
             })),
             kept: Mutex::new(kept.map(|list| list.models).unwrap_or_default()),
+            running: std::sync::Mutex::default(),
             parts,
         })
     }
@@ -136,24 +145,39 @@ impl Prices {
         list.trouble.is_some() || patience.is_some_and(old)
     }
 
-    /// Reads upstream's list and takes it over, whoever hangs up meanwhile.
+    /// Reads upstream's list and takes it over, whoever hangs up meanwhile. Whoever comes while that
+    /// runs gets its result.
     ///
     /// # Errors
     /// Nothing has changed but what [`PriceList::trouble`] says.
-    pub async fn sync(self: &Arc<Self>) -> Result<Synced, SyncError> {
+    pub async fn sync(self: &Arc<Self>) -> Result<Synced, Arc<SyncError>> {
+        let running = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.get_or_insert_with(|| self.begin()).clone()
+        };
+        running.await
+    }
+
+    fn begin(self: &Arc<Self>) -> Running {
         let prices = Arc::clone(self);
         let syncing = self.parts.tracker.spawn(async move {
-            // As in `run`: it has changed nothing, or everything.
-            let synced = prices.parts.stop.run_until_cancelled(prices.sync_here());
-            synced.await.unwrap_or(Err(SyncError::Stopped))
+            let synced = prices
+                .parts
+                .stop
+                .run_until_cancelled(prices.sync_here())
+                .await;
+            *prices
+                .running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = None;
+            synced.unwrap_or(Err(SyncError::Stopped))
         });
-        syncing.await.unwrap_or(Err(SyncError::Stopped))
+        let told = syncing.map(|told| told.unwrap_or(Err(SyncError::Stopped)).map_err(Arc::new));
+        told.boxed().shared()
     }
 
     async fn sync_here(&self) -> Result<Synced, SyncError> {
-        let mut kept = self.kept.lock().await;
-        let renewed = self.renew(&mut kept).await;
-        drop(kept);
+        let renewed = self.renew().await;
         self.look().await;
         self.parts.metrics.prices_synced(renewed.is_ok());
         match &renewed {
@@ -193,7 +217,7 @@ impl Prices {
     pub async fn changes(
         &self,
         model: Option<Slug>,
-        after: Option<(Timestamp, Slug)>,
+        after: Option<ChangePlace>,
         limit: u32,
     ) -> Result<Vec<PriceChange>, SettingsError> {
         self.parts.store.price_changes(model, after, limit).await
@@ -202,17 +226,16 @@ impl Prices {
     /// Syncs every so often, and looks what pictures cost, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let work = async { tokio::join!(self.keep_in_sync(), self.keep_looking()) };
-        // A sync that is stopped has changed nothing, or everything.
         stop.run_until_cancelled(work).await;
     }
 
-    async fn keep_in_sync(&self) {
+    async fn keep_in_sync(self: &Arc<Self>) {
         let Some(interval) = self.parts.interval else {
             return;
         };
         loop {
             // What went wrong is told by `sync` itself.
-            let _ = self.sync_here().await;
+            let _ = self.sync().await;
             sleep_until(Instant::now() + jittered(interval)).await;
         }
     }
@@ -238,8 +261,9 @@ impl Prices {
         }
     }
 
-    async fn renew(&self, kept: &mut Vec<Kept>) -> Result<Synced, SyncError> {
+    async fn renew(&self) -> Result<Synced, SyncError> {
         let listing = self.parts.lister.list().await?;
+        let mut kept = self.kept.lock().await;
         let now = crate::clock::now();
         let Renewal {
             kept: next,
@@ -247,7 +271,8 @@ impl Prices {
             prices,
             added,
             withdrawn,
-        } = renew(kept, listing, now)?;
+            by_last_good,
+        } = renew(&kept, listing, now)?;
         let synced = Synced {
             at: now,
             added,
@@ -259,13 +284,17 @@ impl Prices {
         let models = next.iter().filter(is_new).cloned().collect();
         for change in prices.iter().filter(|change| change.flagged) {
             tracing::warn!(
-                model = %change.slug, before = %change.before, after = %change.after,
+                model = %change.slug, price = %change.part,
+                before = %change.before, after = %change.after,
                 "a price is hard to believe; holds go by the dearer one until it is confirmed"
             );
         }
+        for model in &by_last_good {
+            tracing::warn!(%model, "a price cannot be read or is gone; the last good one stays");
+        }
         self.parts.store.keep(models, prices, now).await?;
         *kept = next;
-        self.put(kept, now);
+        self.put(&kept, now);
         Ok(synced)
     }
 

@@ -23,8 +23,8 @@ use crate::domain::recovery::{Facts, Step};
 use crate::generate::{Generator, Payers};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Answer, Asking, Bill, Case, DrawError, Expired, Gallery, GalleryError, ImageProvider, Ledger,
-    LedgerError, Upkeep, UpstreamKey,
+    Answer, Asking, Bill, Case, Expired, Gallery, GalleryError, ImageProvider, Ledger, LedgerError,
+    Upkeep,
 };
 use ending::{delivered, settlement, voiding};
 
@@ -214,22 +214,9 @@ impl Recovery {
         }
     }
 
-    /// Asks with the key that the call was made with; if that is gone, nobody can be asked.
-    async fn bill_of(&self, asking: &Asking) -> Result<Bill, DrawError> {
-        let key = match &asking.own_key {
-            None => Some(UpstreamKey::Platform),
-            Some(own) => step("find_key", self.parts.payers.still_there(own)).await,
-        };
-        let Some(key) = key else {
-            return Ok(Bill::NotFiled);
-        };
-        let bill = self.parts.provider.bill_of(&asking.upstream_id, &key);
-        step("bill_of", bill).await
-    }
-
     async fn ask_one(&self, asking: Asking) {
         let id = asking.generation;
-        let asked = self.bill_of(&asking);
+        let asked = self.parts.payers.bill_of(&asking);
         let answer = match step("recover_ask", asked).await {
             Ok(Bill::Cost(cost)) => Answer::Told(cost),
             Ok(Bill::NotFiled) => Answer::Nothing,

@@ -151,16 +151,19 @@ CREATE TABLE price_list (
   read_us INTEGER NOT NULL
 ) STRICT;
 
--- What a picture of 1K was billed, and is since, as decimals in USD.
+-- What a price was, and is since, as decimals in USD, one row for each price of a model that moved.
 CREATE TABLE price_change (
   at_us   INTEGER NOT NULL,
   model   TEXT NOT NULL REFERENCES model (slug),
+  -- Which: '1K' and the other sizes, for a picture; '1K at most', at the dearest that is listed;
+  -- 'reference', for a picture; 'prompt' and 'text', for a token.
+  price   TEXT NOT NULL,
   before  TEXT NOT NULL,
   after   TEXT NOT NULL,
   flagged INTEGER NOT NULL CHECK (flagged IN (0, 1)),
-  PRIMARY KEY (at_us, model)
+  PRIMARY KEY (at_us, model, price)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX price_change_of ON price_change (model, at_us);
+CREATE INDEX price_change_of ON price_change (model, at_us, price);
 
 -- What is fixed when a generation begins. Also the record by which a repeated request is known.
 CREATE TABLE generation (
@@ -255,8 +258,8 @@ CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('se
 -- Sums over a period read that period of one organization.
 CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
 
--- What settled generations cost that the platform paid for: the newest of each kind tell what a
--- picture costs lately.
+-- What settled generations cost that the platform paid for and that had no reference pictures, whose
+-- cost is beside the kind: the newest of each kind tell what a picture costs lately.
 CREATE TABLE actual (
   model       TEXT NOT NULL,
   resolution  TEXT NOT NULL,

@@ -13,12 +13,18 @@ use super::money::{Credits, UsdCost, platform_charge};
 use super::pricing::{Estimate, Pricing, Question, Tier};
 use super::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
 
-pub use renewal::{Absurd, CAUTION, Caution, Kept, PriceChange, Renewal, renew};
+pub use absurd::Absurd;
+pub use renewal::{CAUTION, Caution, Kept, PriceChange, Renewal, renew};
+pub use watched::PricePart;
 
+mod absurd;
 mod built_in;
 mod curated;
+mod last_good;
+mod page;
 mod reading;
 mod renewal;
+mod watched;
 
 /// All models, cheapest first.
 #[derive(Clone, Debug)]
@@ -226,6 +232,15 @@ impl Model {
         } else {
             vec![Resolution::R1K]
         }
+    }
+
+    /// The size classes that a request may be content with: those that the model has, and all above
+    /// its smallest, because a smaller picture is never dearer (`domain.md` C32).
+    pub fn takes(&self) -> Vec<Resolution> {
+        let smallest = self.resolutions().into_iter().min();
+        let all = Resolution::ALL.into_iter();
+        all.filter(|size| smallest.is_some_and(|smallest| smallest <= *size))
+            .collect()
     }
 
     /// Whether an organization that `available` speaks for can use it.

@@ -83,9 +83,7 @@ impl Job {
         let output_format = fit.output_format();
         let background = fit.background();
         let seed = fit.seed();
-        let quality = tool
-            .quality
-            .filter(|quality| model.parameters.qualities.contains(quality));
+        let quality = fit.quality();
         refuse_if_strict(request, &adjustments)?;
         let question = question(request, resolution, quality);
         let estimate = list

@@ -23,6 +23,8 @@ pub struct Listed {
     pub context_tokens: Option<u64>,
     /// `pricing`, in USD per token.
     pub prices: ListedPrices,
+    /// What counts instead of those of `prices` that cannot be read: what they last were. Else empty.
+    pub last_good: ListedPrices,
     /// What `GET /images/models` says, for a model that is listed there.
     pub offer: Option<Offer>,
 }
@@ -72,8 +74,78 @@ pub struct PriceLine {
     pub unit: String,
     /// For which kind only, such as `2k`; empty for all.
     pub variant: String,
-    /// The text of a decimal.
+    /// The text of a decimal; empty for a line that is no longer listed.
     pub usd: String,
+    /// What counts instead, if `usd` cannot be read: what it last was. Else empty.
+    pub last_good: String,
+}
+
+/// The prices of `GET /models` that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PricesInUse<'a> {
+    /// A token of the prompt.
+    pub prompt: &'a str,
+    /// A token of text.
+    pub completion: &'a str,
+    /// A token of a picture, or of what stands for one.
+    pub image_output: &'a str,
+}
+
+// === impl Listed ===
+
+impl Listed {
+    /// The prices that count: those that are listed, or the last good ones.
+    pub fn prices_in_use(&self) -> PricesInUse<'_> {
+        let (now, before) = (&self.prices, &self.last_good);
+        PricesInUse {
+            prompt: in_use(&now.prompt, &before.prompt),
+            completion: in_use(&now.completion, &before.completion),
+            image_output: in_use(&now.image_output, &before.image_output),
+        }
+    }
+
+    /// The prices of `GET /models`, as far as there are any, as lines of nobody in particular.
+    pub fn prices_as_lines(&self) -> impl Iterator<Item = PriceLine> {
+        let (now, before) = (&self.prices, &self.last_good);
+        let all = [
+            ("prompt", &now.prompt, &before.prompt),
+            ("completion", &now.completion, &before.completion),
+            ("image_output", &now.image_output, &before.image_output),
+        ];
+        let told = all
+            .into_iter()
+            .filter(|(_, now, before)| !now.is_empty() || !before.is_empty());
+        told.map(|(billable, now, before)| PriceLine {
+            billable: billable.to_owned(),
+            unit: "token".to_owned(),
+            usd: now.clone(),
+            last_good: before.clone(),
+            ..PriceLine::default()
+        })
+    }
+
+    /// Whether a price counts that is not listed so any more.
+    pub fn goes_by_last_good(&self) -> bool {
+        let mut lines = self.offer.iter().flat_map(|offer| &offer.lines);
+        self.last_good != ListedPrices::default() || lines.any(|line| !line.last_good.is_empty())
+    }
+}
+
+// === impl PriceLine ===
+
+impl PriceLine {
+    /// The price that counts: the one that is listed, or the last good one.
+    pub fn in_use(&self) -> &str {
+        in_use(&self.usd, &self.last_good)
+    }
+}
+
+fn in_use<'a>(listed: &'a str, last_good: &'a str) -> &'a str {
+    if last_good.is_empty() {
+        listed
+    } else {
+        last_good
+    }
 }
 
 /// Reads a price: a decimal that is not negative, with or without an exponent. `-1` means that the

@@ -8,9 +8,11 @@ use super::money::{Credits, UsdCost, platform_charge};
 use super::recent::Remark;
 use super::shape::{Quality, Resolution, words};
 
+pub use reference::ReferencePrice;
 pub use token::TokenPrice;
 
 mod own_key;
+mod reference;
 mod token;
 
 /// Output tokens of a 1024 × 1024 picture that the published page assumes (`domain.md` R14).
@@ -19,10 +21,6 @@ pub const TOKENS_PER_1K_IMAGE: u32 = 1290;
 /// Prompt tokens that every high estimate allows for. A longer prompt raises the hold: no
 /// tokenizer makes more tokens than the text has bytes.
 pub const PROMPT_TOKENS_ALLOWED: u64 = 256;
-
-/// Prompt tokens that a reference picture may become at a model that bills by token. Gemini
-/// counts 258 to 1,290 a picture, OpenAI's high fidelity up to about 6,200.
-const TOKENS_PER_REFERENCE: u64 = 6_200;
 
 words! {
     /// What a model bills by.
@@ -55,6 +53,8 @@ pub struct Pricing {
     pub output: OutputPrice,
     /// Reference pictures.
     pub reference: ReferencePrice,
+    /// A token of the prompt, in USD; mostly zero for a model that does not bill by token.
+    pub prompt: Decimal,
 }
 
 /// How a model bills its output. All prices in USD.
@@ -76,24 +76,6 @@ pub enum OutputPrice {
     },
     /// A price per output token.
     PerToken(TokenPrice),
-}
-
-/// How a model bills the pictures it works from. All prices in USD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReferencePrice {
-    /// Nothing.
-    Free,
-    /// Per picture.
-    PerImage(Decimal),
-    /// Per picture, where sources disagree on whether it is always billed: counts in the high
-    /// estimate (`api.md`: Riverflow V2).
-    PerhapsPerImage(Decimal),
-    /// Per megapixel, as the price list says.
-    PerMegapixel(Decimal),
-    /// Per megapixel, where only older documents say so: counts in the high estimate.
-    PerhapsPerMegapixel(Decimal),
-    /// As prompt tokens.
-    Tokens,
 }
 
 /// What an estimate is asked for.
@@ -176,9 +158,9 @@ impl Pricing {
         }
     }
 
-    /// What one square picture of 1K is billed, in USD; `None` only if a price is absurd.
-    pub fn billed_at_1k(&self) -> Option<Decimal> {
-        let size = Question::one(Resolution::R1K).size();
+    /// What one square picture of this size is billed, in USD; `None` only if a price is absurd.
+    pub fn billed_at(&self, resolution: Resolution) -> Option<Decimal> {
+        let size = Question::one(resolution).size();
         match &self.output {
             OutputPrice::PerToken(price) => price.billed(size),
             OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => {
@@ -190,7 +172,7 @@ impl Pricing {
     /// Answers a question; `None` only if a price is absurd.
     pub fn estimate(&self, question: &Question) -> Option<Estimate> {
         let count = Decimal::from(question.count);
-        let (certain, possible) = self.reference.usd(question, self.prompt_price());
+        let (certain, possible) = self.reference.usd(question);
         let one = self.output.usd(question.size())?;
         let expected = one.expected.checked_mul(count)?.checked_add(certain)?;
         let low = one.low.checked_mul(count)?.checked_add(certain)?;
@@ -228,21 +210,26 @@ impl Pricing {
                 .try_fold(Decimal::ZERO, |sum, usd| sum.checked_add(usd?))?,
             OutputPrice::PerToken(price) => price.computed(delivered, size, images)?,
         };
-        UsdCost::from_decimal(usd)
+        let prompt_tokens = Decimal::from(delivered.prompt_tokens.unwrap_or(0));
+        let prompt = self.prompt.checked_mul(prompt_tokens)?;
+        UsdCost::from_decimal(usd.checked_add(prompt)?)
     }
 
-    fn prompt_price(&self) -> Decimal {
-        match &self.output {
-            OutputPrice::PerToken(price) => price.prompt,
-            OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => Decimal::ZERO,
-        }
+    /// What one reference picture of a megapixel may be billed at most, in USD.
+    pub fn billed_per_reference(&self) -> Decimal {
+        let (_, possible) = self.reference.usd(&Question {
+            references: 1,
+            reference_megapixels: 1,
+            ..Question::one(Resolution::R1K)
+        });
+        possible
     }
 
     fn prompt_usd(&self, question: &Question) -> Option<Decimal> {
         let tokens = question.prompt_bytes.max(PROMPT_TOKENS_ALLOWED);
         // Each picture may be a call of its own, which reads the prompt again.
         let tokens = tokens.checked_mul(u64::from(question.count))?;
-        self.prompt_price().checked_mul(tokens.into())
+        self.prompt.checked_mul(tokens.into())
     }
 }
 
@@ -309,29 +296,6 @@ impl OutputPrice {
                 }
             }
             Self::PerToken(price) => price.basis(size),
-        }
-    }
-}
-
-// === impl ReferencePrice ===
-
-impl ReferencePrice {
-    /// What references surely cost, and what they may cost.
-    fn usd(self, question: &Question, prompt_price: Decimal) -> (Decimal, Decimal) {
-        let times = |price: Decimal, n: u64| price.checked_mul(n.into()).unwrap_or(Decimal::MAX);
-        let calls = u64::from(question.count);
-        let pictures = u64::from(question.references).saturating_mul(calls);
-        let megapixels = question.reference_megapixels.saturating_mul(calls);
-        match self {
-            Self::Free => (Decimal::ZERO, Decimal::ZERO),
-            Self::PerImage(price) => (times(price, pictures), times(price, pictures)),
-            Self::PerhapsPerImage(price) => (Decimal::ZERO, times(price, pictures)),
-            Self::PerMegapixel(price) => (times(price, megapixels), times(price, megapixels)),
-            Self::PerhapsPerMegapixel(price) => (Decimal::ZERO, times(price, megapixels)),
-            Self::Tokens => {
-                let most = times(prompt_price, pictures.saturating_mul(TOKENS_PER_REFERENCE));
-                (Decimal::ZERO, most)
-            }
         }
     }
 }

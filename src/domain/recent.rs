@@ -17,6 +17,10 @@ pub const GENERATIONS: u32 = 200;
 /// Fewer than these say nothing about an estimate.
 const TELLING: u32 = 5;
 
+/// Fewer than these say nothing about the dearest: all organizations' holds follow from them, and
+/// one caller's odd picture is no rule for the others.
+const TELLING_OF_THE_DEAREST: u32 = 20;
+
 /// An average that departs from the estimate by more than this is pointed out, in percent
 /// (`domain.md` B3).
 const DEPARTURE_PERCENT: u32 = 25;
@@ -32,14 +36,15 @@ pub struct Kind {
     pub quality: Option<Quality>,
 }
 
-/// What pictures of a kind cost.
+/// What pictures of a kind cost that were drawn without reference pictures: those cost extra, by how
+/// many and how large they were, which no figure of a kind can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
     /// Generations that were looked at, at most [`GENERATIONS`].
     pub count: u32,
     /// USD per picture, over all of them.
     pub average: UsdCost,
-    /// USD per picture, below which 99 of 100 generations stay.
+    /// USD per picture, above which 1 of 100 generations was; of fewer, also one.
     pub p99: UsdCost,
 }
 
@@ -67,11 +72,8 @@ impl Figures {
         let each = |(cost, images): &(UsdCost, u32)| cost.pico() / i64::from((*images).max(1));
         let mut per_image: Vec<i64> = costs.iter().map(each).collect();
         per_image.sort_unstable();
-        let rank = per_image
-            .len()
-            .checked_mul(99)?
-            .div_ceil(100)
-            .checked_sub(1)?;
+        // Rounded down, so that a single outlier never decides.
+        let rank = per_image.len().checked_mul(99)? / 100;
         let sum: i128 = costs.iter().map(|(cost, _)| i128::from(cost.pico())).sum();
         let images: i128 = costs
             .iter()
@@ -81,7 +83,7 @@ impl Figures {
         Some(Self {
             count: u32::try_from(costs.len()).ok()?,
             average: UsdCost::from_pico(average)?,
-            p99: UsdCost::from_pico(*per_image.get(rank)?)?,
+            p99: UsdCost::from_pico(*per_image.get(rank.saturating_sub(1))?)?,
         })
     }
 }
@@ -94,13 +96,15 @@ impl Recent {
         }
     }
 
-    /// The estimate for such pictures with what they cost lately beside it; its high end covers
-    /// what 99 of 100 generations cost, and so does the hold.
+    /// The estimate for such pictures with what they cost lately beside it. Once there are enough of
+    /// them, its high end covers what 99 of 100 generations cost, and so does the hold.
     pub fn beside(&self, model: &Slug, question: &Question, mut estimate: Estimate) -> Estimate {
         let Some(figures) = self.of(model, question) else {
             return estimate;
         };
-        if let Some(p99) = charge(figures.p99, question.count) {
+        if figures.count >= TELLING_OF_THE_DEAREST
+            && let Some(p99) = charge(figures.p99, question.count)
+        {
             estimate.bounds.high = estimate.bounds.high.max(p99);
         }
         estimate.recent = charge(figures.average, question.count).map(|average| Remark {
@@ -173,6 +177,20 @@ mod tests {
             estimated(&[(usd("0.01"), 1)], one).bounds.high.to_string(),
             "81.00"
         );
+    }
+
+    #[test]
+    fn one_dear_picture_raises_no_hold_and_neither_do_a_few() {
+        let one = Question::one(Resolution::R1K);
+        let high = |costs: &[(UsdCost, u32)]| estimated(costs, one).bounds.high.to_string();
+        for cheap in [0, 5, 18, 19, 20, 98, 99, 199] {
+            let mut costs = vec![(usd("0.04"), 1); cheap];
+            costs.push((usd("4"), 1));
+            assert_eq!(high(&costs), "81.00", "one beside {cheap}");
+        }
+        let dear = |count| vec![(usd("0.05"), 1); count];
+        assert_eq!(high(&dear(19)), "81.00");
+        assert_eq!(high(&dear(20)), "101.00");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::catalog::{Catalog, Usability};
+use super::catalog::{Catalog, Model, Usability};
 use super::failure::Failure;
 use super::ids::{AgentId, Slug};
 use super::money::Credits;
@@ -173,17 +173,41 @@ impl Tool {
         let Some(slug) = &self.model else {
             return Status::NeedsConfiguration("Pick an image model.".to_owned());
         };
-        let usability = catalog
-            .find(slug)
-            .map_or(Usability::NotInCatalog, |model| model.usability(available));
-        Status::with_model(slug, usability)
+        let model = catalog.find(slug);
+        let usability = model.map_or(Usability::NotInCatalog, |model| model.usability(available));
+        match model {
+            Some(model)
+                if usability == Usability::Usable
+                    && !model.takes().contains(&self.default_resolution) =>
+            {
+                self.too_small(model)
+            }
+            _ => Status::with_model(slug, usability),
+        }
+    }
+
+    /// Every call that names no size would be refused: a larger one is dearer than the builder
+    /// chose.
+    fn too_small(&self, model: &Model) -> Status {
+        let has: Vec<_> = model
+            .resolutions()
+            .iter()
+            .map(|size| size.as_str())
+            .collect();
+        Status::NeedsConfiguration(format!(
+            "{} makes no images as small as {}, it has {}; set default_resolution and \
+             max_resolution to one of these, or pick another model.",
+            model.slug,
+            self.default_resolution,
+            has.join(", ")
+        ))
     }
 }
 
 // === impl Status ===
 
 impl Status {
-    /// The status of every tool that is switched on and has chosen this model.
+    /// The status of every tool that is switched on, has chosen this model and a size that it takes.
     pub fn with_model(slug: &Slug, usability: Usability) -> Self {
         match usability.sentence() {
             None => Self::Ready,
@@ -208,7 +232,6 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalog::Model;
     use crate::domain::failure::Reason;
     use crate::domain::job::usable_model;
 
@@ -294,6 +317,27 @@ mod tests {
                 "{status:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_tool_whose_size_is_below_all_of_its_model_is_not_ready_and_says_what_there_is() {
+        let (catalog, tool) = changed(|models| {
+            models[0].parameters.resolutions = vec![Resolution::R2K, Resolution::R4K];
+        });
+        let at = |size| {
+            let tool = Tool {
+                default_resolution: size,
+                max_resolution: Resolution::R4K,
+                ..tool.clone()
+            };
+            tool.status(&catalog, true)
+        };
+        let Status::NeedsConfiguration(why) = at(Resolution::R1K) else {
+            panic!("every call is refused");
+        };
+        assert!(why.contains("1K") && why.contains("2K, 4K"), "{why}");
+        assert_eq!(at(Resolution::R2K), Status::Ready);
+        assert_eq!(at(Resolution::R4K), Status::Ready);
     }
 
     #[test]

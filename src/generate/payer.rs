@@ -10,7 +10,10 @@ use crate::domain::generation::KeyMode;
 use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::KeyStatus;
 use crate::keys::{Owner, Vault};
-use crate::ports::{DrawCause, ImageProvider, OpenRouterKey, OpenRouterKeys, OwnKey, UpstreamKey};
+use crate::ports::{
+    Asking, Bill, DrawCause, DrawError, ImageProvider, OpenRouterKey, OpenRouterKeys, OwnKey,
+    UpstreamKey,
+};
 
 /// What organizations' own keys are sealed for; changing it makes every key useless.
 const PURPOSE: &str = "openrouter key";
@@ -83,8 +86,24 @@ impl Payers {
         })
     }
 
+    /// What a call cost, asked with the key that it was made with. If that is gone, nobody can be
+    /// asked.
+    ///
+    /// # Errors
+    /// As [`ImageProvider::bill_of`].
+    pub async fn bill_of(&self, asking: &Asking) -> Result<Bill, DrawError> {
+        let key = match &asking.own_key {
+            None => Some(UpstreamKey::Platform),
+            Some(own) => self.still_there(own).await,
+        };
+        match key {
+            Some(key) => self.provider.bill_of(&asking.upstream_id, &key).await,
+            None => Ok(Bill::NotFiled),
+        }
+    }
+
     /// The organization's own key that a call was made with, if it is still there to ask with.
-    pub async fn still_there(&self, asked: &OwnKey) -> Option<UpstreamKey> {
+    async fn still_there(&self, asked: &OwnKey) -> Option<UpstreamKey> {
         let own = self.keys.openrouter_key(&asked.organization).await.ok()??;
         if own.fingerprint != asked.fingerprint {
             return None;

@@ -17,7 +17,7 @@ use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{CallRecord, CostSource, Generation, KeyMode, StoredImage};
 use crate::domain::job::Job;
 use crate::domain::money::{Credits, UsdCost};
-use crate::domain::pricing::Pricing;
+use crate::domain::shape::Resolution;
 use crate::ports::{Billed, Delivery, DrawCause, LedgerError, Settlement, Voiding};
 
 /// Waits before the books are asked again to end a generation: its images are stored, and must not
@@ -374,7 +374,7 @@ fn without_prompt<'a>(detail: &'a str, prompt: &str) -> &'a str {
 /// Whether pictures of its model have a price.
 fn costs(job: &Job) -> bool {
     let pricing = job.model.pricing.as_ref();
-    let usd = pricing.and_then(Pricing::billed_at_1k);
+    let usd = pricing.and_then(|pricing| pricing.billed_at(Resolution::R1K));
     usd.is_some_and(|usd| !usd.is_zero())
 }
 

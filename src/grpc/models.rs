@@ -159,12 +159,14 @@ impl Service {
                 .await;
             change.map_err(unsettled)?
         };
-        // A tool whose model is withdrawn does not work either way, nor does any with a refused key.
+        // A tool whose model is withdrawn does not work either way, nor does any with a refused key,
+        // nor one whose size the model does not have.
         let touches = changes
             && key == KeyStatus::Active
             && model.usability(wanted) != model.usability(!wanted);
         let touched = if touches {
-            let agents = settings.agents_enabled_with(&organization, &slug, AGENTS_MAX);
+            let sizes = model.takes();
+            let agents = settings.agents_enabled_with(&organization, (&slug, &sizes), AGENTS_MAX);
             agents.await.map_err(unsettled)?
         } else {
             Agents::default()

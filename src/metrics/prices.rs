@@ -1,5 +1,7 @@
 //! Figures of the price list.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Labels, Metrics, OK};
-use crate::domain::catalog::{Catalog, Usability};
+use crate::domain::catalog::{Catalog, Model, Usability};
 
 /// The label of a sync that changed nothing.
 const FAILED: &str = "FAILED";
@@ -19,6 +21,7 @@ pub(super) struct PriceFigures {
     last_sync: Gauge,
     models: Family<Labels<1>, Gauge>,
     doubted: Gauge,
+    by_last_good: Gauge,
     free: Counter,
 }
 
@@ -39,6 +42,8 @@ impl PriceFigures {
         registry.register("models", help, self.models.clone());
         let help = "Prices that are hard to believe and not confirmed yet";
         registry.register("prices_unconfirmed", help, self.doubted.clone());
+        let help = "Models with a price that is not listed so any more; the last good one stays";
+        registry.register("models_by_last_good_price", help, self.by_last_good.clone());
         let help = "Images charged at a cost of 0 USD although their model has a price";
         registry.register("images_free_unexpectedly", help, self.free.clone());
     }
@@ -77,6 +82,14 @@ impl Metrics {
         self.prices
             .doubted
             .set(i64::try_from(doubted.count()).unwrap_or(i64::MAX));
+        let by_last_good = |model: &&Arc<Model>| {
+            let mut lines = model.price_lines.iter();
+            lines.any(|line| !line.last_good.is_empty())
+        };
+        let by_last_good = catalog.models().iter().filter(by_last_good);
+        self.prices
+            .by_last_good
+            .set(i64::try_from(by_last_good.count()).unwrap_or(i64::MAX));
     }
 
     /// Images of a model with a price were said to cost nothing (`domain.md` C16).

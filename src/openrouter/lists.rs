@@ -164,7 +164,9 @@ impl Run<'_> {
                 return Err(ListError::Malformed(detail));
             }
             if last {
-                return Ok(pages);
+                // A page that repeats what is known adds nothing to what was shown.
+                let shown = if seen.len() == known { offset } else { end };
+                return whole(pages, shown);
             }
             offset = end;
         }
@@ -225,6 +227,18 @@ impl Run<'_> {
             Err(failed) if failed.verdict == Verdict::NotThere => Ok((slug.clone(), None)),
             Err(failed) => Err(failed.naming(slug)),
         }
+    }
+}
+
+/// The pages, if so many records are all that their server says it has.
+fn whole(pages: Pages, records: usize) -> Result<Pages, ListError> {
+    let totals = pages.iter().filter_map(|(_, page)| page.part.total);
+    match totals.max() {
+        Some(total) if total > records => {
+            let detail = format!("{records} of {total} models");
+            Err(ListError::Malformed(detail))
+        }
+        _ => Ok(pages),
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::settings::SettingsError;
-use crate::domain::catalog::{Kept, PriceChange};
+use crate::domain::catalog::{Kept, PriceChange, PricePart};
 use crate::domain::ids::Slug;
 use crate::domain::listing::Listed;
 use crate::domain::recent::{Figures, Kind};
@@ -69,16 +69,27 @@ pub trait PriceStore: fmt::Debug + Send + Sync {
     async fn price_changes(
         &self,
         model: Option<Slug>,
-        after: Option<(Timestamp, Slug)>,
+        after: Option<ChangePlace>,
         limit: u32,
     ) -> Result<Vec<PriceChange>, SettingsError>;
 
     /// What pictures of each kind cost, by the newest settled generations that the platform paid
-    /// for: [`GENERATIONS`](crate::domain::recent::GENERATIONS) of each kind at most.
+    /// for and that had no reference pictures: [`GENERATIONS`](crate::domain::recent::GENERATIONS) of each kind at most.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
     async fn figures(&self) -> Result<Vec<(Kind, Figures)>, SettingsError>;
+}
+
+/// Where a price change stands among all of them, which are in the order of these fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangePlace {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// Whose price.
+    pub slug: Slug,
+    /// Which of its prices.
+    pub part: PricePart,
 }
 
 /// A list as it was kept.

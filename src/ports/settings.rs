@@ -4,7 +4,7 @@ use crate::domain::ids::AgentId;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::ids::OrganizationId;
 use crate::domain::ids::Slug;
-use crate::domain::shape::words;
+use crate::domain::shape::{Resolution, words};
 use crate::domain::tool::Tool;
 use crate::domain::trail::By;
 use async_trait::async_trait;
@@ -134,14 +134,15 @@ pub trait Settings: fmt::Debug + Send + Sync {
         by: By,
     ) -> Result<bool, SettingsError>;
 
-    /// The agents whose tool is switched on and has chosen this model.
+    /// The agents whose tool is switched on and has chosen this model and one of these sizes as its
+    /// default.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
     async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
-        model: &Slug,
+        (model, sizes): (&Slug, &[Resolution]),
         limit: u32,
     ) -> Result<Agents, SettingsError>;
 
@@ -196,18 +197,21 @@ pub struct ToolFilter {
     pub model: Option<Slug>,
     /// Those of this status.
     pub status: Option<StatusFilter>,
+    /// Those that have chosen one of these sizes as their default.
+    pub sizes: Option<Vec<Resolution>>,
 }
 
 /// What a tool's status follows from ([`Tool::status`]): models that can be used are those that the
-/// catalog has, that make images and that the organization has not switched off.
+/// catalog has, that make images and that the organization has not switched off, each with every
+/// default size that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatusFilter {
     /// Switched off.
     Disabled,
     /// Switched on, with one of these models, which are all that can be used.
-    Ready(Vec<Slug>),
+    Ready(Vec<(Slug, Resolution)>),
     /// Switched on, with none of these models, which are all that can be used.
-    NeedsConfiguration(Vec<Slug>),
+    NeedsConfiguration(Vec<(Slug, Resolution)>),
 }
 
 /// Some agents.

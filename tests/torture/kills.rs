@@ -116,6 +116,9 @@ async fn dies(lane: &mut Lane, kill: &Kill) -> bool {
     lane.mend();
     died = died || gateway.died(kill.scene.mended() + SLOWNESS).await;
     gateway.kill().await;
+    if kill.scene.retention.is_some() {
+        lane.note_half_expired();
+    }
     died
 }
 

@@ -1,6 +1,6 @@
 //! One data folder with its upstream, and what its callers were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -38,6 +38,9 @@ pub(crate) struct Lane {
     pub(crate) unanswered: BTreeMap<String, &'static Scene>,
     /// Top-ups that were answered, in hundredths.
     pub(crate) bought: BTreeMap<String, i64>,
+    /// Whose pictures are removed and not marked as such, because the process died in between: the
+    /// next one has no reason to look, because it keeps pictures for longer.
+    pub(crate) half_expired: BTreeSet<String>,
     pub(crate) counted: Reckoning,
     number: u64,
     requests: u64,
@@ -63,6 +66,7 @@ impl Lane {
             told: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             bought: BTreeMap::new(),
+            half_expired: BTreeSet::new(),
             counted: Reckoning::default(),
             number,
             requests: 0,
@@ -97,6 +101,9 @@ impl Lane {
     /// Sets a scene, and starts the process that will play in it; `None` if that died already.
     pub(crate) async fn begin(&mut self, scene: &'static Scene, fate: &Fate) -> Option<Gateway> {
         self.house.mock.clear_scripts();
+        if scene.check_after.is_some() {
+            self.end_what_is_open().await;
+        }
         if let Some(place) = scene.first_dies_at {
             let first = Fate {
                 dies_at: Some(place.to_owned()),

@@ -205,6 +205,8 @@ fn lately(estimate: &proto::Estimate) -> String {
 
 fn remarks(model: &Model, estimate: Option<&proto::Estimate>) -> Vec<&'static str> {
     let departs = estimate.is_some_and(|estimate| estimate.departs);
+    let mut lines = model.price_lines.iter();
+    let by_last_good = lines.any(|line| !line.usd_in_use.is_empty());
     let unpriced = model.estimate.is_none()
         && model
             .capabilities
@@ -217,6 +219,7 @@ fn remarks(model: &Model, estimate: Option<&proto::Estimate>) -> Vec<&'static st
             model.price_unconfirmed_since.is_some(),
             "price not confirmed",
         ),
+        (by_last_good, "last good price"),
         (departs, "lately off the estimate"),
     ]
     .into_iter()

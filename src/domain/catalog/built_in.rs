@@ -226,7 +226,8 @@ fn by_token(slug: &str, prices: TokenPrices) -> Pricing {
     let price = Curated::of(slug).by_token(prices, prices.text);
     Pricing {
         output: OutputPrice::PerToken(price),
-        reference: ReferencePrice::Tokens,
+        reference: ReferencePrice::Tokens(prices.prompt),
+        prompt: prices.prompt,
     }
 }
 
@@ -256,7 +257,11 @@ fn flux(slug: &str, name: &str, references: u32, listed: Option<Decimal>) -> Opt
         name,
         false,
         parameters,
-        Pricing { output, reference },
+        Pricing {
+            output,
+            reference,
+            prompt: Decimal::ZERO,
+        },
     )
 }
 
@@ -281,6 +286,7 @@ fn seedream() -> Option<Model> {
             variants: Vec::new(),
         },
         reference: ReferencePrice::Free,
+        prompt: Decimal::ZERO,
     };
     let name = "ByteDance Seed: Seedream 4.5".to_owned();
     image_model(
@@ -312,6 +318,7 @@ fn riverflow(
             variants: vec![variant],
         },
         reference: ReferencePrice::PerhapsPerImage(milli(200)),
+        prompt: Decimal::ZERO,
     };
     let slug = format!("sourceful/riverflow-v2-{slug}");
     image_model(

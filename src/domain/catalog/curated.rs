@@ -130,12 +130,20 @@ impl Curated {
         known.copied().unwrap_or(NOTHING)
     }
 
+    /// The same of a model that is said to take levels of work: where nobody documents what they
+    /// make of a picture, they count as OpenAI's do.
+    pub(super) const fn with_levels(mut self) -> Self {
+        if self.tokens.is_empty() && self.tokens_by_quality.is_empty() {
+            self.tokens_by_quality = QUALITY_TOKENS;
+        }
+        self
+    }
+
     /// How the model bills, by these prices.
     pub(super) fn by_token(&self, prices: TokenPrices, shown: Decimal) -> TokenPrice {
         TokenPrice {
             shown,
             image: prices.image,
-            prompt: prices.prompt,
             text: prices.text,
             tokens: self.tokens.to_vec(),
             tokens_by_quality: self.tokens_by_quality.to_vec(),

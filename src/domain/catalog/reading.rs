@@ -1,35 +1,49 @@
-//! From what upstream lists to a model of ours. The unit of the price lines is the billing type
-//! (`domain.md` R16, B3); what cannot be read is kept, shown and never guessed.
+//! From what upstream lists to a model of ours. What cannot be read is kept, shown and never guessed.
+//!
+//! # The walk of one price
+//!
+//! A picture of 2K by `google/gemini-3.1-flash-image-preview`, from upstream's words to credits:
+//!
+//! 1. **Lines.** `GET /images/models/…/endpoints` tells per provider what is billed, by what, for
+//!    which kind, and how much: `output_image`, `token`, for all, 6e-05 USD. The unit is the billing
+//!    type (`domain.md` R16, B3): by token. The lines of a provider make one [`Pricing`], and one
+//!    more for each kind that is not known ([`Lines::pricings`]).
+//! 2. **`GET /models`** tells what no line does: 5e-07 USD a token of the prompt, 3e-06 a token of
+//!    text. A line `input_text` or `input_image` by token is more precise, and wins.
+//! 3. **Encodings.** Only a model without any line for its pictures is read by `image_output` of
+//!    `GET /models` ([`mod@spread`]). 6e-05 makes 60 USD per million, a true price of tokens. FLUX.2
+//!    Klein’s 0.00000341796875 does not come out even so; times 4096 it is 0.014 USD, which is its
+//!    price per megapixel, as Seedream’s 0.0000095808… times 4175 is 0.04 USD per picture.
+//! 4. **Curated.** How many tokens a picture becomes no list tells: 1680 at 2K, and some 1000 beside
+//!    it ([`Curated`]). 1680 × 6e-05 = 0.1008 USD; × 2000 + 1 = 202.60 credits.
+//!
+//! **Shown** is the cheapest provider's price, where OpenRouter mostly sends calls to. **Held** is the
+//! dearest that may apply: any provider's, that of an unknown kind, the price before one that is
+//! doubted, what pictures cost lately. **Watched** is every price that can decide a bill
+//! ([`watched`](super::watched)). **Charged** is none of them, but what the call cost.
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 
 use super::curated::{Curated, TokenPrices};
-use super::{Capabilities, Door, Model, Parameters, TextPrice};
+use super::{Capabilities, Door, Model, TextPrice};
 use crate::domain::listing::{Listed, Offer, PriceLine, price};
 use crate::domain::pricing::{OutputPrice, Pricing, ReferencePrice};
-use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
+use crate::domain::shape::Resolution;
+use parameters::parameters;
+use spread::spread;
 
-/// Pseudo tokens by which `GET /models` spreads the price of one picture (`domain.md` B3).
-const TOKENS_PER_IMAGE: u32 = 4175;
-
-/// Pseudo tokens by which it spreads the price of one megapixel.
-const TOKENS_PER_MEGAPIXEL: u32 = 4096;
-
-/// Decimals of a true price per million tokens; a spread price has more.
-const DECIMALS_PER_MILLION: u32 = 3;
-
-/// Decimals of a true price per picture or megapixel.
-const DECIMALS_PER_IMAGE: u32 = 4;
+mod parameters;
+mod spread;
 
 /// The most that one token, megapixel or picture can cost and be believed, in USD. The dearest
 /// picture of 2026 costs half a dollar.
 const BELIEVABLE_USD: i64 = 100;
 
-/// References a model takes that reads pictures and names no limit (OpenRouter's schema: 16).
-const REFERENCES_UNSAID: u32 = 16;
-
 /// The most entries of a list that are looked at; OpenRouter's longest have 17.
-const ENTRIES_MAX: usize = 64;
+pub(super) const ENTRIES_MAX: usize = 64;
+
+/// What a picture is billed under.
+const OUTPUT: &str = "output_image";
 
 /// Which price lines belong together.
 struct Lines<'a> {
@@ -78,11 +92,7 @@ pub(super) fn read(listed: &Listed) -> Model {
         perhaps: prices,
         text_price: text_price(listed).filter(|_| capabilities.text),
         context_tokens: listed.context_tokens,
-        price_lines: listed
-            .offer
-            .as_ref()
-            .map(|offer| offer.lines.clone())
-            .unwrap_or_default(),
+        price_lines: shown_lines(listed, capabilities),
         withdrawn: false,
         price_changed: None,
         caution_since: None,
@@ -90,54 +100,82 @@ pub(super) fn read(listed: &Listed) -> Model {
 }
 
 /// A price that can be charged by.
-fn believable(text: &str) -> Option<Decimal> {
+pub(super) fn believable(text: &str) -> Option<Decimal> {
     price(text).filter(|usd| *usd <= Decimal::from(BELIEVABLE_USD))
 }
 
+/// Whether pictures can be priced by this line, for all or for one kind.
+pub(super) fn prices_pictures(line: &PriceLine) -> bool {
+    let known = matches!(
+        line.unit.as_str(),
+        "image" | "request" | "megapixel" | "token"
+    );
+    line.billable == OUTPUT && known && believable(line.in_use()).is_some()
+}
+
 fn text_price(listed: &Listed) -> Option<TextPrice> {
+    let prices = listed.prices_in_use();
     Some(TextPrice {
-        input: believable(&listed.prices.prompt)?,
-        output: believable(&listed.prices.completion)?,
+        input: believable(prices.prompt)?,
+        output: believable(prices.completion)?,
     })
+}
+
+/// The lines of the endpoints; of a model whose pictures have none, what `GET /models` says.
+fn shown_lines(listed: &Listed, capabilities: Capabilities) -> Vec<PriceLine> {
+    let offer = listed.offer.iter();
+    let mut lines: Vec<_> = offer.flat_map(|offer| &offer.lines).cloned().collect();
+    if capabilities.generates_images && !has_output(&lines) {
+        lines.extend(listed.prices_as_lines());
+    }
+    lines
+}
+
+fn has_output(lines: &[PriceLine]) -> bool {
+    lines.iter().any(|line| line.billable == OUTPUT)
 }
 
 /// Every price by which a picture may be billed: the cheapest first, which is where OpenRouter
 /// mostly sends calls to; the others count in high estimates.
 fn pricings(listed: &Listed) -> Vec<Pricing> {
-    let curated = Curated::of(listed.slug.as_str());
-    let token = |image: Decimal| TokenPrices {
-        prompt: believable(&listed.prices.prompt).unwrap_or_default(),
-        text: believable(&listed.prices.completion).unwrap_or_default(),
-        image,
+    let lines = listed.offer.as_ref().map_or(&[][..], |offer| &offer.lines);
+    let curated = curated(listed);
+    let prices = listed.prices_in_use();
+    let token = TokenPrices {
+        prompt: believable(prices.prompt).unwrap_or_default(),
+        text: believable(prices.completion).unwrap_or_default(),
+        image: Decimal::ZERO,
     };
-    let mut all = match &listed.offer {
-        Some(offer) => by_provider(offer)
-            .into_iter()
-            .map(|lines| Lines {
-                lines,
-                curated,
-                token: token(Decimal::ZERO),
-            })
-            .flat_map(|lines| lines.pricings())
-            .collect(),
-        None => Vec::new(),
+    let of = |lines| Lines {
+        lines,
+        curated,
+        token,
     };
-    if all.is_empty() {
-        all = spread(
-            &listed.prices.image_output,
-            &listed.prices.completion,
-            curated,
-            &token,
-        );
-    }
-    all.sort_by_key(|pricing: &Pricing| pricing.billed_at_1k().unwrap_or(Decimal::MAX));
+    let mut all: Vec<Pricing> = if has_output(lines) {
+        let groups = by_provider(lines).into_iter();
+        groups.flat_map(|lines| of(lines).pricings()).collect()
+    } else {
+        let token = of(lines.iter().collect()).token_prices(Decimal::ZERO);
+        spread((prices.image_output, prices.completion), curated, token)
+    };
+    let by_price = |pricing: &Pricing| pricing.billed_at(Resolution::R1K);
+    all.sort_by_key(|pricing| by_price(pricing).unwrap_or(Decimal::MAX));
     all.dedup();
     all
 }
 
-fn by_provider(offer: &Offer) -> Vec<Vec<&PriceLine>> {
+fn curated(listed: &Listed) -> Curated {
+    let known = Curated::of(listed.slug.as_str());
+    let takes_levels = |offer: &Offer| !offer.qualities.is_empty();
+    match &listed.offer {
+        Some(offer) if takes_levels(offer) => known.with_levels(),
+        _ => known,
+    }
+}
+
+fn by_provider(lines: &[PriceLine]) -> Vec<Vec<&PriceLine>> {
     let mut all: Vec<Vec<&PriceLine>> = Vec::new();
-    for line in offer.lines.iter().take(ENTRIES_MAX) {
+    for line in lines.iter().take(ENTRIES_MAX) {
         let same = |group: &&mut Vec<&PriceLine>| group[0].provider == line.provider;
         match all.iter_mut().find(same) {
             Some(group) => group.push(line),
@@ -145,56 +183,6 @@ fn by_provider(offer: &Offer) -> Vec<Vec<&PriceLine>> {
         }
     }
     all
-}
-
-/// A price of `GET /models` alone: per token, or one of the encodings that only look like it.
-fn spread(
-    image_output: &str,
-    completion: &str,
-    curated: Curated,
-    token: &impl Fn(Decimal) -> TokenPrices,
-) -> Vec<Pricing> {
-    let of = |output, reference| Pricing { output, reference };
-    let reference = curated.reference(None);
-    // Without a price of its own a picture is billed as text is (`domain.md` C10), unless text is
-    // free, because there is none.
-    let as_text = || believable(completion).filter(|usd| !usd.is_zero());
-    let Some(usd) = believable(image_output).or_else(as_text) else {
-        return Vec::new();
-    };
-    let per_million = usd.checked_mul(Decimal::from(1_000_000));
-    let true_tokens = per_million.is_some_and(|usd| decimals(usd) <= DECIMALS_PER_MILLION);
-    if true_tokens {
-        let price = curated.by_token(token(usd), usd);
-        return vec![of(OutputPrice::PerToken(price), ReferencePrice::Tokens)];
-    }
-    let reference = reference.unwrap_or(ReferencePrice::Free);
-    if let Some(listed) = whole_price(usd, TOKENS_PER_MEGAPIXEL) {
-        // Some lists spread the price of a further megapixel; then the known first one stands.
-        let known = curated.megapixels().map(|(known, _)| known);
-        let first = known.filter(|known| *known > listed).unwrap_or(listed);
-        return vec![of(by_area(first, curated), reference)];
-    }
-    let Some(base) = whole_price(usd, TOKENS_PER_IMAGE) else {
-        return Vec::new();
-    };
-    let output = OutputPrice::PerImage {
-        base,
-        variants: Vec::new(),
-    };
-    vec![of(output, reference)]
-}
-
-/// The price that was spread over so many pseudo tokens, if it comes out even.
-fn whole_price(usd: Decimal, tokens: u32) -> Option<Decimal> {
-    let product = usd.checked_mul(tokens.into())?;
-    // Upstream prints 15 to 18 digits, so that the product is a hair beside the price.
-    let price = product.round_dp_with_strategy(12, RoundingStrategy::MidpointNearestEven);
-    (decimals(price) <= DECIMALS_PER_IMAGE).then(|| price.normalize())
-}
-
-fn decimals(value: Decimal) -> u32 {
-    value.normalize().scale()
 }
 
 fn by_area(first: Decimal, curated: Curated) -> OutputPrice {
@@ -208,33 +196,38 @@ fn by_area(first: Decimal, curated: Curated) -> OutputPrice {
 // === impl Lines ===
 
 impl Lines<'_> {
-    /// What a picture may cost at this provider: by the plain line, and by each line of a kind that
-    /// is not known, which may or may not apply.
+    /// What a picture may cost at this provider: by the cheapest plain line with what it says of some
+    /// sizes, and by each other line, which may or may not apply.
     fn pricings(&self) -> Vec<Pricing> {
-        let lines = self.of("output_image");
+        let mut lines = self.of(OUTPUT);
+        // Another unit says nothing of a picture, not even that it is cheaper.
+        lines.retain(|(line, _)| prices_pictures(line));
         let plain = lines.iter().filter(|(line, _)| line.variant.is_empty());
-        let plain = plain.copied().min_by_key(|(_, usd)| *usd);
+        let mut plain: Vec<_> = plain.copied().collect();
+        plain.sort_by_key(|(_, usd)| *usd);
         let Variants { by_size, unknown } = variants(&lines);
         let smallest = by_size.first().map(|(_, line)| *line);
-        let Some(first) = plain.or(smallest) else {
-            return unknown
-                .iter()
-                .filter_map(|line| self.pricing(*line, &[]))
-                .collect();
+        let Some(first) = plain.first().copied().or(smallest) else {
+            let each = unknown.iter();
+            return each.filter_map(|line| self.pricing(*line, &[])).collect();
         };
-        let same_unit = |(resolution, (line, usd)): &(Resolution, Line<'_>)| {
-            (line.unit == first.0.unit).then_some((*resolution, *usd))
+        let is_known = |(_, (line, _)): &(Resolution, Line<'_>)| {
+            unit(line) == "image" && unit(first.0) == "image"
         };
-        let known: Vec<_> = by_size.iter().filter_map(same_unit).collect();
+        let (known, odd): (Vec<_>, Vec<_>) = by_size.into_iter().partition(is_known);
+        let known: Vec<_> = known.iter().map(|(at, (_, usd))| (*at, *usd)).collect();
         let main = self.pricing(first, &known);
-        let perhaps = unknown.iter().filter_map(|line| self.pricing(*line, &[]));
+        let odd = odd.into_iter().map(|(_, line)| line);
+        let others = plain.into_iter().skip(1);
+        let perhaps = unknown.into_iter().chain(odd).chain(others);
+        let perhaps = perhaps.filter_map(|line| self.pricing(line, &[]));
         main.into_iter().chain(perhaps).collect()
     }
 
     fn of(&self, billable: &str) -> Vec<Line<'_>> {
         let lines = self.lines.iter().filter(|line| line.billable == billable);
         lines
-            .filter_map(|line| Some((*line, believable(&line.usd)?)))
+            .filter_map(|line| Some((*line, believable(line.in_use())?)))
             .collect()
     }
 
@@ -243,7 +236,7 @@ impl Lines<'_> {
         (line, usd): Line<'_>,
         variants: &[(Resolution, Decimal)],
     ) -> Option<Pricing> {
-        let output = match line.unit.as_str() {
+        let output = match unit(line) {
             "image" => OutputPrice::PerImage {
                 base: usd,
                 variants: variants
@@ -253,42 +246,67 @@ impl Lines<'_> {
                     .collect(),
             },
             "megapixel" => by_area(usd, self.curated),
-            "token" => {
-                let prices = TokenPrices {
-                    image: usd,
-                    ..self.token
-                };
-                OutputPrice::PerToken(self.curated.by_token(prices, usd))
-            }
+            "token" => OutputPrice::PerToken(self.curated.by_token(self.token_prices(usd), usd)),
             _ => return None,
         };
         Some(Pricing {
             reference: self.reference(&output),
+            prompt: match output {
+                OutputPrice::PerToken(_) => self.token_prices(usd).prompt,
+                OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => {
+                    self.dearest(&["input_text"], "token").unwrap_or_default()
+                }
+            },
             output,
         })
     }
 
+    /// Prices per token, where a token of a picture costs so much.
+    fn token_prices(&self, image: Decimal) -> TokenPrices {
+        let line = self.dearest(&["input_text"], "token");
+        TokenPrices {
+            prompt: line.unwrap_or(self.token.prompt),
+            image,
+            ..self.token
+        }
+    }
+
+    /// The dearest line of these kinds and this unit.
+    fn dearest(&self, billables: &[&str], of: &str) -> Option<Decimal> {
+        let lines = billables.iter().flat_map(|billable| self.of(billable));
+        let of_unit = lines.filter(|(line, _)| unit(line) == of);
+        of_unit.map(|(_, usd)| usd).max()
+    }
+
     fn reference(&self, output: &OutputPrice) -> ReferencePrice {
-        let mut lines = self.of("input_image");
-        lines.extend(self.of("input_reference"));
-        let dearest = |unit: &str| {
-            let of_unit = lines.iter().filter(|(line, _)| line.unit == unit);
-            of_unit.map(|(_, usd)| *usd).max()
-        };
-        let (per_image, per_megapixel) = (dearest("image"), dearest("megapixel"));
-        if let Some(usd) = per_megapixel.filter(|usd| !usd.is_zero()) {
+        let dearest = |unit| self.dearest(&["input_image", "input_reference"], unit);
+        let costs = |unit| dearest(unit).filter(|usd| !usd.is_zero());
+        if let Some(usd) = costs("megapixel") {
             return ReferencePrice::PerMegapixel(usd);
         }
-        let known = self.curated.reference(per_image);
-        let listed = per_image.filter(|usd| !usd.is_zero());
+        let by_token = || match output {
+            OutputPrice::PerToken(_) => {
+                dearest("token").unwrap_or(self.token_prices(Decimal::ZERO).prompt)
+            }
+            OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => {
+                costs("token").unwrap_or_default()
+            }
+        };
+        let known = self.curated.reference(dearest("image"));
         known
-            .or(listed.map(ReferencePrice::PerImage))
-            .unwrap_or(match output {
-                OutputPrice::PerToken(_) => ReferencePrice::Tokens,
-                OutputPrice::PerImage { .. } | OutputPrice::PerMegapixel { .. } => {
-                    ReferencePrice::Free
-                }
+            .or_else(|| costs("image").map(ReferencePrice::PerImage))
+            .unwrap_or_else(|| match by_token() {
+                free if free.is_zero() => ReferencePrice::Free,
+                usd => ReferencePrice::Tokens(usd),
             })
+    }
+}
+
+/// By what a line bills. A call that asks for one picture is one request.
+fn unit(line: &PriceLine) -> &str {
+    match line.unit.as_str() {
+        "request" => "image",
+        unit => unit,
     }
 }
 
@@ -305,54 +323,4 @@ fn variants<'a>(lines: &[Line<'a>]) -> Variants<'a> {
         .by_size
         .sort_by_key(|(resolution, (_, usd))| (*resolution, *usd));
     variants
-}
-
-fn parameters(listed: &Listed, pricing: Option<&Pricing>) -> Parameters {
-    let Some(offer) = &listed.offer else {
-        return Parameters {
-            images_per_call: 1,
-            references: references(listed, None),
-            ..Parameters::default()
-        };
-    };
-    let by_area =
-        pricing.is_some_and(|pricing| matches!(pricing.output, OutputPrice::PerMegapixel { .. }));
-    let mut resolutions = known(&offer.resolutions, Resolution::parse);
-    resolutions.sort_unstable();
-    let pixel_resolutions = if by_area && resolutions.is_empty() {
-        vec![Resolution::R1K, Resolution::R2K, Resolution::R4K]
-    } else {
-        Vec::new()
-    };
-    Parameters {
-        aspect_ratios: known(&offer.aspect_ratios, AspectRatio::parse),
-        resolutions,
-        pixel_resolutions,
-        qualities: known(&offer.qualities, Quality::parse),
-        output_formats: known(&offer.output_formats, OutputFormat::parse),
-        backgrounds: known(&offer.backgrounds, Background::parse),
-        seed: offer.seed,
-        images_per_call: offer.images_per_call.unwrap_or(1).max(1),
-        references: references(listed, offer.references),
-    }
-}
-
-fn references(listed: &Listed, said: Option<u32>) -> u32 {
-    let reads = listed.inputs.iter().any(|input| input == "image");
-    said.unwrap_or(if reads { REFERENCES_UNSAID } else { 0 })
-}
-
-/// The entries that are understood, each once.
-fn known<T: PartialEq>(texts: &[String], parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-    let mut all = Vec::new();
-    for one in texts
-        .iter()
-        .take(ENTRIES_MAX)
-        .filter_map(|text| parse(text))
-    {
-        if !all.contains(&one) {
-            all.push(one);
-        }
-    }
-    all
 }

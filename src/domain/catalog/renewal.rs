@@ -6,20 +6,19 @@ use std::collections::{HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
-use super::{Catalog, Model, reading};
+use super::absurd::{Absurd, billed, check};
+use super::watched::{PricePart, is_believable, moves};
+use super::{Catalog, Model, last_good, page, reading};
 use crate::domain::ids::Slug;
 use crate::domain::listing::Listed;
 
 /// How long a price that is hard to believe must stand before it is believed.
 pub const CAUTION: SignedDuration = SignedDuration::from_hours(24);
 
-/// A price that moves by more than this factor is hard to believe.
-const BELIEVABLE_FACTOR: u32 = 10;
-
 /// A model with what is known of its past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// As it was last listed; its prices as they could last be read.
+    /// As it was last listed, with the last good price beside each that cannot be read.
     pub listed: Listed,
     /// Since when it is no longer listed.
     pub withdrawn: Option<Timestamp>,
@@ -38,18 +37,22 @@ pub struct Caution {
     pub since: Timestamp,
 }
 
-/// A change of what a picture of 1K is billed, in USD.
+/// A change of one price, in USD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceChange {
     /// Whose price.
     pub slug: Slug,
     /// When it was noticed.
     pub at: Timestamp,
+    /// Which of its prices, and so of what.
+    pub part: PricePart,
     /// The price before.
     pub before: Decimal,
     /// The price since.
     pub after: Decimal,
-    /// Hard to believe: holds go by the dearer one for a while.
+    /// Hard to believe: more than a factor of ten away from the last price that was believed, or to
+    /// or from zero. Holds go by the dearer one for a while. Of a model that makes no pictures never,
+    /// because nothing is held for it.
     pub flagged: bool,
 }
 
@@ -66,47 +69,37 @@ pub struct Renewal {
     pub added: u32,
     /// Models that are no longer listed.
     pub withdrawn: u32,
+    /// Models that go by a last good price, and did not before.
+    pub by_last_good: Vec<Slug>,
 }
 
-/// A list that cannot be true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Absurd {
-    /// Nothing that makes pictures is listed with a price.
-    #[error("it lists no image model with a price")]
-    Empty,
-    /// Most of what was there is gone.
-    #[error("{gone} of {known} models are gone from it")]
-    HalfGone {
-        /// Models that were listed before and are not now.
-        gone: usize,
-        /// Models that were listed before.
-        known: usize,
-    },
-    /// Most of what had a price has none that can be read.
-    #[error("the prices of {odd} of {known} image models are zero or cannot be read")]
-    HalfUnpriced {
-        /// Image models that had a price, and have none or nothing now.
-        odd: usize,
-        /// Image models that had a price.
-        known: usize,
-    },
-}
-
-/// Takes a list over.
+/// Takes a list over. The very first is compared with the published page, as far as it lists the
+/// same models.
 ///
 /// # Errors
 /// [`Absurd`]: nothing is to be changed.
 pub fn renew(kept: &[Kept], listing: Vec<Listed>, now: Timestamp) -> Result<Renewal, Absurd> {
     let mut listing = once_each(listing);
-    check(kept, &listing)?;
+    let is_first = kept.is_empty();
+    let page: Vec<Kept> = if is_first {
+        let page = page::listed().into_iter();
+        let both = page.filter(|model| listing.contains_key(&model.slug));
+        both.map(Kept::new).collect()
+    } else {
+        Vec::new()
+    };
+    let known = if is_first { &page } else { kept };
+    let offered: Vec<&Kept> = known.iter().filter(|one| one.withdrawn.is_none()).collect();
+    check(&offered, &listing)?;
     let mut renewal = Renewal {
         kept: Vec::with_capacity(listing.len()),
         changed: Vec::new(),
         prices: Vec::new(),
         added: 0,
         withdrawn: 0,
+        by_last_good: Vec::new(),
     };
-    for old in kept {
+    for old in known {
         match listing.remove(&old.listed.slug) {
             Some(listed) => renewal.go_on(old, listed, now),
             None => renewal.withdraw(old, now),
@@ -117,12 +110,12 @@ pub fn renew(kept: &[Kept], listing: Vec<Listed>, now: Timestamp) -> Result<Rene
     for listed in new {
         renewal.added += 1;
         renewal.changed.push(listed.slug.clone());
-        renewal.kept.push(Kept {
-            listed,
-            withdrawn: None,
-            price_changed: None,
-            caution: None,
-        });
+        renewal.kept.push(Kept::new(listed));
+    }
+    if is_first {
+        let all = renewal.kept.iter();
+        renewal.changed = all.map(|one| one.listed.slug.clone()).collect();
+        renewal.added = u32::try_from(renewal.kept.len()).unwrap_or(u32::MAX);
     }
     Ok(renewal)
 }
@@ -155,47 +148,19 @@ fn once_each(listing: Vec<Listed>) -> HashMap<Slug, Listed> {
     all.map(|listed| (listed.slug.clone(), listed)).collect()
 }
 
-fn check(kept: &[Kept], listing: &HashMap<Slug, Listed>) -> Result<(), Absurd> {
-    let usd = |slug: &Slug| listing.get(slug).and_then(billed);
-    if !listing.values().any(|listed| billed(listed).is_some()) {
-        return Err(Absurd::Empty);
-    }
-    let before: Vec<&Kept> = kept.iter().filter(|one| one.withdrawn.is_none()).collect();
-    let gone = before
-        .iter()
-        .filter(|one| !listing.contains_key(&one.listed.slug));
-    let (gone, known) = (gone.count(), before.len());
-    if gone * 2 > known {
-        return Err(Absurd::HalfGone { gone, known });
-    }
-    let costs = |usd: Option<Decimal>| usd.is_some_and(|usd| !usd.is_zero());
-    let priced: Vec<_> = before
-        .iter()
-        .filter(|one| costs(billed(&one.listed)))
-        .collect();
-    let odd = priced.iter().filter(|one| !costs(usd(&one.listed.slug)));
-    let (odd, known) = (odd.count(), priced.len());
-    if odd * 2 > known {
-        return Err(Absurd::HalfUnpriced { odd, known });
-    }
-    Ok(())
-}
-
-/// What a picture of 1K is billed; `None` without a price that can be read.
-fn billed(listed: &Listed) -> Option<Decimal> {
-    reading::read(listed).pricing?.billed_at_1k()
-}
-
-/// Whether a price may have moved like this.
-fn believable(before: Decimal, after: Decimal) -> bool {
-    let (low, high) = (before.min(after), before.max(after));
-    let most = low.checked_mul(BELIEVABLE_FACTOR.into());
-    high.is_zero() || (!low.is_zero() && most.is_none_or(|most| high <= most))
-}
-
 // === impl Kept ===
 
 impl Kept {
+    /// A model without a past.
+    const fn new(listed: Listed) -> Self {
+        Self {
+            listed,
+            withdrawn: None,
+            price_changed: None,
+            caution: None,
+        }
+    }
+
     /// The model as callers see it.
     fn model(&self, now: Timestamp) -> Model {
         let mut model = reading::read(&self.listed);
@@ -204,10 +169,17 @@ impl Kept {
         if let Some(caution) = self.caution.as_ref().filter(|caution| caution.stands(now)) {
             let before = reading::read(&caution.before);
             model.perhaps.extend(before.pricing);
+            model.perhaps.extend(before.perhaps);
             model.caution_since = Some(caution.since);
         }
         model
     }
+}
+
+/// Whether one of the prices is still a leap away from what was trusted.
+fn still(trusted: &Model, after: &Model, leapt: impl Fn(PricePart, Decimal) -> bool) -> bool {
+    let moves = moves(trusted, after);
+    moves.iter().any(|moved| leapt(moved.part, moved.after))
 }
 
 impl Caution {
@@ -220,14 +192,16 @@ impl Caution {
 
 impl Renewal {
     /// A model that was known is listed.
-    fn go_on(&mut self, old: &Kept, mut listed: Listed, now: Timestamp) {
-        let before = billed(&old.listed);
-        let mut after = billed(&listed);
-        if before.is_some() && after.is_none() {
-            // The last price that could be read stands (`domain.md` C19: the true cost decides).
+    fn go_on(&mut self, old: &Kept, listed: Listed, now: Timestamp) {
+        let mut listed = last_good::beside(&old.listed, listed);
+        if billed(&old.listed).is_some() && billed(&listed).is_none() {
+            // It is asked for in another way, which has no price: the last way stands.
             listed.prices = old.listed.prices.clone();
+            listed.last_good = old.listed.last_good.clone();
             listed.offer.clone_from(&old.listed.offer);
-            after = before;
+        }
+        if listed.goes_by_last_good() && !old.listed.goes_by_last_good() {
+            self.by_last_good.push(listed.slug.clone());
         }
         let mut next = Kept {
             listed,
@@ -235,41 +209,44 @@ impl Renewal {
             price_changed: old.price_changed,
             caution: old.caution.clone().filter(|caution| caution.stands(now)),
         };
-        if let (Some(before), Some(after)) = (before, after) {
-            self.price(old, &mut next, (before, after), now);
-        }
+        self.compare(old, &mut next, now);
         self.added += u32::from(old.withdrawn.is_some());
         self.keep(old, next);
     }
 
-    /// Compares a price with the last one that was believed.
-    fn price(
-        &mut self,
-        old: &Kept,
-        next: &mut Kept,
-        (before, after): (Decimal, Decimal),
-        now: Timestamp,
-    ) {
-        if before == after {
+    /// Compares every price with the last one that was believed.
+    fn compare(&mut self, old: &Kept, next: &mut Kept, now: Timestamp) {
+        let after = reading::read(&next.listed);
+        let moves = moves(&reading::read(&old.listed), &after);
+        if moves.is_empty() {
             return;
         }
         let caution = next.caution.take();
-        let trusted = caution.map_or_else(|| old.listed.clone(), |caution| caution.before);
-        let flagged = billed(&trusted).is_some_and(|trusted| !believable(trusted, after));
-        if flagged {
-            next.caution = Some(Caution {
-                before: trusted,
-                since: now,
+        let doubted = caution.as_ref().map(|caution| caution.since);
+        let before = caution.map_or_else(|| old.listed.clone(), |caution| caution.before);
+        let trusted = reading::read(&before);
+        let leapt = |part, usd| after.pricing.is_some() && !is_believable(part, &trusted, usd);
+        let mut leaps_now = false;
+        for moved in &moves {
+            let flagged = leapt(moved.part, moved.after);
+            leaps_now |= flagged;
+            self.prices.push(PriceChange {
+                slug: next.listed.slug.clone(),
+                at: now,
+                part: moved.part,
+                before: moved.before,
+                after: moved.after,
+                flagged,
             });
         }
+        // What did not move now may be what is doubted.
+        let since = match doubted {
+            _ if leaps_now => Some(now),
+            Some(since) => still(&trusted, &after, leapt).then_some(since),
+            None => None,
+        };
+        next.caution = since.map(|since| Caution { before, since });
         next.price_changed = Some(now);
-        self.prices.push(PriceChange {
-            slug: next.listed.slug.clone(),
-            at: now,
-            before,
-            after,
-            flagged,
-        });
     }
 
     /// A model that was known is not listed.

@@ -1,7 +1,9 @@
 use super::*;
 
+mod lines;
 mod reading;
 mod renewal;
+mod watching;
 
 /// The published page's table, character for character.
 const PUBLISHED: &str = "\

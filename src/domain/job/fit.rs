@@ -5,7 +5,7 @@ use super::ImageRequest;
 use crate::domain::catalog::Model;
 use crate::domain::failure::Failure;
 use crate::domain::generation::Adjustment;
-use crate::domain::shape::{AspectRatio, Background, OutputFormat, Resolution};
+use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
 use crate::domain::tool::Tool;
 
 /// Bends a request to what the tool and the model can do, and keeps a record of it.
@@ -87,6 +87,25 @@ impl Fitting<'_> {
                 &wanted.to_string(),
                 &used.to_string(),
                 reason,
+            );
+        }
+        used
+    }
+
+    /// The next lower level of work that the model has; never a higher one, which would be dearer.
+    /// Where there is none the model decides.
+    pub(super) fn quality(&mut self) -> Option<Quality> {
+        let wanted = self.tool.quality?;
+        let levels = self.model.parameters.qualities.iter().copied();
+        let of_use = levels.filter(|level| *level == wanted || *level != Quality::Auto);
+        let used = of_use.filter(|level| *level <= wanted).max();
+        if used != Some(wanted) && wanted != Quality::Auto {
+            let instead = used.map_or("", Quality::as_str);
+            self.note(
+                "quality",
+                wanted.as_str(),
+                instead,
+                "the model does not have it",
             );
         }
         used

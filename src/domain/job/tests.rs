@@ -282,3 +282,29 @@ fn a_tool_that_cannot_draw_says_why() {
     assert_eq!(reason(&tool(KLEIN), false), Reason::ModelUnavailable);
     assert_eq!(reason(&tool("acme/gone"), true), Reason::ModelUnavailable);
 }
+
+#[test]
+fn a_level_of_work_that_the_model_lacks_is_the_next_lower_one_or_left_to_the_model() {
+    let levels = [Quality::Auto, Quality::Medium, Quality::High];
+    for (wanted, used, noted) in [
+        (Quality::High, Some(Quality::High), None),
+        (Quality::Max, Some(Quality::High), Some("high")),
+        (Quality::Low, None, Some("")),
+        (Quality::Auto, Some(Quality::Auto), None),
+    ] {
+        let catalog = Catalog::built_in();
+        let slug = Slug::parse(GPT).expect("a slug");
+        let mut model = Model::clone(catalog.find(&slug).expect("listed"));
+        model.parameters.qualities = levels.to_vec();
+        let tool = Tool {
+            quality: Some(wanted),
+            ..tool(GPT)
+        };
+        let model = Arc::new(model);
+        let list = PriceList::built_in();
+        let job = Job::plan(&request(), &tool, &model, &list).expect("a job");
+        assert_eq!((job.quality, job.question.quality), (used, used));
+        let told = |used: &str| vec![("quality".into(), wanted.to_string(), used.into())];
+        assert_eq!(notes(&job), noted.map(told).unwrap_or_default());
+    }
+}

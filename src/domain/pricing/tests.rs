@@ -110,8 +110,8 @@ fn the_gpt_5_family_may_stray_by_thirty_percent() {
         let mut pricing = model(slug).pricing.clone().expect("priced");
         if let OutputPrice::PerToken(price) = &mut pricing.output {
             price.image = price.shown;
-            price.prompt = Decimal::ZERO;
         }
+        pricing.prompt = Decimal::ZERO;
         let bounds = pricing
             .estimate(&Question::one(R1K))
             .expect("an estimate")
@@ -224,4 +224,28 @@ fn high_quality_is_held_at_its_documented_token_count() {
     let [_, _, dear] = bounds("openai/gpt-5-image", &high);
     // 6240 tokens × $40/M × 1.3, and 256 prompt tokens × $10/M.
     assert_eq!(dear, "655.08");
+}
+
+#[test]
+fn a_level_above_those_documented_is_no_cheaper_than_they_and_may_be_dearer() {
+    let pricing = synced("openai/gpt-5-image");
+    let at = |quality| {
+        let asked = Question {
+            quality: Some(quality),
+            ..Question::one(R1K)
+        };
+        pricing.estimate(&asked).expect("an estimate").bounds
+    };
+    let [auto, high, xhigh, max] =
+        [Quality::Auto, Quality::High, Quality::Xhigh, Quality::Max].map(at);
+    assert!(auto.expected < high.expected);
+    for above in [&xhigh, &max] {
+        assert_eq!(
+            (above.low, above.expected),
+            (high.low, high.expected),
+            "the dearest that is documented"
+        );
+    }
+    let times = |bounds: &Bounds| bounds.high.hundredths() * 10 / high.high.hundredths();
+    assert_eq!((times(&xhigh), times(&max)), (19, 39), "all but the prompt");
 }

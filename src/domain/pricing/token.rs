@@ -12,8 +12,6 @@ pub struct TokenPrice {
     pub shown: Decimal,
     /// The price image tokens are really billed at; holds use it (`domain.md` B3).
     pub image: Decimal,
-    /// A token of the prompt.
-    pub prompt: Decimal,
     /// A token of text beside the picture.
     pub text: Decimal,
     /// Image tokens by size class where documented, smallest first; each holds for its class and
@@ -45,7 +43,8 @@ impl TokenPrice {
         let expected = self.shown.checked_mul(self.shown_tokens(size)?)?;
         let billed = self.billed(size)?;
         let spread = expected.checked_mul(percent(self.spread_percent))?;
-        let dearest = billed.max(expected);
+        let times = self.undocumented_factor(size.quality);
+        let dearest = billed.max(expected).checked_mul(times.into())?;
         let above = dearest.checked_mul(percent(self.spread_percent))?;
         let beside = self.text.checked_mul(self.beside_tokens.into())?;
         Some(OnePicture {
@@ -55,14 +54,34 @@ impl TokenPrice {
         })
     }
 
+    /// Image tokens of a level of work. A level above [`Quality::High`] that nobody documents makes
+    /// at least as many as the dearest that is documented; "auto" and what is below it are not
+    /// guessed.
+    fn of_quality(&self, quality: Quality) -> Option<u32> {
+        let documented = self.tokens_by_quality.iter();
+        let found = documented.clone().find(|(level, _)| *level == quality);
+        let dearest = || documented.max_by_key(|(level, _)| *level);
+        let stands = found.or_else(|| dearest().filter(|_| quality > Quality::High));
+        stands.map(|(_, tokens)| *tokens)
+    }
+
+    /// How many times a picture's tokens it may become at most, because the level is not documented.
+    /// From "low" to "medium" and from there to "high" OpenAI's tokens grow fourfold; the two levels
+    /// above are taken to lie within one more such step.
+    fn undocumented_factor(&self, quality: Option<Quality>) -> u32 {
+        let mut documented = self.tokens_by_quality.iter();
+        match quality {
+            Some(quality) if documented.any(|(level, _)| *level == quality) => 1,
+            Some(Quality::Xhigh) => 2,
+            Some(Quality::Max) => 4,
+            Some(Quality::Auto | Quality::Low | Quality::Medium | Quality::High) | None => 1,
+        }
+    }
+
     /// Image tokens as billed.
     fn billed_tokens(&self, size: Size) -> Option<Decimal> {
-        let by_quality = self.tokens_by_quality.iter();
-        if let Some((_, tokens)) = by_quality
-            .into_iter()
-            .find(|(q, _)| Some(*q) == size.quality)
-        {
-            return Some((*tokens).into());
+        if let Some(tokens) = size.quality.and_then(|quality| self.of_quality(quality)) {
+            return Some(tokens.into());
         }
         let smallest = self.tokens.first().map(|(_, tokens)| *tokens);
         if let Some(tokens) = stepped(&self.tokens, size.resolution).or(smallest) {
@@ -92,17 +111,11 @@ impl TokenPrice {
         size: Size,
         images: u32,
     ) -> Option<Decimal> {
-        let output = match delivered.completion_tokens {
-            Some(tokens) => self.image.checked_mul(tokens.into())?,
-            None => {
-                let tokens = self.billed_tokens(size)?.checked_mul(images.into())?;
-                self.image.checked_mul(tokens)?
-            }
+        let tokens = match delivered.completion_tokens {
+            Some(tokens) => tokens.into(),
+            None => self.billed_tokens(size)?.checked_mul(images.into())?,
         };
-        let prompt = self
-            .prompt
-            .checked_mul(delivered.prompt_tokens.unwrap_or(0).into())?;
-        output.checked_add(prompt)
+        self.image.checked_mul(tokens)
     }
 
     pub(super) fn basis(&self, size: Size) -> String {

@@ -1,16 +1,19 @@
 //! Prices over time: what they were, and what the operator does about them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tonic::Request;
 
 use super::show::show;
-use crate::domain::catalog::PriceChange;
+use crate::domain::catalog::{PriceChange, PricePart};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::Slug;
 use crate::generate::unsettled;
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::trail::OPERATOR;
 use crate::grpc::{Service, caller, read, write};
+use crate::ports::{ChangePlace, SettingsError};
 use crate::prices::SyncError;
 use crate::proto;
 
@@ -107,35 +110,40 @@ fn shown(change: &PriceChange) -> proto::PriceChange {
         usd_before: change.before.normalize().to_string(),
         usd_after: change.after.normalize().to_string(),
         flagged: change.flagged,
+        price: change.part.to_string(),
     }
 }
 
-/// The place of a change in a token.
+/// The place of a change in a token: no word has a zero byte.
 fn place(change: &PriceChange) -> Vec<u8> {
     let mut place = change.at.as_microsecond().to_be_bytes().to_vec();
-    place.extend(change.slug.as_str().bytes());
+    place.extend(format!("{}\0{}", change.slug, change.part).bytes());
     place
 }
 
-fn seen(place: &[u8]) -> Result<(Timestamp, Slug), Failure> {
+fn seen(place: &[u8]) -> Result<ChangePlace, Failure> {
     let read = || {
-        let (at, slug) = place.split_at_checked(TIME_BYTES)?;
+        let (at, rest) = place.split_at_checked(TIME_BYTES)?;
         let at = i64::from_be_bytes(at.try_into().ok()?);
-        let at = Timestamp::from_microsecond(at).ok()?;
-        Some((at, Slug::parse(str::from_utf8(slug).ok()?).ok()?))
+        let (slug, part) = str::from_utf8(rest).ok()?.split_once('\0')?;
+        Some(ChangePlace {
+            at: Timestamp::from_microsecond(at).ok()?,
+            slug: Slug::parse(slug).ok()?,
+            part: PricePart::parse(part)?,
+        })
     };
     // Under the seal is what [`place`] wrote.
     read().ok_or_else(Failure::internal)
 }
 
 /// The operator is told what stands in the way; nothing has changed.
-fn not_synced(error: SyncError) -> Failure {
-    match error {
+fn not_synced(error: Arc<SyncError>) -> Failure {
+    match &*error {
         SyncError::List(_) | SyncError::Absurd(_) => {
             let what = format!("The last good list stays: {error}.");
             Failure::new(Reason::UpstreamUnavailable, what)
         }
-        SyncError::Store(error) => unsettled(error),
-        SyncError::Stopped => Failure::internal(),
+        SyncError::Store(SettingsError::Full) => unsettled(SettingsError::Full),
+        SyncError::Store(_) | SyncError::Stopped => Failure::internal(),
     }
 }

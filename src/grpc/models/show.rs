@@ -77,6 +77,7 @@ fn image_model(model: &Model, list: &PriceList) -> proto::Model {
             .and_then(|resolution| list.estimate(model, &Question::one(resolution)))
             .as_ref()
             .map(shown),
+        estimate_resolution: usual.map(|usual| usual.to_string()).unwrap_or_default(),
         estimates_by_resolution: by_resolution.collect(),
         tier: model.tier().map(write::tier).unwrap_or_default().into(),
         aspect_ratios: parameters
@@ -93,13 +94,17 @@ fn image_model(model: &Model, list: &PriceList) -> proto::Model {
 
 /// As it is listed; a number in plain notation.
 fn price_line(line: &PriceLine) -> proto::PriceLine {
-    let plain = price(&line.usd).map(|usd| usd.normalize().to_string());
+    let plain = |text: &str| {
+        let usd = price(text).map(|usd| usd.normalize().to_string());
+        usd.unwrap_or_else(|| text.to_owned())
+    };
     proto::PriceLine {
         provider: line.provider.clone(),
         billable: line.billable.clone(),
         unit: line.unit.clone(),
         variant: line.variant.clone(),
-        usd: plain.unwrap_or_else(|| line.usd.clone()),
+        usd: plain(&line.usd),
+        usd_in_use: plain(&line.last_good),
     }
 }
 

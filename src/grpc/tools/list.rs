@@ -1,5 +1,7 @@
 //! Lists of tools: by model, by status, and by what would become of them.
 
+use std::sync::Arc;
+
 use tonic::Request;
 
 use super::show::show;
@@ -7,6 +9,7 @@ use crate::domain::catalog::{Catalog, Model, Usability};
 use crate::domain::failure::Failure;
 use crate::domain::ids::{AgentId, Slug};
 use crate::domain::openrouter_key::KeyStatus;
+use crate::domain::shape::Resolution;
 use crate::generate::unsettled;
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::{Service, caller, read};
@@ -23,6 +26,9 @@ struct Wanted {
     status: Option<proto::ToolStatus>,
     affected_by: Option<Change>,
 }
+
+/// The status and the default sizes of the tools that a change touches.
+type Touched = (proto::ToolStatus, Vec<Resolution>);
 
 /// What the status of the organization's tools follows from.
 struct Sight<'a> {
@@ -110,17 +116,17 @@ impl Wanted {
 
     /// The same question to the settings; `None` if there is no such tool.
     fn filter(&self, sight: &Sight<'_>) -> Result<Option<ToolFilter>, Failure> {
-        let (model, status) = match &self.affected_by {
-            None => (self.model.clone(), self.status),
+        let (model, status, sizes) = match &self.affected_by {
+            None => (self.model.clone(), self.status, None),
             Some(change) => {
-                let Some(now) = change.status_of_touched(sight)? else {
+                let Some((now, sizes)) = change.touched(sight)? else {
                     return Ok(None);
                 };
                 let other_model = self.model.as_ref().is_some_and(|it| *it != change.model);
                 if other_model || self.status.is_some_and(|status| status != now) {
                     return Ok(None);
                 }
-                (Some(change.model.clone()), Some(now))
+                (Some(change.model.clone()), Some(now), Some(sizes))
             }
         };
         let status = status.and_then(|status| match status {
@@ -131,16 +137,20 @@ impl Wanted {
                 Some(StatusFilter::NeedsConfiguration(sight.usable()))
             }
         });
-        Ok(Some(ToolFilter { model, status }))
+        Ok(Some(ToolFilter {
+            model,
+            status,
+            sizes,
+        }))
     }
 }
 
 // === impl Change ===
 
 impl Change {
-    /// The status that a tool must have now to be touched by this change, apart from its model;
-    /// `None` if it touches nobody.
-    fn status_of_touched(&self, sight: &Sight<'_>) -> Result<Option<proto::ToolStatus>, Failure> {
+    /// The status that a tool must have now to be touched by this change, and one of which default
+    /// sizes, apart from its model; `None` if it touches nobody.
+    fn touched(&self, sight: &Sight<'_>) -> Result<Option<Touched>, Failure> {
         let found = sight.catalog.find(&self.model);
         let model = found.ok_or_else(|| Failure::model_not_found(self.model.as_str()))?;
         let before = model.usability(!sight.switched_off.contains(&self.model));
@@ -148,8 +158,8 @@ impl Change {
             // A key that is refused is in the way of every tool, whatever the model.
             _ if sight.key == KeyStatus::Invalid => None,
             same if same == model.usability(self.available) => None,
-            Usability::Usable => Some(proto::ToolStatus::Ready),
-            _ => Some(proto::ToolStatus::NeedsConfiguration),
+            Usability::Usable => Some((proto::ToolStatus::Ready, model.takes())),
+            _ => Some((proto::ToolStatus::NeedsConfiguration, model.takes())),
         })
     }
 }
@@ -157,15 +167,20 @@ impl Change {
 // === impl Sight ===
 
 impl Sight<'_> {
-    /// The models that can be used.
-    fn usable(&self) -> Vec<Slug> {
+    /// The models that can be used, each with every default size that it takes.
+    fn usable(&self) -> Vec<(Slug, Resolution)> {
         let usable = |model: &Model| {
             let available = !self.switched_off.contains(&model.slug);
             self.key == KeyStatus::Active && model.usability(available) == Usability::Usable
         };
         let models = self.catalog.models().iter();
-        let usable = models.filter(|model| usable(model));
-        usable.map(|model| model.slug.clone()).collect()
+        let usable = models.filter(|model| usable(model.as_ref()));
+        let with_sizes = |model: &Arc<Model>| {
+            let slug = model.slug.clone();
+            let sizes = model.takes().into_iter();
+            sizes.map(move |size| (slug.clone(), size))
+        };
+        usable.flat_map(with_sizes).collect()
     }
 }
 

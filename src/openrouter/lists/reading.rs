@@ -196,6 +196,7 @@ fn model(raw: &RawValue) -> Option<Listed> {
             completion: price(prices.completion),
             image_output: price(prices.image_output),
         },
+        last_good: ListedPrices::default(),
         offer: offer(record.supported_parameters),
     })
 }
@@ -208,6 +209,7 @@ fn line(raw: &RawValue, provider: &str) -> Option<PriceLine> {
         unit: word(record.unit),
         variant: word(record.variant),
         usd: price(record.cost_usd),
+        last_good: String::new(),
     })
 }
 
@@ -239,7 +241,12 @@ impl Part for ModelPage {
 
 impl Part for ImageModels {
     fn read(body: &[u8]) -> Result<Self, Unread> {
-        let (mut models, _) = models(envelope(body)?.data)?;
+        let envelope = envelope(body)?;
+        let (mut models, records) = models(envelope.data)?;
+        let total = number(envelope.total_count).unwrap_or(records);
+        if total > records {
+            return Err(no_list(&format!("{records} of {total} image models")));
+        }
         for model in &mut models {
             // Prices of pictures stand at the endpoints.
             model.prices = ListedPrices::default();

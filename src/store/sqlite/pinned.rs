@@ -13,6 +13,7 @@ use crate::domain::shape::{AspectRatio, PixelSize, Quality, Resolution, SentShap
 pub(super) struct Pinned {
     output: Option<Output>,
     reference: Option<Reference>,
+    prompt: Option<Usd>,
     quality: Option<String>,
     references: u32,
     reference_megapixels: u64,
@@ -36,7 +37,6 @@ enum Output {
     Token {
         shown: Usd,
         image: Usd,
-        prompt: Usd,
         text: Usd,
         tokens: Vec<(String, u32)>,
         tokens_by_quality: Vec<(String, u32)>,
@@ -53,7 +53,7 @@ enum Reference {
     PerhapsPerImage(Usd),
     PerMegapixel(Usd),
     PerhapsPerMegapixel(Usd),
-    Tokens,
+    Tokens(Usd),
 }
 
 /// A price in USD as text, so that no digit is lost.
@@ -81,6 +81,10 @@ impl Pinned {
                 .pricing
                 .as_ref()
                 .map(|pricing| Reference::of(pricing.reference)),
+            prompt: draft
+                .pricing
+                .as_ref()
+                .map(|pricing| Usd::of(pricing.prompt)),
             quality: question.quality.map(|quality| quality.to_string()),
             references: question.references,
             reference_megapixels: question.reference_megapixels,
@@ -97,10 +101,11 @@ impl Pinned {
         count: u32,
     ) -> Result<Prices, rusqlite::Error> {
         let quality = read(self.quality.as_deref(), Quality::parse)?;
-        let pricing = match (self.output, self.reference) {
-            (Some(output), Some(reference)) => Some(Pricing {
+        let pricing = match (self.output, self.reference, self.prompt) {
+            (Some(output), Some(reference), Some(prompt)) => Some(Pricing {
                 output: output.read()?,
                 reference: reference.read()?,
+                prompt: prompt.read()?,
             }),
             _ => None,
         };
@@ -144,7 +149,6 @@ impl Output {
             OutputPrice::PerToken(price) => Self::Token {
                 shown: Usd::of(price.shown),
                 image: Usd::of(price.image),
-                prompt: Usd::of(price.prompt),
                 text: Usd::of(price.text),
                 tokens: words(&price.tokens),
                 tokens_by_quality: words(&price.tokens_by_quality),
@@ -170,7 +174,6 @@ impl Output {
             Self::Token {
                 shown,
                 image,
-                prompt,
                 text,
                 tokens,
                 tokens_by_quality,
@@ -179,7 +182,6 @@ impl Output {
             } => OutputPrice::PerToken(TokenPrice {
                 shown: shown.read()?,
                 image: image.read()?,
-                prompt: prompt.read()?,
                 text: text.read()?,
                 tokens: unworded(tokens, Resolution::parse)?,
                 tokens_by_quality: unworded(tokens_by_quality, Quality::parse)?,
@@ -200,7 +202,7 @@ impl Reference {
             ReferencePrice::PerhapsPerImage(usd) => Self::PerhapsPerImage(Usd::of(usd)),
             ReferencePrice::PerMegapixel(usd) => Self::PerMegapixel(Usd::of(usd)),
             ReferencePrice::PerhapsPerMegapixel(usd) => Self::PerhapsPerMegapixel(Usd::of(usd)),
-            ReferencePrice::Tokens => Self::Tokens,
+            ReferencePrice::Tokens(usd) => Self::Tokens(Usd::of(usd)),
         }
     }
 
@@ -211,7 +213,7 @@ impl Reference {
             Self::PerhapsPerImage(usd) => ReferencePrice::PerhapsPerImage(usd.read()?),
             Self::PerMegapixel(usd) => ReferencePrice::PerMegapixel(usd.read()?),
             Self::PerhapsPerMegapixel(usd) => ReferencePrice::PerhapsPerMegapixel(usd.read()?),
-            Self::Tokens => ReferencePrice::Tokens,
+            Self::Tokens(usd) => ReferencePrice::Tokens(usd.read()?),
         })
     }
 }

@@ -9,12 +9,12 @@ use rust_decimal::Decimal;
 use super::records::Conditions;
 use super::rows::{micros, odd, time};
 use super::{Sqlite, Trouble};
-use crate::domain::catalog::{Caution, Kept, PriceChange};
+use crate::domain::catalog::{Caution, Kept, PriceChange, PricePart};
 use crate::domain::ids::{GenerationId, Slug};
 use crate::domain::money::UsdCost;
 use crate::domain::recent::{Figures, GENERATIONS, Kind};
 use crate::domain::shape::{Quality, Resolution};
-use crate::ports::{KeptList, PriceStore, SettingsError};
+use crate::ports::{ChangePlace, KeptList, PriceStore, SettingsError};
 use listed::Document;
 
 mod listed;
@@ -63,7 +63,7 @@ impl PriceStore for Sqlite {
     async fn price_changes(
         &self,
         model: Option<Slug>,
-        after: Option<(Timestamp, Slug)>,
+        after: Option<ChangePlace>,
         limit: u32,
     ) -> Result<Vec<PriceChange>, SettingsError> {
         self.look_back(move |connection| {
@@ -72,12 +72,13 @@ impl PriceStore for Sqlite {
             if let Some(model) = &model {
                 which.add("model =", model.to_string());
             }
-            if let Some((at, slug)) = &after {
-                which.add_pair("(at_us, model) <", micros(*at), slug.to_string());
+            if let Some(ChangePlace { at, slug, part }) = &after {
+                let (at, slug, part) = (micros(*at), slug.to_string(), part.to_string());
+                which.add_triple("(at_us, model, price) <", at, slug, part);
             }
             let sql = format!(
-                "SELECT at_us, model, before, after, flagged FROM price_change
-                  WHERE {} ORDER BY at_us DESC, model DESC LIMIT {limit}",
+                "SELECT at_us, model, price, before, after, flagged FROM price_change
+                  WHERE {} ORDER BY at_us DESC, model DESC, price DESC LIMIT {limit}",
                 which.sql()
             );
             let mut statement = connection.prepare_cached(&sql)?;
@@ -100,7 +101,8 @@ impl PriceStore for Sqlite {
     }
 }
 
-/// Notes what a generation cost that has just been settled, if the platform paid for it.
+/// Notes what a generation cost that has just been settled, if the platform paid for it and nothing
+/// but its kind decided its price: reference pictures are billed beside it.
 pub(super) fn note_actual(
     connection: &Connection,
     id: GenerationId,
@@ -111,7 +113,8 @@ pub(super) fn note_actual(
              coalesce(json_extract(g.details, '$.prices.quality'), ''),
              s.finished_us, s.generation, s.cost_pd, s.charged_images
         FROM generation_state s JOIN generation g ON g.id = s.generation
-       WHERE s.generation = ?1 AND g.key_mode = 'platform'";
+       WHERE s.generation = ?1 AND g.key_mode = 'platform'
+         AND json_extract(g.details, '$.prices.references') = 0";
     let id = id.uuid();
     connection
         .prepare_cached(sql)?
@@ -170,10 +173,11 @@ fn keep(connection: &Connection, kept: &Kept) -> Result<(), Trouble> {
 }
 
 fn note(connection: &Connection, price: &PriceChange) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO price_change VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO price_change VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         micros(price.at),
         price.slug.as_str(),
+        price.part.to_string(),
         price.before.to_string(),
         price.after.to_string(),
         price.flagged,
@@ -186,12 +190,14 @@ fn change(row: &Row<'_>) -> Result<PriceChange, rusqlite::Error> {
         let text: String = row.get(column)?;
         text.parse::<Decimal>().map_err(|_| odd("price_change"))
     };
+    let part: String = row.get(2)?;
     Ok(PriceChange {
         at: time(row.get(0)?),
         slug: slug(row, 1)?,
-        before: decimal(2)?,
-        after: decimal(3)?,
-        flagged: row.get(4)?,
+        part: PricePart::parse(&part).ok_or_else(|| odd("price_change.price"))?,
+        before: decimal(3)?,
+        after: decimal(4)?,
+        flagged: row.get(5)?,
     })
 }
 

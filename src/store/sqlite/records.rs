@@ -109,8 +109,25 @@ impl Conditions {
             .push(format!("{comparison} (?{}, ?{last})", last - 1));
     }
 
+    /// Adds a comparison of three columns with three values.
+    pub(super) fn add_triple(
+        &mut self,
+        comparison: &str,
+        first: impl ToSql + 'static,
+        second: impl ToSql + 'static,
+        third: impl ToSql + 'static,
+    ) {
+        self.values.push(Box::new(first));
+        self.values.push(Box::new(second));
+        self.values.push(Box::new(third));
+        let last = self.values.len();
+        let (first, second) = (last - 2, last - 1);
+        self.sql
+            .push(format!("{comparison} (?{first}, ?{second}, ?{last})"));
+    }
+
     /// Adds a condition on a list of words: `column` is among them, or `NOT IN` them.
-    pub(super) fn add_words(&mut self, comparison: &str, words: &[&str]) {
+    pub(super) fn add_words(&mut self, comparison: &str, words: &[impl serde::Serialize]) {
         // As one value, so that lists of any length are one statement.
         self.values
             .push(Box::new(serde_json::json!(words).to_string()));

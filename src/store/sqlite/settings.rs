@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::rows::{micros, time, word};
 use super::{Sqlite, Trouble, api_keys, deeds, entries, tools, trail};
 use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId, Slug};
+use crate::domain::shape::Resolution;
 use crate::domain::tool::Tool;
 use crate::domain::trail::By;
 use crate::ports::{
@@ -174,15 +175,16 @@ impl Settings for Sqlite {
     async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
-        model: &Slug,
+        (model, sizes): (&Slug, &[Resolution]),
         limit: u32,
     ) -> Result<Agents, SettingsError> {
         let (organization, model) = (organization.clone(), model.clone());
+        let sizes = sizes.to_vec();
         self.look_back(move |connection| {
             Ok(tools::enabled_with(
                 connection,
                 &organization,
-                &model,
+                (&model, &sizes),
                 limit,
             )?)
         })

@@ -20,6 +20,9 @@ const COLUMNS: &str =
 /// organization.
 const BY_MODEL: &str = "tool INDEXED BY tool_by_model";
 
+/// A model and the size of its pictures, as one word.
+const CHOSEN: &str = "model || ' ' || default_resolution";
+
 /// The tool of an agent.
 pub(super) fn find(
     connection: &Connection,
@@ -116,18 +119,22 @@ fn conditions(
     if let Some(model) = &filter.model {
         all.add("model =", model.to_string());
     }
-    // `+` keeps the order of agents, which a page can stop in, from being given up for an index.
+    // `+`, and [`CHOSEN`] as it is no column, keep the order of agents, which a page can stop in, from being given up for an index.
     match &filter.status {
         None => {}
         Some(StatusFilter::Disabled) => all.add("enabled =", false),
         Some(StatusFilter::Ready(usable)) => {
             all.add("enabled =", true);
-            all.add_words("+model IN", &words(usable));
+            all.add_words(&format!("{CHOSEN} IN"), &words(usable));
         }
         Some(StatusFilter::NeedsConfiguration(usable)) => {
             all.add("enabled =", true);
-            all.add_words("coalesce(model, '') NOT IN", &words(usable));
+            let chosen = format!("coalesce({CHOSEN}, '')");
+            all.add_words(&format!("{chosen} NOT IN"), &words(usable));
         }
+    }
+    if let Some(sizes) = &filter.sizes {
+        all.add_words("+default_resolution IN", &names(sizes));
     }
     all
 }
@@ -142,20 +149,25 @@ pub(super) fn page(
     tools.collect()
 }
 
-/// The agents whose tool is switched on and has chosen this model.
+/// The agents whose tool is switched on and has chosen this model and one of these sizes.
 pub(super) fn enabled_with(
     connection: &Connection,
     organization: &OrganizationId,
-    model: &Slug,
+    (model, sizes): (&Slug, &[Resolution]),
     limit: u32,
 ) -> Result<Agents, rusqlite::Error> {
-    let these = format!("FROM {BY_MODEL} WHERE organization = ?1 AND model = ?2 AND enabled = 1");
+    let these = format!(
+        "FROM {BY_MODEL} WHERE organization = ?1 AND model = ?2 AND enabled = 1
+           AND default_resolution IN (SELECT value FROM json_each(?3))"
+    );
+    let sizes = serde_json::json!(names(sizes)).to_string();
     let mut count = connection.prepare_cached(&format!("SELECT count(*) {these}"))?;
-    let count = count.query_row([organization.as_str(), model.as_str()], |row| row.get(0))?;
-    let first = format!("SELECT agent {these} ORDER BY agent LIMIT ?3");
+    let of = [organization.as_str(), model.as_str(), &sizes];
+    let count = count.query_row(of, |row| row.get(0))?;
+    let first = format!("SELECT agent {these} ORDER BY agent LIMIT ?4");
     let mut first = connection.prepare_cached(&first)?;
     let first = first.query_map(
-        params![organization.as_str(), model.as_str(), limit],
+        params![organization.as_str(), model.as_str(), sizes, limit],
         |row| word(row, 0, |text| AgentId::parse(text).ok()),
     )?;
     Ok(Agents {
@@ -164,8 +176,16 @@ pub(super) fn enabled_with(
     })
 }
 
-fn words(models: &[Slug]) -> Vec<&str> {
-    models.iter().map(Slug::as_str).collect()
+/// As [`CHOSEN`] writes them.
+fn words(usable: &[(Slug, Resolution)]) -> Vec<String> {
+    let chosen = usable.iter();
+    chosen
+        .map(|(model, size)| format!("{model} {size}"))
+        .collect()
+}
+
+fn names(sizes: &[Resolution]) -> Vec<String> {
+    sizes.iter().map(ToString::to_string).collect()
 }
 
 fn tool(row: &Row<'_>) -> Result<Tool, rusqlite::Error> {

@@ -10,6 +10,7 @@ use image_gateway::domain::ids::{
     AgentId, ApiKeyId, GenerationId, OpenRouterKeyId, OrganizationId, Slug,
 };
 use image_gateway::domain::openrouter_key::KeyStatus;
+use image_gateway::domain::shape::Resolution;
 use image_gateway::domain::tool::Tool;
 use image_gateway::domain::trail::By;
 use image_gateway::openrouter::Client;
@@ -322,11 +323,11 @@ impl Settings for TrappedSettings {
     async fn agents_enabled_with(
         &self,
         organization: &OrganizationId,
-        model: &Slug,
+        of: (&Slug, &[Resolution]),
         limit: u32,
     ) -> Result<Agents, SettingsError> {
         self.books
-            .agents_enabled_with(organization, model, limit)
+            .agents_enabled_with(organization, of, limit)
             .await
     }
 

@@ -16,6 +16,7 @@ pub(super) fn listed(slug: &str, lines: &[Said]) -> Listed {
         unit: (*unit).to_owned(),
         variant: (*variant).to_owned(),
         usd: (*usd).to_owned(),
+        last_good: String::new(),
     };
     Listed {
         slug: Slug::parse(slug).expect("a slug"),
@@ -28,6 +29,7 @@ pub(super) fn listed(slug: &str, lines: &[Said]) -> Listed {
             completion: "0".to_owned(),
             image_output: String::new(),
         },
+        last_good: ListedPrices::default(),
         offer: Some(Offer {
             lines: lines.iter().map(line).collect(),
             ..Offer::default()
@@ -36,7 +38,7 @@ pub(super) fn listed(slug: &str, lines: &[Said]) -> Listed {
 }
 
 /// An image model that only `GET /models` lists.
-fn by_chat(slug: &str, completion: &str, image_output: &str) -> Listed {
+pub(super) fn by_chat(slug: &str, completion: &str, image_output: &str) -> Listed {
     Listed {
         offer: None,
         prices: ListedPrices {
@@ -48,19 +50,19 @@ fn by_chat(slug: &str, completion: &str, image_output: &str) -> Listed {
     }
 }
 
-fn sized(mut listed: Listed, resolutions: &[&str]) -> Model {
+pub(super) fn sized(mut listed: Listed, resolutions: &[&str]) -> Model {
     if let Some(offer) = &mut listed.offer {
         offer.resolutions = resolutions.iter().map(|text| (*text).to_owned()).collect();
     }
     read(&listed)
 }
 
-fn expected(model: &Model, resolution: Resolution) -> String {
+pub(super) fn expected(model: &Model, resolution: Resolution) -> String {
     let estimate = model.estimate_for(&Question::one(resolution));
     estimate.expect("an estimate").bounds.expected.to_string()
 }
 
-fn highest(model: &Model, question: &Question) -> String {
+pub(super) fn highest(model: &Model, question: &Question) -> String {
     let estimate = model.estimate_for(question);
     estimate.expect("an estimate").bounds.high.to_string()
 }
@@ -272,7 +274,11 @@ fn references_cost_what_a_line_says_and_what_is_known() {
         &[("output_image", "token", "", "3e-05")],
     ));
     let pricing = tokens.pricing.expect("priced");
-    assert_eq!(pricing.reference, ReferencePrice::Tokens);
+    assert_eq!(
+        pricing.reference,
+        ReferencePrice::Free,
+        "its prompt is free"
+    );
     assert!(matches!(pricing.output, OutputPrice::PerToken(price) if price.shown == price.image));
 }
 

@@ -4,18 +4,18 @@ use jiff::{SignedDuration, ToSpan};
 
 use super::reading::listed;
 use super::*;
-use crate::domain::listing::Listed;
+use crate::domain::listing::{Listed, Offer};
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_795_000_000).expect("a time")
 }
 
-fn one(slug: &str, usd: &'static str) -> Listed {
+pub(super) fn one(slug: &str, usd: &'static str) -> Listed {
     listed(slug, &[("output_image", "image", "", usd)])
 }
 
 /// Four models; "a" costs so much.
-fn four(usd: &'static str) -> Vec<Listed> {
+pub(super) fn four(usd: &'static str) -> Vec<Listed> {
     let rest = ["somebody/b", "somebody/c", "somebody/d"];
     let mut all = vec![one("somebody/a", usd)];
     all.extend(rest.map(|slug| one(slug, "0.04")));
@@ -26,7 +26,7 @@ fn begun() -> Vec<Kept> {
     renew(&[], four("0.04"), now()).expect("a list").kept
 }
 
-fn a(kept: &[Kept]) -> &Kept {
+pub(super) fn a(kept: &[Kept]) -> &Kept {
     let found = kept
         .iter()
         .find(|kept| kept.listed.slug.as_str() == "somebody/a");
@@ -34,7 +34,7 @@ fn a(kept: &[Kept]) -> &Kept {
 }
 
 /// What a picture of "a" would hold.
-fn held(kept: &[Kept], at: Timestamp) -> String {
+pub(super) fn held(kept: &[Kept], at: Timestamp) -> String {
     let catalog = Catalog::synced(kept, at, at);
     let model = catalog.find(&Slug::parse("somebody/a").expect("a slug"));
     let estimate = model.expect("never gone").estimate().expect("priced");
@@ -73,6 +73,7 @@ fn a_price_that_moves_is_noted_with_its_time() {
     let change = PriceChange {
         slug: Slug::parse("somebody/a").expect("a slug"),
         at: later,
+        part: PricePart::Picture(Resolution::R1K),
         before: Decimal::new(4, 2),
         after: Decimal::new(5, 2),
         flagged: false,
@@ -142,8 +143,10 @@ fn a_list_that_cannot_be_true_changes_nothing() {
         .into_iter()
         .map(|listed| one(listed.slug.as_str(), "soon"));
     assert_eq!(absurd(unpriced.collect()), Absurd::Empty);
-    let one_left = vec![one("somebody/a", "0.04")];
-    assert_eq!(absurd(one_left), Absurd::HalfGone { gone: 3, known: 4 });
+    for gone in [2, 3] {
+        let left = four("0.04").split_off(gone);
+        assert_eq!(absurd(left), Absurd::HalfGone { gone, known: 4 });
+    }
     let free = four("0.04")
         .into_iter()
         .map(|listed| one(listed.slug.as_str(), "0"));
@@ -151,8 +154,23 @@ fn a_list_that_cannot_be_true_changes_nothing() {
         absurd(free.collect()),
         Absurd::HalfUnpriced { odd: 4, known: 4 }
     );
-    let half = four("0.04").split_off(2);
-    assert_eq!(renew(&kept, half, now()).expect("a list").withdrawn, 2);
+    let with = |change: fn(&mut Listed)| {
+        let mut all = four("0.04");
+        all.iter_mut().take(2).for_each(change);
+        for listed in &mut all {
+            listed.prices.image_output = "0.00003".to_owned();
+        }
+        all
+    };
+    let unoffered = with(|listed| listed.offer = None);
+    assert_eq!(
+        absurd(unoffered),
+        Absurd::HalfUnoffered { gone: 2, known: 4 }
+    );
+    let unlined = with(|listed| listed.offer = Some(Offer::default()));
+    assert_eq!(absurd(unlined), Absurd::HalfUnlined { gone: 2, known: 4 });
+    let rest = four("0.04").split_off(1);
+    assert_eq!(renew(&kept, rest, now()).expect("a list").withdrawn, 1);
 }
 
 #[test]

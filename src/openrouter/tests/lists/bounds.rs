@@ -129,6 +129,24 @@ async fn a_server_that_knows_no_pages_is_asked_twice_at_most() {
 }
 
 #[tokio::test]
+async fn a_list_that_says_it_has_more_than_it_shows_is_no_list() {
+    let more = r#","total_count":250"#;
+    let upstream = paging(100, 200, more).await;
+    let error = upstream.list().await.expect_err("50 are missing");
+    let missing = "200 of 250 models".to_owned();
+    assert_eq!(error, ListError::Malformed(missing));
+    // The same page again and again shows no more than once.
+    let upstream = Upstream::with("models", &page(0, 125, more)).await;
+    let error = upstream.list().await.expect_err("125 are missing");
+    let missing = "125 of 250 models".to_owned();
+    assert_eq!(error, ListError::Malformed(missing));
+    let upstream = Upstream::with("images/models", &page(0, 3, r#","total_count":4"#)).await;
+    let error = upstream.list().await.expect_err("one is missing");
+    let missing = "3 of 4 image models".to_owned();
+    assert_eq!(error, ListError::Malformed(missing));
+}
+
+#[tokio::test]
 async fn a_list_without_an_end_is_no_list() {
     for (size, pages) in [(1000, 6), (5001, 1), (1, 20)] {
         let upstream = paging(size, usize::MAX, r#","total_count":9999999"#).await;

@@ -63,7 +63,9 @@ async fn units_that_nobody_knows_are_kept() {
                 unit,
                 variant,
                 usd,
+                last_good,
             } = line;
+            assert_eq!(last_good, "", "nothing is remembered here");
             [provider, billable, unit, variant, usd].map(String::as_str)
         })
         .collect();

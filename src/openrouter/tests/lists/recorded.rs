@@ -54,6 +54,7 @@ fn line([provider, billable, unit, variant, usd]: [&str; 5]) -> PriceLine {
         unit: unit.to_owned(),
         variant: variant.to_owned(),
         usd: usd.to_owned(),
+        last_good: String::new(),
     }
 }
 
@@ -70,6 +71,7 @@ fn riverflow() -> Listed {
             completion: "0".to_owned(),
             image_output: "0.00000479041916167665".to_owned(),
         },
+        last_good: ListedPrices::default(),
         offer: Some(Offer {
             aspect_ratios: words(&[
                 "1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "21:9", "auto",

@@ -321,7 +321,8 @@ pub(super) const QUESTIONS: &[Question] = &[
             "what pictures cost lately is not what was settled",
             "SELECT hex(s.generation) FROM generation_state s JOIN generation g ON g.id = s.generation
                LEFT JOIN actual a ON a.generation = s.generation
-              WHERE (a.generation IS NOT NULL) <> (s.state = 'settled' AND g.key_mode = 'platform')
+              WHERE (a.generation IS NOT NULL) <> (s.state = 'settled' AND g.key_mode = 'platform'
+                                                    AND json_extract(g.details, '$.prices.references') = 0)
                  OR a.cost_pd <> s.cost_pd OR a.images <> s.charged_images OR a.model <> g.model",
         )],
         beside: None,

@@ -15,7 +15,15 @@ pub(super) struct Document {
     prompt: String,
     completion: String,
     image_output: String,
+    last_good: LastGood,
     offer: Option<OfferDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LastGood {
+    prompt: String,
+    completion: String,
+    image_output: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +46,7 @@ struct LineDocument {
     unit: String,
     variant: String,
     usd: String,
+    last_good: String,
 }
 
 impl Document {
@@ -50,6 +59,11 @@ impl Document {
             prompt: listed.prices.prompt.clone(),
             completion: listed.prices.completion.clone(),
             image_output: listed.prices.image_output.clone(),
+            last_good: LastGood {
+                prompt: listed.last_good.prompt.clone(),
+                completion: listed.last_good.completion.clone(),
+                image_output: listed.last_good.image_output.clone(),
+            },
             offer: listed.offer.as_ref().map(OfferDocument::of),
         }
     }
@@ -66,6 +80,11 @@ impl Document {
                 completion: self.completion,
                 image_output: self.image_output,
             },
+            last_good: ListedPrices {
+                prompt: self.last_good.prompt,
+                completion: self.last_good.completion,
+                image_output: self.last_good.image_output,
+            },
             offer: self.offer.map(OfferDocument::read),
         }
     }
@@ -79,6 +98,7 @@ impl OfferDocument {
             unit: line.unit.clone(),
             variant: line.variant.clone(),
             usd: line.usd.clone(),
+            last_good: line.last_good.clone(),
         };
         Self {
             aspect_ratios: offer.aspect_ratios.clone(),
@@ -100,6 +120,7 @@ impl OfferDocument {
             unit: line.unit,
             variant: line.variant,
             usd: line.usd,
+            last_good: line.last_good,
         };
         Offer {
             aspect_ratios: self.aspect_ratios,

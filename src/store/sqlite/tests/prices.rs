@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 use super::*;
-use crate::domain::catalog::{Caution, Kept, PriceChange};
+use crate::domain::catalog::{Caution, Kept, PriceChange, PricePart};
 use crate::domain::ids::Slug;
 use crate::domain::listing::{Listed, ListedPrices, Offer, PriceLine};
 use crate::domain::money::own_key_charge;
 use crate::domain::recent::{Figures, GENERATIONS, Kind};
-use crate::ports::PriceStore;
+use crate::ports::{ChangePlace, PriceStore};
 
 fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
@@ -25,12 +25,15 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 
 fn listed() -> impl Strategy<Value = Listed> {
     let line =
-        any::<[String; 5]>().prop_map(|[provider, billable, unit, variant, usd]| PriceLine {
-            provider,
-            billable,
-            unit,
-            variant,
-            usd,
+        any::<[String; 6]>().prop_map(|[provider, billable, unit, variant, usd, last_good]| {
+            PriceLine {
+                provider,
+                billable,
+                unit,
+                variant,
+                usd,
+                last_good,
+            }
         });
     let lines = proptest::collection::vec(line, 0..3);
     let lists = [texts(), texts(), texts(), texts(), texts()];
@@ -57,26 +60,31 @@ fn listed() -> impl Strategy<Value = Listed> {
     });
     let model = (
         "[a-z]{1,9}/[a-z]{1,9}",
-        any::<[String; 4]>(),
+        any::<[String; 7]>(),
         (texts(), texts()),
         any::<Option<u64>>(),
         proptest::option::of(offer),
     );
     model.prop_map(
-        |(name, [shown, prompt, completion, image_output], modalities, tokens, offer)| Listed {
+        |(name, [shown, a, b, c, d, e, f], modalities, tokens, offer)| Listed {
             slug: slug(&name),
             name: shown,
             inputs: modalities.0,
             outputs: modalities.1,
             context_tokens: tokens,
-            prices: ListedPrices {
-                prompt,
-                completion,
-                image_output,
-            },
+            prices: prices([a, b, c]),
+            last_good: prices([d, e, f]),
             offer,
         },
     )
+}
+
+fn prices([prompt, completion, image_output]: [String; 3]) -> ListedPrices {
+    ListedPrices {
+        prompt,
+        completion,
+        image_output,
+    }
 }
 
 fn kept() -> impl Strategy<Value = Kept> {
@@ -136,6 +144,7 @@ fn model(name: &str) -> Kept {
             outputs: Vec::new(),
             context_tokens: None,
             prices: ListedPrices::default(),
+            last_good: ListedPrices::default(),
             offer: None,
         },
         withdrawn: None,
@@ -148,6 +157,7 @@ fn change(name: &str, second: i64) -> PriceChange {
     PriceChange {
         slug: slug(name),
         at: at(second),
+        part: PricePart::Picture(Resolution::R1K),
         before: Decimal::new(4, 2),
         after: Decimal::new(second, 28),
         flagged: second % 2 == 0,
@@ -160,6 +170,10 @@ async fn price_changes_come_the_newest_first_in_pages() {
     let changes = [
         change("a/a", 1),
         change("a/b", 1),
+        PriceChange {
+            part: PricePart::PictureAtMost(Resolution::R4K),
+            ..change("a/b", 1)
+        },
         change("a/a", 2),
         change("a/a", 3),
     ];
@@ -167,10 +181,14 @@ async fn price_changes_come_the_newest_first_in_pages() {
     let kept = books.sqlite.keep(models, changes.to_vec(), at(3)).await;
     kept.expect("kept");
     let page = |model: Option<&str>, after: Option<&PriceChange>, limit| {
-        let after = after.map(|change| (change.at, change.slug.clone()));
+        let after = after.map(|change| ChangePlace {
+            at: change.at,
+            slug: change.slug.clone(),
+            part: change.part,
+        });
         books.sqlite.price_changes(model.map(slug), after, limit)
     };
-    let newest_first = [&changes[3], &changes[2], &changes[1], &changes[0]];
+    let newest_first: Vec<_> = changes.iter().rev().collect();
     let mut seen: Vec<PriceChange> = Vec::new();
     loop {
         let last = seen.last().cloned();
@@ -181,10 +199,10 @@ async fn price_changes_come_the_newest_first_in_pages() {
         seen.extend(one);
     }
     assert_eq!(seen.iter().collect::<Vec<_>>(), newest_first);
-    let of_a = page(Some("a/a"), Some(&changes[3]), 9)
+    let of_a = page(Some("a/a"), Some(&changes[4]), 9)
         .await
         .expect("a page");
-    assert_eq!(of_a, [changes[2].clone(), changes[0].clone()]);
+    assert_eq!(of_a, [changes[3].clone(), changes[0].clone()]);
     for sql in [
         "UPDATE price_change SET after = '0'",
         "DELETE FROM price_change",
@@ -200,16 +218,9 @@ async fn price_changes_come_the_newest_first_in_pages() {
     assert_eq!((found.models.len(), found.read), (2, at(3)));
 }
 
-async fn settled(books: &Books, request: &str, pico: i64, byok: bool) -> GenerationId {
-    let draft = Draft {
-        key_mode: if byok {
-            KeyMode::Organization
-        } else {
-            KeyMode::Platform
-        },
-        ..draft(request, 9000)
-    };
-    let id = books.held(&draft).await;
+/// Draws one picture for so much.
+async fn settled(books: &Books, draft: &Draft, pico: i64) -> GenerationId {
+    let id = books.held(draft).await;
     books
         .sqlite
         .dispatch(id, Timestamp::UNIX_EPOCH)
@@ -217,7 +228,7 @@ async fn settled(books: &Books, request: &str, pico: i64, byok: bool) -> Generat
         .expect("dispatched");
     let cost = UsdCost::from_pico(pico).expect("a cost").to_string();
     let mut settlement = settlement(id, &cost);
-    if byok {
+    if draft.key_mode == KeyMode::Organization {
         settlement.charge.key_mode = KeyMode::Organization;
         settlement.charge.credits = own_key_charge(1);
     }
@@ -233,10 +244,18 @@ async fn what_pictures_cost_lately_is_what_was_settled_last() {
     let mut costs = Vec::new();
     for n in 0..count {
         let pico = 1_000_000_000 * (n + 1);
-        settled(&books, &format!("r{n}"), pico, false).await;
+        settled(&books, &draft(&format!("r{n}"), 9000), pico).await;
         costs.push((UsdCost::from_pico(pico).expect("a cost"), 1));
     }
-    settled(&books, "own", 4_000_000_000_000, true).await;
+    let own = Draft {
+        key_mode: KeyMode::Organization,
+        ..draft("own", 9000)
+    };
+    let mut from_another = draft("references", 9000);
+    from_another.question.references = 1;
+    for beside in [own, from_another] {
+        settled(&books, &beside, 4_000_000_000_000).await;
+    }
     let found = books.sqlite.figures().await.expect("a look");
     let kind = Kind {
         model: draft("x", 1).model,

@@ -14,6 +14,11 @@ fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
 }
 
+fn at_1k(models: &[&str]) -> Vec<(Slug, Resolution)> {
+    let models = models.iter();
+    models.map(|model| (slug(model), Resolution::R1K)).collect()
+}
+
 fn tool(name: &str, enabled: bool, model: Option<&str>) -> Tool {
     Tool {
         enabled,
@@ -53,7 +58,7 @@ async fn found(books: &Books, filter: &ToolFilter, after: Option<&str>, limit: u
 #[tokio::test]
 async fn tools_are_found_by_agent_and_narrowed_by_model_and_status() {
     let books = busy().await;
-    let usable = vec![slug("acme/good"), slug("acme/fine")];
+    let usable = at_1k(&["acme/good", "acme/fine"]);
     let all = ToolFilter::default();
     let everybody = ["Z", "a", "b", "c", "d", "e", "é"];
     assert_eq!(found(&books, &all, None, 100).await, everybody);
@@ -61,12 +66,12 @@ async fn tools_are_found_by_agent_and_narrowed_by_model_and_status() {
     assert!(found(&books, &all, Some("é"), 2).await.is_empty());
     let good = ToolFilter {
         model: Some(slug("acme/good")),
-        status: None,
+        ..ToolFilter::default()
     };
     assert_eq!(found(&books, &good, None, 100).await, ["a", "c", "d"]);
     let of = |status| ToolFilter {
-        model: None,
         status: Some(status),
+        ..ToolFilter::default()
     };
     let ready = of(StatusFilter::Ready(usable.clone()));
     assert_eq!(found(&books, &ready, None, 100).await, ["a", "d", "é"]);
@@ -80,8 +85,19 @@ async fn tools_are_found_by_agent_and_narrowed_by_model_and_status() {
     let both = ToolFilter {
         model: Some(slug("acme/good")),
         status: Some(StatusFilter::Ready(usable)),
+        sizes: Some(vec![Resolution::R1K, Resolution::R4K]),
     };
     assert_eq!(found(&books, &both, Some("a"), 100).await, ["d"]);
+    let larger = ToolFilter {
+        sizes: Some(vec![Resolution::R2K]),
+        ..both
+    };
+    assert!(found(&books, &larger, None, 100).await.is_empty());
+    let only_larger = vec![(slug("acme/good"), Resolution::R2K)];
+    let none = of(StatusFilter::Ready(only_larger.clone()));
+    assert!(found(&books, &none, None, 100).await.is_empty());
+    let all = of(StatusFilter::NeedsConfiguration(only_larger));
+    assert_eq!(found(&books, &all, None, 100).await, enabled);
 }
 
 #[tokio::test]
@@ -91,18 +107,24 @@ async fn who_draws_with_a_model_is_named_up_to_a_limit_and_counted_beyond_it() {
     let acme = organization("acme");
     let both = vec![agent("a"), agent("d")];
     for (limit, first) in [(0, vec![]), (1, vec![agent("a")]), (9, both)] {
-        let found = books.sqlite.agents_enabled_with(&acme, &model, limit).await;
+        let of = (&model, &[Resolution::R512, Resolution::R1K][..]);
+        let found = books.sqlite.agents_enabled_with(&acme, of, limit).await;
         assert_eq!(found.expect("a look"), Agents { first, count: 2 });
     }
     let unused = slug("acme/unused");
-    let none = books.sqlite.agents_enabled_with(&acme, &unused, 9).await;
-    assert_eq!(none.expect("a look"), Agents::default());
+    for of in [
+        (&unused, &[Resolution::R1K][..]),
+        (&model, &[Resolution::R2K][..]),
+    ] {
+        let none = books.sqlite.agents_enabled_with(&acme, of, 9).await;
+        assert_eq!(none.expect("a look"), Agents::default());
+    }
 }
 
 #[tokio::test]
 async fn a_page_stops_where_it_is_full_instead_of_sorting_everything() {
     let books = busy().await;
-    let usable = vec![slug("acme/good")];
+    let usable = at_1k(&["acme/good"]);
     for (model, status) in [
         (None, None),
         (Some(slug("acme/good")), None),
@@ -111,7 +133,11 @@ async fn a_page_stops_where_it_is_full_instead_of_sorting_everything() {
         (None, Some(StatusFilter::NeedsConfiguration(usable.clone()))),
         (Some(slug("acme/good")), Some(StatusFilter::Ready(usable))),
     ] {
-        let filter = ToolFilter { model, status };
+        let filter = ToolFilter {
+            model,
+            status,
+            sizes: Some(vec![Resolution::R1K]),
+        };
         let after = agent("a");
         let (sql, page) = tools::page_sql(&organization("acme"), &filter, Some(&after), 50);
         let steps = plan(&books, &sql, page.values());
