@@ -49,6 +49,14 @@ const READERS: usize = 3;
 /// for one of the readers, which every call needs to find its key.
 const ARCHIVISTS: usize = 2;
 
+/// Pages of the write-ahead log, of 4 KiB each, after which they are copied into the database: 16 MiB.
+/// The hot pages are copied once for all the commits that changed them in between.
+const LOG_PAGES: i64 = 4096;
+
+/// Memory for the writer's pages, in KiB. With less, a large transaction writes pages out before its
+/// end, and reads again what it has just written.
+const CACHE_KIB: i64 = 32 << 10;
+
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
 
@@ -238,6 +246,8 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // What a statement or a savepoint may have to undo is kept in memory, not in a file of its own.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
