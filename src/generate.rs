@@ -32,7 +32,7 @@ use places::{Place, Places};
 use record::limits;
 pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
-pub use refusals::{internal, no_room, not_found, storage_full, unsettled};
+pub use refusals::{internal, no_room, not_found, storage_full, unsettled, unsettled_for_all};
 use settle::Ended;
 use upstream::{Leave, Upstream};
 

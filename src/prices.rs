@@ -92,7 +92,7 @@ pub enum SyncError {
     #[error("the list could not be kept")]
     Store(#[from] SettingsError),
     /// The gateway is going down.
-    #[error("the sync was stopped")]
+    #[error("the gateway is going down")]
     Stopped,
 }
 

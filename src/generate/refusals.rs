@@ -97,14 +97,19 @@ pub fn internal(error: LedgerError) -> Failure {
 
 /// What failing settings are to a caller; logged here, once.
 pub fn unsettled(error: SettingsError) -> Failure {
-    let failure = match &error {
+    unsettled_for_all(&error)
+}
+
+/// The same where several callers are told of one failure.
+pub fn unsettled_for_all(error: &SettingsError) -> Failure {
+    let failure = match error {
         SettingsError::Full => return storage_full(),
         SettingsError::ActorEnded => return Failure::unauthenticated(),
         SettingsError::Broken(_) => Failure::storage_unavailable(),
         _ => Failure::internal(),
     };
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = error as &dyn std::error::Error,
         "the settings failed"
     );
     failure

@@ -74,6 +74,11 @@ async fn withdraw(house: &House) {
         let mut body = told(house, &format!("{path}{query}")).await;
         let models = body["data"].as_array_mut().expect("models");
         models.retain(|model| model["id"] != KLEIN);
+        let left = models.len();
+        // A list that says it has more than it shows is no list.
+        if let Some(total) = body.get_mut("total_count") {
+            *total = left.into();
+        }
         tell(house, path, &body);
     }
 }

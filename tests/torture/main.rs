@@ -21,6 +21,7 @@ use dice::Dice;
 use lane::Lane;
 use reckoning::Reckoning;
 
+mod between;
 #[path = "../house/canary.rs"]
 mod canary;
 #[path = "../house/closing.rs"]

@@ -1,7 +1,7 @@
 //! What was survived: every acknowledged thing is looked for, and the books are held against the
 //! upstream's bill, generation by generation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ impl Lane {
         counted
     }
 
-    async fn wait_for_holds(&mut self) {
+    pub(crate) async fn wait_for_holds(&mut self) {
         let begun = Instant::now();
         let database = connect(&self.house.database());
         let open = "SELECT count(*) FROM generation_state WHERE state NOT IN ('settled', 'voided')";
@@ -119,39 +119,6 @@ impl Lane {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    /// A process that keeps pictures for a moment only has died: one generation at the most may be
-    /// without its pictures and without the mark that says so.
-    pub(crate) fn note_half_expired(&mut self) {
-        let sql = "
-          SELECT g.request_id, i.object_name FROM image i JOIN generation g ON g.id = i.generation
-           WHERE NOT EXISTS (SELECT 1 FROM expiry e WHERE e.generation = i.generation)";
-        let database = connect(&self.house.database());
-        let mut statement = database.prepare(sql).expect("a statement");
-        let kept = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-        let folder = self.house.dir.path().join("images");
-        let gone: BTreeSet<String> = kept
-            .expect("a look")
-            .map(|row| row.expect("a row"))
-            .filter(|(_, name): &(String, String)| !folder.join(name).exists())
-            .map(|(id, _)| id)
-            .filter(|id| !self.half_expired.contains(id))
-            .collect();
-        if gone.len() > 1 {
-            let lost = format!("pictures of {gone:?} are gone at once, and no mark says why");
-            self.counted.lost.push(lost);
-        }
-        self.half_expired.extend(gone);
-    }
-
-    /// What the records tell of costs is looked at in the order of ids: nothing that a death has left
-    /// open may stand in the way of the scene.
-    pub(crate) async fn end_what_is_open(&mut self) {
-        let gateway = Gateway::start(&mut self.house, &Fate::default()).await;
-        let gateway = gateway.expect("it serves");
-        self.wait_for_holds().await;
-        gateway.stop().await;
     }
 
     /// Whoever was told `completed` gets the same bytes for the same charge.
@@ -311,7 +278,7 @@ fn costs(
     costs
 }
 
-fn connect(path: &std::path::Path) -> Connection {
+pub(crate) fn connect(path: &std::path::Path) -> Connection {
     let connection = Connection::open(path).expect("the database");
     connection
         .busy_timeout(Duration::from_secs(10))

@@ -9,11 +9,11 @@ use super::show::show;
 use crate::domain::catalog::{PriceChange, PricePart};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::Slug;
-use crate::generate::unsettled;
+use crate::generate::{unsettled, unsettled_for_all};
 use crate::grpc::page::{Asked, Page};
 use crate::grpc::trail::OPERATOR;
 use crate::grpc::{Service, caller, read, write};
-use crate::ports::{ChangePlace, SettingsError};
+use crate::ports::ChangePlace;
 use crate::prices::SyncError;
 use crate::proto;
 
@@ -139,11 +139,10 @@ fn seen(place: &[u8]) -> Result<ChangePlace, Failure> {
 /// The operator is told what stands in the way; nothing has changed.
 fn not_synced(error: Arc<SyncError>) -> Failure {
     match &*error {
-        SyncError::List(_) | SyncError::Absurd(_) => {
+        SyncError::List(_) | SyncError::Absurd(_) | SyncError::Stopped => {
             let what = format!("The last good list stays: {error}.");
             Failure::new(Reason::UpstreamUnavailable, what)
         }
-        SyncError::Store(SettingsError::Full) => unsettled(SettingsError::Full),
-        SyncError::Store(_) | SyncError::Stopped => Failure::internal(),
+        SyncError::Store(error) => unsettled_for_all(error),
     }
 }

@@ -83,7 +83,8 @@ async fn what_the_operator_does_about_prices_is_logged() {
     sync(house).await.expect("a list");
     reprice(house, json!("1.4e-4")).await;
     let synced = sync(house).await.expect("a list");
-    assert_eq!(synced.prices_flagged, 1);
+    // Its price at each of its sizes.
+    assert_eq!(synced.prices_flagged, 3);
     let slug = KLEIN.to_owned();
     let confirm = proto::ConfirmPriceRequest { slug };
     // The second time there is nothing left to confirm.
@@ -102,7 +103,7 @@ async fn what_the_operator_does_about_prices_is_logged() {
     let syncs = told("the prices were synced on demand");
     assert_eq!(syncs.len(), 2, "{ended:#?}");
     assert!(syncs.iter().all(|line| line.contains("operator")));
-    assert!(syncs[1].contains("flagged=1"), "{syncs:?}");
+    assert!(syncs[1].contains("flagged=3"), "{syncs:?}");
     let confirmed = told("a doubted price was confirmed");
     assert_eq!(confirmed.len(), 1, "{ended:#?}");
     assert!(confirmed[0].contains("operator") && confirmed[0].contains(KLEIN));
