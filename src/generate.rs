@@ -43,6 +43,7 @@ mod easel;
 mod later;
 mod payer;
 mod places;
+mod quotes;
 mod record;
 mod references;
 mod refusals;

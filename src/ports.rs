@@ -33,7 +33,7 @@ pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,
 };
-pub use openrouter_keys::{OpenRouterKey, OpenRouterKeys};
+pub use openrouter_keys::{KeyNote, OpenRouterKey, OpenRouterKeys};
 pub use prices::{ChangePlace, KeptList, ListError, Lister, PriceStore};
 pub use provider::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, KeyRecord, Order,

@@ -74,7 +74,7 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         r#"LISTEN_ADDR must be an IP address and a port, such as 127.0.0.1:50051 or [::]:0, not "localhost""#,
         r#"HTTP_ADDR must be an IP address and a port"#,
         r#"DATA_DIR must be the path of a folder"#,
-        r#"OPENROUTER_BASE_URL must be an http or https URL"#,
+        r#"OPENROUTER_BASE_URL must be an https URL"#,
         r#"OPENROUTER_API_KEY must be set, or OPENROUTER_API_KEY_FILE: the key that pays"#,
         r#"OPERATOR_KEY must be 32 to 256 printable ASCII characters"#,
         r#"KEY_ENCRYPTION_KEY must be 32 bytes as 64 hexadecimal digits or in standard base64"#,

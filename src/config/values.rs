@@ -63,7 +63,7 @@ pub(super) const YES_OR_NO: Kind<bool> = Kind {
 
 /// The beginning of every address of a server that speaks OpenRouter's API.
 pub(super) const BASE_URL: Kind<String> = Kind {
-    accepted: "must be an http or https URL without user, query and fragment, such as https://openrouter.ai/api/v1",
+    accepted: "must be an https URL, or an http one of this machine, without user, query and fragment, such as https://openrouter.ai/api/v1",
     meaning: "a server that speaks OpenRouter's API",
     parse: base_url,
 };
@@ -211,8 +211,19 @@ fn base_url(text: &str) -> Option<String> {
     let scheme = uri.scheme_str()?;
     let authority = uri.authority()?;
     let plain = !authority.as_str().contains('@') && uri.query().is_none() && !text.contains('#');
-    let usable = matches!(scheme, "http" | "https") && !authority.host().is_empty();
+    let host = authority.host();
+    // Keys and prompts go there, so nobody in between may listen (`reliability.md` §6).
+    let usable = !host.is_empty() && (scheme == "https" || (scheme == "http" && is_here(host)));
     (plain && usable).then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// Whether a host is this machine, without asking anybody.
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = address
+        .parse()
+        .map(|address: std::net::IpAddr| address.is_loopback());
+    loopback.unwrap_or_else(|_| host.eq_ignore_ascii_case("localhost"))
 }
 
 /// Digits alone, without sign or blanks.
@@ -270,6 +281,9 @@ mod tests {
             "openrouter.ai/api/v1",
             "ftp://openrouter.ai",
             "https://",
+            "http://openrouter.ai/api/v1",
+            "http://127.0.0.1.example.com",
+            "http://10.0.0.1/api/v1",
             "https://user:pass@openrouter.ai",
             "https://openrouter.ai/?x=1",
             "https://openrouter.ai/#top",

@@ -189,6 +189,13 @@ impl Failure {
         )
     }
 
+    /// Says that OpenRouter may have billed the organization itself, though nothing is charged here
+    /// (`domain.md` C13).
+    #[must_use]
+    pub fn billed_by_openrouter(self) -> Self {
+        self.with("billed_by_openrouter", "perhaps")
+    }
+
     /// The organization's own OpenRouter key has no credit left there.
     pub fn openrouter_key_out_of_credit() -> Self {
         Self::new(

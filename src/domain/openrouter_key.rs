@@ -1,6 +1,8 @@
 //! An organization's own OpenRouter key, as far as it may be seen: what is shown of it, what is kept
 //! of it, and when it counts as refused for good.
 
+use jiff::SignedDuration;
+
 use super::shape::words;
 
 /// Fewer characters than these are no key that OpenRouter gives out, which have 73.
@@ -12,6 +14,10 @@ pub const KEY_CHARS_MAX: usize = 512;
 /// Refusals, each confirmed by OpenRouter's own record of the key, after which it counts as invalid
 /// (`reliability.md` row 27).
 pub const REFUSALS_MAX: u32 = 2;
+
+/// Refusals that come sooner after one that was counted are the same: a moment in which OpenRouter
+/// fails must not end a good key, however many pictures are asked for in it.
+pub const REFUSALS_APART: SignedDuration = SignedDuration::from_secs(5);
 
 /// How OpenRouter's keys begin; shown, because it is the same for all.
 const START: &str = "sk-or-v1-";

@@ -248,6 +248,14 @@ impl CallOutcome {
         self.failure = Some(CallFailure::Draw(error));
     }
 
+    /// Whether upstream may have billed a call that brought nothing.
+    pub(super) const fn is_perhaps_billed(&self) -> bool {
+        match &self.failure {
+            Some(CallFailure::Draw(error)) => !matches!(error.billed, Billed::No),
+            Some(CallFailure::Keep(_)) | None => true,
+        }
+    }
+
     /// Whether OpenRouter did not take the key.
     pub(super) const fn key_was_refused(&self) -> bool {
         matches!(
@@ -362,13 +370,7 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
         Some(wait) => failure.retry_after(wait.max(RETRY_AFTER_MIN)),
         None => failure,
     };
-    let failure = failure.with("model", model);
-    // Nothing is charged here, but OpenRouter bills the organization itself (`domain.md` C13).
-    if own_key && error.billed != Billed::No {
-        failure.with("billed_by_openrouter", "perhaps")
-    } else {
-        failure
-    }
+    failure.with("model", model)
 }
 
 fn rejected(stage: &'static str) -> Failure {

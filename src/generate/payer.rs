@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::refusals::unsettled;
 use crate::domain::failure::Failure;
 use crate::domain::generation::KeyMode;
@@ -11,8 +13,8 @@ use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::KeyStatus;
 use crate::keys::{Owner, Vault};
 use crate::ports::{
-    Asking, Bill, DrawCause, DrawError, ImageProvider, OpenRouterKey, OpenRouterKeys, OwnKey,
-    UpstreamKey,
+    Asking, Bill, DrawCause, DrawError, ImageProvider, KeyNote, OpenRouterKey, OpenRouterKeys,
+    OwnKey, UpstreamKey,
 };
 
 /// What organizations' own keys are sealed for; changing it makes every key useless.
@@ -35,6 +37,8 @@ pub struct Payer {
     pub(super) fingerprint: String,
     /// The organization's own key, with how often it was refused since it was last taken.
     own: Option<(OpenRouterKeyId, u32)>,
+    /// When it was chosen: what a key is worth then says nothing about what it is worth later.
+    since: Timestamp,
 }
 
 /// Whose secret a key is, in the vault.
@@ -74,15 +78,22 @@ impl Payers {
                 fingerprint: self.provider.key_fingerprint(&key),
                 key,
                 own: None,
+                since: crate::clock::now(),
             });
         };
         if own.status() == KeyStatus::Invalid {
+            return Err(Failure::openrouter_key_invalid());
+        }
+        // The settings may have changed since it was set: the platform would pay for one credit.
+        if own.fingerprint == self.provider.key_fingerprint(&UpstreamKey::Platform) {
+            tracing::error!(%organization, "the organization's own OpenRouter key is the platform's: nothing is drawn with it");
             return Err(Failure::openrouter_key_invalid());
         }
         Ok(Payer {
             key: self.open(&own).ok_or_else(Failure::internal)?,
             fingerprint: own.fingerprint,
             own: Some((own.id, own.refusals)),
+            since: crate::clock::now(),
         })
     }
 
@@ -117,21 +128,21 @@ impl Payers {
         let Some((id, refusals)) = payer.own else {
             return;
         };
-        let taken = if refused {
+        let note = if refused {
             let checked = self.provider.check_key(&payer.key).await;
             match checked.map_err(|error| error.cause) {
-                Err(DrawCause::KeyRefused) => false,
+                Err(DrawCause::KeyRefused) => KeyNote::Refused,
                 // It works, or nobody knows.
                 _ => return,
             }
         } else if refusals == 0 {
             return;
         } else {
-            true
+            KeyNote::Taken { since: payer.since }
         };
         let now = crate::clock::now();
-        match self.keys.note_openrouter_key(id, taken, now).await {
-            Ok(Some(KeyStatus::Invalid)) if !taken => {
+        match self.keys.note_openrouter_key(id, note, now).await {
+            Ok(Some(KeyStatus::Invalid)) if refused => {
                 tracing::warn!(openrouter_key = %id, "OpenRouter refuses an organization's own key: it draws no more until it is replaced");
             }
             Ok(_) => {}

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
 use super::later::Unbooked;
+use super::quotes::without_prompt;
 use super::record::stored;
 use super::refusals::cancelled;
 use super::{Generator, Held, internal};
@@ -29,9 +30,6 @@ const SETTLE_WAITS: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
-
-/// So many characters in common with the prompt are no accident.
-const QUOTE_CHARS: usize = 16;
 
 /// How a generation has ended for its caller.
 pub(super) struct Ended {
@@ -211,6 +209,12 @@ impl Generator {
             Some(failure) => failure.to_failure(held),
             None => no_image(outcomes),
         };
+        let own_key = held.payer.mode() == KeyMode::Organization;
+        let failure = if own_key && outcomes.iter().any(CallOutcome::is_perhaps_billed) {
+            failure.billed_by_openrouter()
+        } else {
+            failure
+        };
         let calls = outcomes.iter().map(|outcome| outcome.record.clone());
         let calls = calls.collect();
         let stage = if outcomes.iter().any(CallOutcome::is_in_doubt) {
@@ -357,43 +361,9 @@ fn log_part(held: &Held, failure: &CallFailure) {
     }
 }
 
-/// Upstream's words, unless they quote the prompt: prompts are never logged.
-fn without_prompt<'a>(detail: &'a str, prompt: &str) -> &'a str {
-    let characters: Vec<(usize, char)> = detail.char_indices().collect();
-    let end = |index: usize| characters.get(index).map_or(detail.len(), |(at, _)| *at);
-    let run = QUOTE_CHARS.min(prompt.chars().count());
-    let last = (characters.len() + 1).saturating_sub(run);
-    let quotes = (0..last).any(|start| prompt.contains(&detail[end(start)..end(start + run)]));
-    if quotes {
-        "(withheld: it quotes the prompt)"
-    } else {
-        detail
-    }
-}
-
 /// Whether pictures of its model have a price.
 fn costs(job: &Job) -> bool {
     let pricing = job.model.pricing.as_ref();
     let usd = pricing.and_then(|pricing| pricing.billed_at(Resolution::R1K));
     usd.is_some_and(|usd| !usd.is_zero())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_that_quote_the_prompt_are_withheld() {
-        let prompt = "a portrait of somebody nobody may know about";
-        for quoting in [
-            "HTTP 400: cannot draw a portrait of somebody nobody may know about",
-            "HTTP 403: flagged: ortrait of somebody nob",
-        ] {
-            assert!(without_prompt(quoting, prompt).starts_with("(withheld"));
-        }
-        for harmless in ["HTTP 502: Provider returned error", "", "a portrait"] {
-            assert_eq!(without_prompt(harmless, prompt), harmless);
-        }
-        assert!(without_prompt("cannot draw ☃☃", "☃☃").starts_with("(withheld"));
-    }
 }

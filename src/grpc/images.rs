@@ -114,7 +114,8 @@ impl Service {
     }
 
     async fn begin(&self, request: Request<proto::GenerateImageRequest>) -> Result<Watch, Failure> {
-        let organization = read::payer(&caller(&request)?)?;
+        let caller = caller(&request)?;
+        let organization = read::payer(&caller)?;
         let extensions = request.extensions();
         let deadline = extensions.get::<Deadline>().map(|deadline| deadline.0);
         let share = extensions.get::<Arc<Share>>().cloned();
@@ -132,7 +133,16 @@ impl Service {
                 .collect(),
             deadline,
         };
-        self.parts.generator.generate(call).await
+        // Looking up and fetching take their time: what ends in it begins nothing.
+        let begun = self.parts.generator.generate(call);
+        match caller.lease() {
+            Some(lease) => tokio::select! {
+                biased;
+                () = lease.over() => Err(Failure::unauthenticated()),
+                begun = begun => begun,
+            },
+            None => begun.await,
+        }
     }
 
     async fn generation(

@@ -40,16 +40,29 @@ pub trait OpenRouterKeys: fmt::Debug + Send + Sync {
     ) -> Result<bool, SettingsError>;
 
     /// Notes that OpenRouter refused a key, and confirmed it, or that it took it after a refusal.
-    /// Nothing, if the key is no longer there.
+    /// Refusals within [`REFUSALS_APART`](crate::domain::openrouter_key::REFUSALS_APART) of each other are one; a success of before a refusal does
+    /// not undo it. Nothing, if the key is no longer there.
     ///
     /// # Errors
     /// [`SettingsError::Full`], [`SettingsError::Broken`].
     async fn note_openrouter_key(
         &self,
         id: OpenRouterKeyId,
-        taken: bool,
+        note: KeyNote,
         at: Timestamp,
     ) -> Result<Option<KeyStatus>, SettingsError>;
+}
+
+/// What became of a key in a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyNote {
+    /// It was refused, and OpenRouter has confirmed it.
+    Refused,
+    /// It was taken.
+    Taken {
+        /// When the generation began.
+        since: Timestamp,
+    },
 }
 
 /// An organization's own key.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::domain::delivery::{measured_adjustments, verdict};
 use crate::domain::failure::{Failure, Reason};
-use crate::domain::generation::CallRecord;
+use crate::domain::generation::{CallRecord, KeyMode};
 use crate::domain::recovery::{Why, attribute};
 use crate::ports::{Case, Delivery, Settlement, Voiding};
 
@@ -12,7 +12,7 @@ use crate::ports::{Case, Delivery, Settlement, Voiding};
 pub(super) fn voiding(case: &Case, why: Option<Why>, now: Timestamp) -> Voiding {
     let told = case.generation.failure.clone();
     Voiding {
-        failure: told.unwrap_or_else(|| lost(why)),
+        failure: told.unwrap_or_else(|| lost(case, why)),
         calls: records(case),
         now,
     }
@@ -55,12 +55,18 @@ fn records(case: &Case) -> Vec<CallRecord> {
 }
 
 /// Why there is no picture, where nobody was told before.
-fn lost(why: Option<Why>) -> Failure {
+fn lost(case: &Case, why: Option<Why>) -> Failure {
     let what = match why {
         Some(Why::NeverSent) => {
             "The gateway was stopped before anything was sent; nothing was charged. Try again."
         }
         _ => "The gateway was stopped while this image was made; nothing was charged. Try again.",
     };
-    Failure::new(Reason::Internal, what)
+    let failure = Failure::new(Reason::Internal, what);
+    let own_key = case.generation.draft.key_mode == KeyMode::Organization;
+    if own_key && why != Some(Why::NeverSent) {
+        failure.billed_by_openrouter()
+    } else {
+        failure
+    }
 }

@@ -1,98 +1,15 @@
 //! Pictures to work from that are named by their address.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use image_gateway::proto;
 use image_gateway::proto::reference_image::Source;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::helpers::{House, Setup, Story, detail, reason, request};
+use site::Site;
 
-/// A web server with one answer at a time, and a count of those who came.
-struct Site {
-    address: SocketAddr,
-    answer: Arc<Mutex<Option<Vec<u8>>>>,
-    guests: Arc<AtomicUsize>,
-    /// A guest has asked, and another has hung up without an answer.
-    asked: Arc<Notify>,
-    gone: Arc<Notify>,
-    _tasks: JoinSet<()>,
-}
-
-impl Site {
-    async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let answer: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
-        let guests: Arc<AtomicUsize> = Arc::default();
-        let (asked, gone): (Arc<Notify>, Arc<Notify>) = Default::default();
-        let (says, count) = (Arc::clone(&answer), Arc::clone(&guests));
-        let signals = (Arc::clone(&asked), Arc::clone(&gone));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut open = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.expect("a guest");
-                count.fetch_add(1, Ordering::SeqCst);
-                let answer = says.lock().expect("an answer").clone();
-                open.spawn(serve(stream, answer, signals.clone()));
-            }
-        });
-        Self {
-            address,
-            answer,
-            guests,
-            asked,
-            gone,
-            _tasks: tasks,
-        }
-    }
-
-    /// From now on, this is the answer.
-    fn says(&self, headers: &str, body: &[u8]) {
-        let length = body.len();
-        let head = format!("HTTP/1.1 {headers}\r\nContent-Length: {length}\r\n\r\n");
-        *self.answer.lock().expect("an answer") = Some([head.as_bytes(), body].concat());
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/fox.png?signature=hunter2", self.address)
-    }
-
-    fn guests(&self) -> usize {
-        self.guests.load(Ordering::SeqCst)
-    }
-}
-
-/// Answers one request; without an answer it waits until the guest hangs up.
-async fn serve(
-    mut stream: TcpStream,
-    answer: Option<Vec<u8>>,
-    (asked, gone): (Arc<Notify>, Arc<Notify>),
-) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return,
-        }
-    }
-    asked.notify_one();
-    if let Some(answer) = answer {
-        // A guest that has heard enough hangs up.
-        let _ = stream.write_all(&answer).await;
-        return;
-    }
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-    gone.notify_one();
-}
+mod site;
 
 fn with_urls(id: &str, urls: &[String]) -> proto::GenerateImageRequest {
     let references = urls.iter().map(|url| proto::ReferenceImage {
@@ -360,6 +277,42 @@ async fn a_caller_who_hangs_up_ends_the_fetch_and_pays_nothing() {
     }
     site.gone.notified().await;
     assert_eq!(site.guests(), 1);
+    house.assert_untouched().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_that_ends_while_its_references_are_fetched_begins_nothing() {
+    let site = Site::open().await;
+    let house = house_beside(&site).await;
+    let (key, secret) = house.fresh(proto::Role::Runtime).await;
+    for start in [false, true] {
+        let (key, secret) = if start {
+            house.fresh(proto::Role::Runtime).await
+        } else {
+            (key.clone(), secret.clone())
+        };
+        let mut images = house.images(&secret);
+        let asked = with_urls(&format!("ended {start}"), &[site.url()]);
+        let call = async {
+            if start {
+                images.start_generation(asked).await.map(drop)
+            } else {
+                images.generate_image(asked).await.map(drop)
+            }
+        };
+        let ending = async {
+            site.asked.notified().await;
+            house.revoke(&house.owner, &key.id).await.expect("ended");
+        };
+        let (answer, ()) = tokio::join!(call, ending);
+        assert_eq!(
+            reason(&answer.expect_err("its key has ended")),
+            "UNAUTHENTICATED"
+        );
+        // The address is left alone at once.
+        site.gone.notified().await;
+    }
     house.assert_untouched().await;
     house.close().await;
 }

@@ -9,9 +9,9 @@ use super::rows::{self, micros, time, word};
 use super::settings::require;
 use super::{Sqlite, deeds, trail};
 use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
-use crate::domain::openrouter_key::{KeyStatus, REFUSALS_MAX, Sealed};
+use crate::domain::openrouter_key::{KeyStatus, REFUSALS_APART, REFUSALS_MAX, Sealed};
 use crate::domain::trail::By;
-use crate::ports::{OpenRouterKey, OpenRouterKeys, SettingsError};
+use crate::ports::{KeyNote, OpenRouterKey, OpenRouterKeys, SettingsError};
 
 #[async_trait]
 impl OpenRouterKeys for Sqlite {
@@ -58,22 +58,52 @@ impl OpenRouterKeys for Sqlite {
     async fn note_openrouter_key(
         &self,
         id: OpenRouterKeyId,
-        taken: bool,
+        note: KeyNote,
         at: Timestamp,
     ) -> Result<Option<KeyStatus>, SettingsError> {
         self.write(move |connection| {
-            let sql = "
-              UPDATE openrouter_key SET checked_us = max(checked_us, ?3),
-                     refusals = CASE WHEN ?2 THEN 0 ELSE min(refusals + 1, ?4) END
-               WHERE id = ?1 AND ended_us IS NULL RETURNING refusals";
+            match note {
+                KeyNote::Refused => refuse(connection, id, at)?,
+                KeyNote::Taken { since } => take(connection, id, since, at)?,
+            }
+            let sql = "SELECT refusals FROM openrouter_key WHERE id = ?1 AND ended_us IS NULL";
             let mut statement = connection.prepare_cached(sql)?;
-            let id = id.uuid();
-            let values = params![id.as_bytes().as_slice(), taken, micros(at), REFUSALS_MAX];
-            let refusals = statement.query_row(values, |row| row.get(0)).optional()?;
+            let refusals = statement.query_row([id.uuid().as_bytes().as_slice()], |row| row.get(0));
+            let refusals: Option<u32> = refusals.optional()?;
             Ok(refusals.map(KeyStatus::after))
         })
         .await
     }
+}
+
+fn refuse(
+    connection: &Connection,
+    id: OpenRouterKeyId,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let sql = "
+      UPDATE openrouter_key SET checked_us = max(checked_us, ?2), refusals = min(refusals + 1, ?3)
+       WHERE id = ?1 AND ended_us IS NULL AND (refusals = 0 OR checked_us <= ?2 - ?4)";
+    let apart = i64::try_from(REFUSALS_APART.as_micros()).unwrap_or(i64::MAX);
+    let id = id.uuid();
+    let values = params![id.as_bytes().as_slice(), micros(at), REFUSALS_MAX, apart];
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+fn take(
+    connection: &Connection,
+    id: OpenRouterKeyId,
+    since: Timestamp,
+    at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let sql = "
+      UPDATE openrouter_key SET checked_us = max(checked_us, ?2), refusals = 0
+       WHERE id = ?1 AND ended_us IS NULL AND checked_us <= ?3";
+    let id = id.uuid();
+    let values = params![id.as_bytes().as_slice(), micros(at), micros(since)];
+    connection.prepare_cached(sql)?.execute(values)?;
+    Ok(())
 }
 
 fn find(

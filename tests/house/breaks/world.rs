@@ -16,8 +16,8 @@ use image_gateway::domain::trail::By;
 use image_gateway::openrouter::Client;
 use image_gateway::ports::{
     Agents, ApiKey, Bill, Billed, Canvas, DrawCause, DrawError, DrawEvent, Drawing, Gallery,
-    GalleryError, ImageProvider, ImageSource, KeyHash, KeyRecord, OpenRouterKey, OpenRouterKeys,
-    Order, Organization, Role, Settings, SettingsError, ToolFilter, UpstreamKey,
+    GalleryError, ImageProvider, ImageSource, KeyHash, KeyNote, KeyRecord, OpenRouterKey,
+    OpenRouterKeys, Order, Organization, Role, Settings, SettingsError, ToolFilter, UpstreamKey,
 };
 use image_gateway::store::gallery::Files;
 use image_gateway::store::sqlite::Sqlite;
@@ -201,10 +201,10 @@ impl OpenRouterKeys for TrappedKeys {
     async fn note_openrouter_key(
         &self,
         id: OpenRouterKeyId,
-        taken: bool,
+        note: KeyNote,
         at: Timestamp,
     ) -> Result<Option<KeyStatus>, SettingsError> {
-        let work = self.books.note_openrouter_key(id, taken, at);
+        let work = self.books.note_openrouter_key(id, note, at);
         self.trap.cross("note_openrouter_key", unread, work).await
     }
 }

@@ -1,5 +1,7 @@
 //! Who pays whom: one credit here, the rest at OpenRouter.
 
+use tonic_types::StatusExt;
+
 use super::*;
 
 #[tokio::test]
@@ -233,5 +235,40 @@ async fn a_missing_cost_under_an_own_key_delays_no_charge() {
         (charge.credits.as_str(), charge.key_mode()),
         ("1.00", proto::KeyMode::Organization)
     );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn whatever_brings_no_picture_says_that_openrouter_may_have_billed_the_organization() {
+    let house = House::open().await;
+    for (id, own) in [("none", true), ("odd", true), ("platform", false)] {
+        if own {
+            let set = house.set_openrouter_key(&house.admin, OWN).await;
+            set.expect("set");
+        } else {
+            let gone = house.delete_openrouter_key(&house.admin).await;
+            gone.expect("gone");
+        }
+        house.mock.script(if id == "odd" {
+            Script {
+                image: Some(image_gateway::mock::ImageScript::NotBase64),
+                billing: Some(image_gateway::mock::Billing::Never),
+                ..Script::default()
+            }
+        } else {
+            Script {
+                billing: Some(image_gateway::mock::Billing::Never),
+                ..Script::images(0)
+            }
+        });
+        let failed = house.generate(request(id)).await.expect_err("no picture");
+        let details = failed.get_error_details();
+        let info = details.error_info().expect("an ErrorInfo");
+        let told = info
+            .metadata
+            .get("billed_by_openrouter")
+            .map(String::as_str);
+        assert_eq!(told, own.then_some("perhaps"), "{id}: {info:?}");
+    }
     house.close().await;
 }

@@ -1,5 +1,7 @@
 //! What OpenRouter refuses a key, and when that ends it.
 
+use image_gateway::domain::openrouter_key::REFUSALS_APART;
+
 use super::*;
 
 #[tokio::test]
@@ -83,6 +85,11 @@ async fn two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why()
     house.mock.script(Script::bad_key(OWN));
     let asked = house.mock.requests().len();
     for attempt in ["d", "e"] {
+        if attempt == "e" {
+            // What comes sooner is the same moment.
+            let apart = Duration::try_from(REFUSALS_APART).expect("a while");
+            tokio::time::sleep(apart).await;
+        }
         let refused = house.generate(request(attempt)).await;
         assert_eq!(
             reason(&refused.expect_err("refused")),

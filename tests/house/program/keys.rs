@@ -303,3 +303,18 @@ async fn the_key_encryption_key_is_replaced_and_every_key_goes_on() {
     assert_eq!(drawn(&served.house, "after three").await, own);
     served.close().await;
 }
+
+#[tokio::test]
+async fn the_platform_never_pays_for_an_organization_whose_key_it_has_become() {
+    let served = Served::start(&[]).await;
+    let set = served.house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect("set");
+    let (house, _) = served.stop().await;
+    let served = Served::again(house, &[("OPENROUTER_API_KEY", OWN_KEY)]).await;
+    let refused = served.house.generate(request("whose")).await;
+    let refused = refused.expect_err("it is the platform's");
+    assert_eq!(crate::helpers::reason(&refused), "OPENROUTER_KEY_INVALID");
+    assert!(served.house.mock.bill().is_empty());
+    let ended = served.close().await;
+    assert!(ended.stderr.contains("is the platform's"), "{ended:#?}");
+}

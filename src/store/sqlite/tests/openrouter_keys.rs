@@ -4,7 +4,7 @@
 use super::*;
 use crate::domain::ids::OpenRouterKeyId;
 use crate::domain::openrouter_key::{KeyStatus, Sealed};
-use crate::ports::{OpenRouterKey, OpenRouterKeys, SettingsError};
+use crate::ports::{KeyNote, OpenRouterKey, OpenRouterKeys, SettingsError};
 
 fn key(organization_id: &str, byte: u8) -> OpenRouterKey {
     OpenRouterKey {
@@ -63,27 +63,29 @@ async fn refusals_are_counted_until_the_key_is_taken_again_or_gone() {
         .set_openrouter_key(key.clone(), operator())
         .await
         .expect("set");
-    for (taken, expected) in [
-        (false, KeyStatus::Active),
-        (true, KeyStatus::Active),
-        (false, KeyStatus::Active),
-        (false, KeyStatus::Invalid),
-        (false, KeyStatus::Invalid),
-        (true, KeyStatus::Active),
+    let at = |seconds: i64| key.created + jiff::SignedDuration::from_secs(seconds);
+    let taken = |since| KeyNote::Taken { since };
+    for (seconds, note, expected) in [
+        (10, KeyNote::Refused, KeyStatus::Active),
+        // The same moment, however many pictures are asked for in it.
+        (14, KeyNote::Refused, KeyStatus::Active),
+        (20, taken(at(11)), KeyStatus::Active),
+        (30, KeyNote::Refused, KeyStatus::Active),
+        (40, KeyNote::Refused, KeyStatus::Invalid),
+        (50, KeyNote::Refused, KeyStatus::Invalid),
+        // What began before the last refusal says nothing about what came then.
+        (60, taken(at(49)), KeyStatus::Invalid),
+        (70, taken(at(51)), KeyStatus::Active),
     ] {
-        let now = crate::clock::now();
-        let status = sqlite.note_openrouter_key(key.id, taken, now).await;
-        assert_eq!(status.expect("noted"), Some(expected));
-        let kept = sqlite.openrouter_key(&key.organization).await;
-        let kept = kept.expect("a look").expect("a key");
-        assert_eq!((kept.status(), kept.checked), (expected, now));
+        let status = sqlite.note_openrouter_key(key.id, note, at(seconds)).await;
+        assert_eq!(status.expect("noted"), Some(expected), "after {seconds} s");
     }
     let deleted = sqlite
         .delete_openrouter_key(&key.organization, operator())
         .await;
     assert!(deleted.expect("deleted"));
     let late = sqlite
-        .note_openrouter_key(key.id, false, crate::clock::now())
+        .note_openrouter_key(key.id, KeyNote::Refused, at(80))
         .await;
     assert_eq!(late.expect("nothing to note"), None);
 }
