@@ -282,7 +282,7 @@ impl Generator {
         let generator = Arc::clone(self);
         self.parts
             .tracker
-            .spawn(async move { generator.run(held).await });
+            .spawn(async move { Box::pin(generator.run(held)).await });
         Ok(Watch::running(live))
     }
 
