@@ -75,7 +75,8 @@ CREATE TABLE audit_entry (
 ) STRICT, WITHOUT ROWID;
 
 -- Organizations' own OpenRouter keys, sealed: the key-encryption key is not in the database. Of a key
--- that has ended nothing is left that could be opened.
+-- that has ended nothing is left here that could be opened; the write-ahead log keeps what was here
+-- until it has been copied and written over, at the latest when the gateway stops.
 CREATE TABLE openrouter_key (
   id           BLOB PRIMARY KEY CHECK (length(id) = 16),
   organization TEXT NOT NULL REFERENCES organization (id),

@@ -8,9 +8,11 @@ use secrecy::SecretString;
 
 use super::StartError;
 use super::cellar::{lock, within};
-use crate::config::MasterKey;
+use crate::config::{MasterKey, MasterKeyError};
+use crate::domain::openrouter_key::Sealed;
 use crate::generate::owner;
-use crate::keys::{KekId, Keyring, Owner, Unopened, Vault, pepper_id};
+use crate::keys::{KekId, Keyring, Owner, PepperId, Unopened, Vault, pepper_id};
+use crate::ports::SettingsError;
 use crate::store::sqlite::{HandedOver, Sqlite, Whose};
 
 /// What API keys are hashed with is derived from the key of keys under these words; changing them
@@ -31,6 +33,12 @@ pub(super) struct Secrets {
     former: Vec<[u8; 32]>,
 }
 
+/// What of the key the books name.
+struct Names {
+    sealed_with: Vec<KekId>,
+    hashed_with: Vec<PepperId>,
+}
+
 /// What a replacement did.
 #[derive(Clone, Copy, Debug)]
 pub struct Replaced {
@@ -48,12 +56,36 @@ enum Misfit {
         "the books were sealed with another key; give the one they were sealed with (KEY_ENCRYPTION_KEY, or the file key-encryption-key)"
     )]
     OtherKey,
+    /// The folder has no key, but its books had one.
+    #[error(
+        "the file key-encryption-key is missing, and what the books hold opens with no other key; restore it from a backup, or set KEY_ENCRYPTION_KEY to what it held"
+    )]
+    Missing,
+    /// The new key is the one that is in use.
+    #[error("the new key is the one in use; nothing is changed")]
+    SameKey,
     /// What is in the books does not open.
     #[error("a pepper does not open")]
     Pepper(#[source] Unopened),
     /// A pepper has an odd length.
     #[error("a pepper is damaged")]
     Damaged,
+}
+
+// === impl Names ===
+
+impl Names {
+    fn in_books(books: &Sqlite) -> Result<Self, SettingsError> {
+        Ok(Self {
+            sealed_with: books.key_encryption_keys()?,
+            hashed_with: books.peppers_of_api_keys()?,
+        })
+    }
+
+    /// Whether the books had a key at all.
+    const fn any(&self) -> bool {
+        !(self.sealed_with.is_empty() && self.hashed_with.is_empty())
+    }
 }
 
 // === impl Secrets ===
@@ -66,21 +98,35 @@ impl Secrets {
         given: Option<MasterKey>,
         books: &Sqlite,
     ) -> Result<Self, StartError> {
-        let names = books.key_encryption_keys();
-        let names = names.map_err(within("the database", data_dir))?;
+        let misfit = |misfit: Misfit| within("the key-encryption key", data_dir)(misfit);
+        let names = Names::in_books(books).map_err(within("the database", data_dir))?;
         let key = match given {
-            Some(key) => key,
+            Some(key) => Some(key),
             None => {
                 let found = of_folder(data_dir, &names);
                 found.map_err(within("the key-encryption key", data_dir))?
             }
         };
+        let key = key.ok_or_else(|| misfit(Misfit::Missing))?;
         let vault = vault(&key);
-        if names.iter().any(|name| *name != vault.id()) {
-            return Err(within("the key-encryption key", data_dir)(Misfit::OtherKey));
+        if names.sealed_with.iter().any(|name| *name != vault.id()) {
+            return Err(misfit(Misfit::OtherKey));
         }
         let former = former(books, &vault, data_dir)?;
-        Ok(Self { key, former })
+        let secrets = Self { key, former };
+        // Where nothing is sealed, the hashes alone tell another key from theirs.
+        let known = secrets.peppers();
+        if names.hashed_with.iter().any(|name| !known.contains(name)) {
+            return Err(misfit(Misfit::OtherKey));
+        }
+        Ok(secrets)
+    }
+
+    /// The names of the peppers that are known.
+    fn peppers(&self) -> Vec<PepperId> {
+        let mut peppers: Vec<_> = self.former.iter().map(pepper_id).collect();
+        peppers.push(pepper_id(&self.key.derive(PEPPER)));
+        peppers
     }
 
     /// Makes and checks keys of ours.
@@ -121,24 +167,22 @@ pub async fn replace_key(
     let failed = |error| within("the key-encryption key", &data_dir)(error);
     let old = Secrets::open(&data_dir, given, &books)?;
     let new = match new {
+        Some(new) if vault(&new).id() == old.vault().id() => {
+            return Err(within("the new key", &data_dir)(Misfit::SameKey));
+        }
         Some(new) => new,
         None => MasterKey::make_next(&data_dir).map_err(failed)?,
     };
-    let (from, to) = (old.vault(), vault(&new));
-    let pepper = old.key.derive(PEPPER);
-    let id = pepper_id(&pepper);
-    let sealed = to.seal_bytes(of_pepper(&id), &pepper);
-    let sealed = sealed.map_err(within("the key-encryption key", &data_dir))?;
-    let handed_over = books
-        .hand_over((id, sealed), move |whose, sealed| match whose {
-            Whose::OpenRouterKey { organization, id } => {
-                let id = id.uuid();
-                from.hand_over(owner(organization, id.as_bytes()), sealed, &to)
+    let handed_over = match hand_over(&books, &old, vault(&new)).await {
+        Ok(handed_over) => handed_over,
+        Err(error) => {
+            // If nobody knows whether the books are changed, the next start finds out, and may need it.
+            if in_folder && !matches!(error, SettingsError::Uncertain(_)) {
+                MasterKey::drop_next(&data_dir).map_err(failed)?;
             }
-            Whose::Pepper { id } => from.hand_over(of_pepper(id), sealed, &to),
-        })
-        .await
-        .map_err(within("what is sealed", &data_dir))?;
+            return Err(within("what is sealed", &data_dir)(error));
+        }
+    };
     if in_folder {
         MasterKey::take_place(&data_dir).map_err(failed)?;
     }
@@ -148,17 +192,38 @@ pub async fn replace_key(
     })
 }
 
-/// The key in the folder; the one that waits, if the books were already sealed with that.
-fn of_folder(data_dir: &Path, names: &[KekId]) -> Result<MasterKey, crate::config::MasterKeyError> {
+/// Seals anew for `to` what the books hold, and what API keys are hashed with until now.
+async fn hand_over(books: &Sqlite, old: &Secrets, to: Vault) -> Result<HandedOver, SettingsError> {
+    let from = old.vault();
+    let pepper = old.key.derive(PEPPER);
+    let id = pepper_id(&pepper);
+    let sealed = to.seal_bytes(of_pepper(&id), &pepper);
+    let sealed = sealed.map_err(|error| SettingsError::Broken(Box::new(error)))?;
+    let reseal = move |whose: &Whose, sealed: &Sealed| match whose {
+        Whose::OpenRouterKey { organization, id } => {
+            let id = id.uuid();
+            from.hand_over(owner(organization, id.as_bytes()), sealed, &to)
+        }
+        Whose::Pepper { id } => from.hand_over(of_pepper(id), sealed, &to),
+    };
+    books.hand_over((id, sealed), reseal).await
+}
+
+/// The key in the folder; the one that waits, if the books were already sealed with that. None is
+/// made for books that had another.
+fn of_folder(data_dir: &Path, names: &Names) -> Result<Option<MasterKey>, MasterKeyError> {
     if let Some(next) = MasterKey::next(data_dir)? {
         let id = vault(&next).id();
-        if names.contains(&id) {
+        if names.sealed_with.contains(&id) {
             tracing::info!("a replacement of the key-encryption key is finished");
             MasterKey::take_place(data_dir)?;
-            return Ok(next);
+            return Ok(Some(next));
         }
     }
-    MasterKey::open(data_dir)
+    if names.any() && !MasterKey::is_kept(data_dir)? {
+        return Ok(None);
+    }
+    MasterKey::open(data_dir).map(Some)
 }
 
 fn former(books: &Sqlite, vault: &Vault, data_dir: &Path) -> Result<Vec<[u8; 32]>, StartError> {

@@ -44,7 +44,7 @@ pub enum MasterKeyError {
     /// The file has something else in it. It is never replaced: keys stored with the real one
     /// would be lost.
     #[error(
-        "the key file {} is damaged; restore it from a backup, or remove it and make all API keys anew",
+        "the key file {} is damaged; restore it from a backup",
         path.display()
     )]
     Damaged {
@@ -85,6 +85,16 @@ impl MasterKey {
         Self::parse(text.trim()).ok_or(MasterKeyError::Damaged { path })
     }
 
+    /// Whether a key, whole or not, is kept under `data_dir`.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn is_kept(data_dir: &Path) -> Result<bool, MasterKeyError> {
+        let path = data_dir.join(FILE_NAME);
+        path.try_exists()
+            .map_err(|source| MasterKeyError::File { path, source })
+    }
+
     /// A fresh key under `data_dir` beside the one in use, until it [takes its
     /// place](Self::take_place). One that was left there before is gone.
     ///
@@ -97,13 +107,28 @@ impl MasterKey {
             source,
         };
         let key = Self::random()?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
+        Self::drop_next(data_dir)?;
+        let saved = key.save_as(&path).and_then(|()| sync_folder(data_dir));
+        if let Err(error) = saved {
+            // Half a key would keep the gateway from starting.
+            Self::drop_next(data_dir)?;
+            return Err(failed(error));
         }
-        key.save_as(&path).map_err(failed)?;
-        sync_folder(data_dir).map_err(failed)?;
         Ok(key)
+    }
+
+    /// Removes the key that waits under `data_dir`, if one does.
+    ///
+    /// # Errors
+    /// See [`MasterKeyError`].
+    pub fn drop_next(data_dir: &Path) -> Result<(), MasterKeyError> {
+        let path = data_dir.join(NEXT_NAME);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(MasterKeyError::File { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The key that waits under `data_dir` to take the place of the one in use, if one does.

@@ -250,6 +250,8 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     // What a statement or a savepoint may have to undo is kept in memory, not in a file of its own.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What was overwritten or deleted is not left in the free parts of a page.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // Without it, REPLACE deletes history without asking the triggers that keep it.
     connection.pragma_update(None, "recursive_triggers", "ON")?;

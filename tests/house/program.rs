@@ -21,6 +21,7 @@ use crate::helpers::{House, OPERATOR_KEY};
 mod audit;
 mod demo;
 mod encrypted;
+mod encryption;
 mod full;
 mod generate;
 mod help;

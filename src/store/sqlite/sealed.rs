@@ -52,6 +52,17 @@ impl Sqlite {
         Ok(names.collect::<Result<_, _>>()?)
     }
 
+    /// The names of what API keys are hashed with, of all keys that were ever made.
+    ///
+    /// # Errors
+    /// [`SettingsError::Broken`].
+    pub fn peppers_of_api_keys(&self) -> Result<Vec<[u8; 8]>, SettingsError> {
+        let connection = self.shared.reader();
+        let mut statement = connection.prepare("SELECT DISTINCT pepper FROM api_key")?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
     /// What API keys were hashed with before the key-encryption key was replaced.
     ///
     /// # Errors
@@ -80,10 +91,14 @@ impl Sqlite {
             let mut reseal = |whose: &Whose, sealed: &Sealed| Ok(reseal(whose, sealed)?);
             let mut done = HandedOver {
                 openrouter_keys: hand_over_keys(connection, &mut reseal)?,
-                peppers: hand_over_peppers(connection, &mut reseal)?,
+                peppers: hand_over_peppers(connection, &pepper.0, &mut reseal)?,
             };
             let (id, sealed) = &pepper;
-            let sql = "INSERT INTO pepper VALUES (?1, ?2, ?3, ?4)";
+            // A key that was in use before, and is again until now, has left its pepper already.
+            let sql = "
+              INSERT INTO pepper (id, kek, wrapped, sealed) VALUES (?1, ?2, ?3, ?4)
+                  ON CONFLICT (id) DO UPDATE
+                 SET kek = excluded.kek, wrapped = excluded.wrapped, sealed = excluded.sealed";
             let Sealed {
                 kek,
                 wrapped,
@@ -126,10 +141,16 @@ fn hand_over_keys(connection: &Connection, reseal: Reseal<'_>) -> Result<u32, Se
     }
 }
 
-/// Every replacement leaves one, so they are few.
-fn hand_over_peppers(connection: &Connection, reseal: Reseal<'_>) -> Result<u32, SettingsError> {
-    let mut all = connection.prepare("SELECT id, kek, wrapped, sealed FROM pepper")?;
-    let all = all.query_map([], |row| Ok((row.get(0)?, sealed(row, 1)?)))?;
+/// All but the one in use until now, which is sealed by itself. Every replacement leaves one, so
+/// they are few.
+fn hand_over_peppers(
+    connection: &Connection,
+    in_use: &[u8; 8],
+    reseal: Reseal<'_>,
+) -> Result<u32, SettingsError> {
+    let sql = "SELECT id, kek, wrapped, sealed FROM pepper WHERE id <> ?1";
+    let mut all = connection.prepare(sql)?;
+    let all = all.query_map([in_use], |row| Ok((row.get(0)?, sealed(row, 1)?)))?;
     let all: Vec<([u8; 8], Sealed)> = all.collect::<Result<_, _>>()?;
     let mut done = 0;
     for (id, kept) in all {

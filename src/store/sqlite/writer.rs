@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,10 @@ const QUEUE: usize = 1024;
 
 /// Changes in one transaction. At this size the flush is a small part of a change's cost.
 const BATCH: usize = 256;
+
+/// How long the end of the writer waits for those who still read what the log holds: another process
+/// may, and the gateway's end does not hang on it.
+const READERS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The way to the writer. Its thread ends when this is dropped.
 pub(super) struct Writer {
@@ -157,6 +162,22 @@ fn work(
             change.tell(again(&mut result));
         }
     }
+    // Whoever reads alone cannot empty the log, so it would stay, with what has been overwritten since.
+    if let Err(error) = empty_log(connection) {
+        tracing::warn!(%error, "the write-ahead log could not be emptied; the next start goes on with it");
+    }
+}
+
+/// Copies the write-ahead log into the database, and leaves nothing in it.
+fn empty_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(READERS_PATIENCE)?;
+    let busy = |row: &rusqlite::Row<'_>| row.get::<_, bool>(0);
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)?;
+    if busy {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(code, None));
+    }
+    Ok(())
 }
 
 /// One transaction of everything that waited. Savepoints copy every page that a change touches,
