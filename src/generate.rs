@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
-use crate::domain::generation::Draft;
+use crate::domain::generation::{Draft, KeyMode};
 use crate::domain::ids::OrganizationId;
 use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
 use crate::domain::throttle::Demand;
@@ -163,7 +163,7 @@ impl Generator {
         let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let admitted = self.admit(place, &call.organization, &job)?;
+        let admitted = self.admit(place, (&call.organization, payer.mode()), &job)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
         let references = references::gather(&mut call).await?;
         if away {
@@ -184,13 +184,14 @@ impl Generator {
     fn admit(
         &self,
         place: Place,
-        organization: &OrganizationId,
+        (organization, key): (&OrganizationId, KeyMode),
         job: &Job,
     ) -> Result<Admitted, Failure> {
         Ok(Admitted {
             leave: self.upstream.leave(Demand {
                 organization: organization.clone(),
                 model: job.model.slug.clone(),
+                key,
             })?,
             _place: place,
         })
