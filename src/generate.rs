@@ -15,7 +15,8 @@ use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
 use crate::domain::generation::{Draft, KeyMode};
 use crate::domain::ids::OrganizationId;
-use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
+use crate::domain::job::{ImageRequest, Job, usable_model};
+use crate::domain::quota;
 use crate::domain::throttle::Demand;
 use crate::domain::tool::Tool;
 use crate::keys::Keyring;
@@ -307,12 +308,12 @@ impl Generator {
             HoldOutcome::Insufficient { needed, available } => {
                 Err(Failure::insufficient_credits(needed, available))
             }
-            HoldOutcome::DailyLimit { used } => {
+            HoldOutcome::DailyLimit(quota) => {
                 let resets = day_start(now) + SignedDuration::from_hours(24);
-                Err(limit_reached("daily_image_limit", resets).with("used", used))
+                Err(quota::daily_images(quota, now, resets))
             }
-            HoldOutcome::MonthlyLimit { used } => {
-                Err(limit_reached("monthly_credit_limit", next_month(now)).with("used", used))
+            HoldOutcome::MonthlyLimit(quota) => {
+                Err(quota::monthly_credits(quota, now, next_month(now)))
             }
         }
     }
