@@ -87,6 +87,8 @@ pub struct Parts {
 pub struct Generator {
     parts: Parts,
     places: Arc<Places>,
+    /// Of references that are being fetched.
+    fetches: Arc<Places>,
     upstream: Arc<Upstream>,
     registry: Registry,
 }
@@ -131,6 +133,7 @@ impl Generator {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             places: Places::new(parts.max_concurrent, parts.max_concurrent_each),
+            fetches: Places::new(references::AT_A_TIME_OF_ALL, None),
             upstream: Upstream::new(Arc::clone(&parts.metrics)),
             registry: Registry::default(),
             parts,
@@ -166,7 +169,7 @@ impl Generator {
         self.parts.gallery.room().await.map_err(no_room)?;
         let admitted = self.admit(place, (&call.organization, payer.mode()), &job)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
-        let references = references::gather(&mut call).await?;
+        let references = references::gather(&mut call, &self.fetches).await?;
         if away {
             // With the sizes that are known now, which may cost more.
             job = self.plan(&call, &tool, &payer).await?;

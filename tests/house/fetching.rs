@@ -12,8 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::helpers::{House, Setup, Story, detail, reason, request};
+
+mod fair;
 
 /// A web server with one answer at a time, and a count of those who came.
 struct Site {
@@ -40,8 +43,8 @@ impl Site {
             let mut open = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a guest");
-                count.fetch_add(1, Ordering::SeqCst);
                 let answer = says.lock().expect("an answer").clone();
+                count.fetch_add(1, Ordering::SeqCst);
                 open.spawn(serve(stream, answer, signals.clone()));
             }
         });
@@ -68,6 +71,13 @@ impl Site {
 
     fn guests(&self) -> usize {
         self.guests.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many guests have come, each to the answer of its time.
+    async fn come(&self, guests: usize) {
+        while self.guests() < guests {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
