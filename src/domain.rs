@@ -16,6 +16,7 @@ pub mod money;
 pub mod openrouter_key;
 pub mod pricelist;
 pub mod pricing;
+pub mod quota;
 pub mod recent;
 pub mod recovery;
 pub mod shape;

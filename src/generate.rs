@@ -13,9 +13,10 @@ use tokio_util::task::TaskTracker;
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
-use crate::domain::generation::Draft;
+use crate::domain::generation::{Draft, KeyMode};
 use crate::domain::ids::OrganizationId;
-use crate::domain::job::{ImageRequest, Job, limit_reached, usable_model};
+use crate::domain::job::{ImageRequest, Job, usable_model};
+use crate::domain::quota;
 use crate::domain::throttle::Demand;
 use crate::domain::tool::Tool;
 use crate::keys::Keyring;
@@ -87,6 +88,8 @@ pub struct Parts {
 pub struct Generator {
     parts: Parts,
     places: Arc<Places>,
+    /// Of references that are being fetched.
+    fetches: Arc<Places>,
     upstream: Arc<Upstream>,
     registry: Registry,
 }
@@ -131,6 +134,7 @@ impl Generator {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             places: Places::new(parts.max_concurrent, parts.max_concurrent_each),
+            fetches: Places::new(references::AT_A_TIME_OF_ALL, None),
             upstream: Upstream::new(Arc::clone(&parts.metrics)),
             registry: Registry::default(),
             parts,
@@ -164,9 +168,9 @@ impl Generator {
         let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let admitted = self.admit(place, &call.organization, &job)?;
+        let admitted = self.admit(place, (&call.organization, payer.mode()), &job)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
-        let references = references::gather(&mut call).await?;
+        let references = references::gather(&mut call, &self.fetches).await?;
         if away {
             // With the sizes that are known now, which may cost more.
             job = self.plan(&call, &tool, &payer).await?;
@@ -185,13 +189,14 @@ impl Generator {
     fn admit(
         &self,
         place: Place,
-        organization: &OrganizationId,
+        (organization, key): (&OrganizationId, KeyMode),
         job: &Job,
     ) -> Result<Admitted, Failure> {
         Ok(Admitted {
             leave: self.upstream.leave(Demand {
                 organization: organization.clone(),
                 model: job.model.slug.clone(),
+                key,
             })?,
             _place: place,
         })
@@ -307,12 +312,12 @@ impl Generator {
             HoldOutcome::Insufficient { needed, available } => {
                 Err(Failure::insufficient_credits(needed, available))
             }
-            HoldOutcome::DailyLimit { used } => {
+            HoldOutcome::DailyLimit(quota) => {
                 let resets = day_start(now) + SignedDuration::from_hours(24);
-                Err(limit_reached("daily_image_limit", resets).with("used", used))
+                Err(quota::daily_images(quota, now, resets))
             }
-            HoldOutcome::MonthlyLimit { used } => {
-                Err(limit_reached("monthly_credit_limit", next_month(now)).with("used", used))
+            HoldOutcome::MonthlyLimit(quota) => {
+                Err(quota::monthly_credits(quota, now, next_month(now)))
             }
         }
     }

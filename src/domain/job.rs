@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::catalog::{Catalog, Model, Usability};
-use super::failure::{Failure, Reason};
+use super::failure::Failure;
 use super::generation::Adjustment;
 use super::money::Credits;
 use super::pricelist::PriceList;
@@ -227,20 +227,6 @@ fn sent(model: &Model, resolution: Resolution, aspect_ratio: AspectRatio) -> Sen
             .then_some(resolution),
         size: None,
     }
-}
-
-/// What a limit of the tool answers with.
-pub fn limit_reached(limit: &'static str, resets_at: jiff::Timestamp) -> Failure {
-    let what = match limit {
-        "daily_image_limit" => "This agent has made its images for today",
-        _ => "This agent has used its credits for this month",
-    };
-    Failure::new(
-        Reason::LimitReached,
-        format!("{what}; the limit resets at {resets_at}."),
-    )
-    .with("limit", limit)
-    .with("resets_at", resets_at)
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! calls that are few and take minutes: one call in [`PROBE_EVERY`] is always let through, and a
 //! handful that is accepted in a row ends it at once.
 //!
+//! Calls with an organization's own key share their fate with each other alone: its provider, its
+//! credit and its rate are others than the platform's, so that they neither suffer from the
+//! platform's failures nor tell anything of them.
+//!
 //! Only calls that have ended count, because pictures take minutes and a burst of calls under way
 //! proves nothing. Times are durations since the gateway began, so that no clock can be set back.
 
@@ -12,6 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
+use super::generation::KeyMode;
 use super::ids::{OrganizationId, Slug};
 
 /// How long an outcome counts: longer than the longest call.
@@ -30,25 +35,28 @@ const SLOT_SECS: u64 = 10;
 /// The most scopes that are kept; under a kilobyte each.
 const SCOPES_MAX: usize = 4096;
 
-/// Who asks which model.
+/// Who asks which model, and with whose key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Demand {
     /// Who.
     pub organization: OrganizationId,
     /// Which.
     pub model: Slug,
+    /// With whose key.
+    pub key: KeyMode,
 }
 
 /// Calls that share their fate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Calls of one model for one organization: it may be what this one asks for.
+    /// Calls of one model for one organization with one kind of key: it may be what this one asks
+    /// for. Calls with its own key have no other scope.
     Organization(Demand),
-    /// All calls of one model.
+    /// All calls of one model with the platform's key.
     Model(Slug),
     /// Calls of all models of one author, whose machines are the same as far as we can tell.
     Author(String),
-    /// All calls.
+    /// All calls with the platform's key.
     OpenRouter,
 }
 
@@ -82,6 +90,8 @@ struct Record {
     since: Duration,
     /// When a call was let through last.
     let_through: Option<Duration>,
+    /// The same before that call.
+    let_through_before: Option<Duration>,
 }
 
 /// Outcomes of some seconds.
@@ -106,15 +116,17 @@ impl Scope {
     }
 
     /// The scopes of a call, the narrowest first.
-    fn of(demand: &Demand) -> [Self; 4] {
-        let model = &demand.model;
-        let author = model.as_str().split('/').next().unwrap_or_default();
-        [
-            Self::Organization(demand.clone()),
-            Self::Model(model.clone()),
-            Self::Author(author.to_owned()),
-            Self::OpenRouter,
-        ]
+    fn of(demand: &Demand) -> Vec<Self> {
+        let own = Self::Organization(demand.clone());
+        match demand.key {
+            KeyMode::Organization => vec![own],
+            KeyMode::Platform => {
+                let model = &demand.model;
+                let author = model.as_str().split('/').next().unwrap_or_default();
+                let author = Self::Author(author.to_owned());
+                vec![own, Self::Model(model.clone()), author, Self::OpenRouter]
+            }
+        }
     }
 
     /// The fewest failed calls that prove something. A scope that refuses counts no more for those
@@ -133,7 +145,13 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Organization(demand) => write!(f, "{} for {}", demand.model, demand.organization),
+            Self::Organization(demand) => {
+                write!(f, "{} for {}", demand.model, demand.organization)?;
+                match demand.key {
+                    KeyMode::Platform => Ok(()),
+                    KeyMode::Organization => f.write_str(" with its own key"),
+                }
+            }
             Self::Model(model) => model.fmt(f),
             Self::Author(author) => f.pad(author),
             Self::OpenRouter => f.pad("all models"),
@@ -150,19 +168,37 @@ impl Throttle {
     /// The scope whose calls fail too often.
     pub fn ask(&mut self, demand: &Demand, now: Duration, draw: u64) -> Result<(), Scope> {
         let scopes = Scope::of(demand);
+        // Whoever had a turn waits for the next one, though it was given back.
+        let own = self.records.get(&Scope::Organization(demand.clone()));
+        let has_waited = own.is_none_or(|own| own.is_due(now));
         for scope in &scopes {
             let record = self.records.get_mut(scope);
-            if record.is_some_and(|record| record.stops(now, draw)) {
+            if record.is_some_and(|record| record.stops(now, draw, has_waited)) {
                 return Err(scope.clone());
             }
         }
-        self.let_through(&scopes, Some(now));
+        self.let_through(&scopes, now);
         Ok(())
     }
 
-    /// A call that was let through was never sent, and leaves its turn to the next.
-    pub fn give_back(&mut self, demand: &Demand) {
-        self.let_through(&Scope::of(demand), None);
+    /// A call that was let through `at` that time was never sent. It leaves its turn to other
+    /// organizations, as if it had never had it; its own has had it. So whoever asks again and
+    /// again without the credits for it neither takes the others' turns nor makes them more.
+    pub fn give_back(&mut self, demand: &Demand, at: Duration) {
+        let mut is_refused = false;
+        for scope in Scope::of(demand) {
+            if matches!(scope, Scope::Organization(_)) {
+                continue;
+            }
+            if let Some(record) = self.records.get_mut(&scope) {
+                is_refused |= record.refuses();
+                record.let_back(at);
+            }
+        }
+        if is_refused {
+            let own = self.record(&Scope::Organization(demand.clone()));
+            own.let_through = own.let_through.max(Some(at));
+        }
     }
 
     /// A call has ended: upstream accepted it, whatever came of it, or did not. Returns what that
@@ -198,10 +234,10 @@ impl Throttle {
         changes
     }
 
-    fn let_through(&mut self, scopes: &[Scope], at: Option<Duration>) {
+    fn let_through(&mut self, scopes: &[Scope], at: Duration) {
         for scope in scopes {
             if let Some(record) = self.records.get_mut(scope) {
-                record.let_through = at;
+                record.let_through_before = record.let_through.replace(at);
             }
         }
     }
@@ -226,18 +262,31 @@ impl Record {
         self.refuses_since.is_some()
     }
 
+    /// Whether it is time to let a call through.
+    fn is_due(&self, now: Duration) -> bool {
+        let is_due = |last| now.saturating_sub(last) >= PROBE_EVERY;
+        self.let_through.is_none_or(is_due)
+    }
+
+    /// Undoes that a call was let through at that time, unless another one was after it.
+    fn let_back(&mut self, at: Duration) {
+        if self.let_through == Some(at) {
+            self.let_through = self.let_through_before;
+        }
+    }
+
     /// Whether this call is one of those that are refused.
-    fn stops(&mut self, now: Duration, draw: u64) -> bool {
+    fn stops(&mut self, now: Duration, draw: u64, has_waited: bool) -> bool {
         if !self.refuses() {
             return false;
         }
         self.forget(now);
-        let is_due = |last| now.saturating_sub(last) >= PROBE_EVERY;
         let (accepted, failed) = self.sums();
         // SRE Book: max(0, (requests − 2 · accepts) / (requests + 1)), in whole numbers.
         let parts = u128::from(accepted + failed + 1);
         let drawn = (u128::from(draw) * parts) >> u64::BITS;
-        !self.let_through.is_none_or(is_due) && drawn < u128::from(failed.saturating_sub(accepted))
+        let is_probe = has_waited && self.is_due(now);
+        !is_probe && drawn < u128::from(failed.saturating_sub(accepted))
     }
 
     fn count(&mut self, sent: Duration, now: Duration, accepted: bool) {

@@ -80,7 +80,7 @@ impl Generator {
                 outcome.refused(error);
             }
         }
-        held.admitted.leave.ended(sent, outcome.was_accepted(held));
+        held.admitted.leave.ended(sent, outcome.was_accepted());
         if held.job.calls.len() > 1 {
             let noted = self
                 .parts
@@ -264,15 +264,15 @@ impl CallOutcome {
         )
     }
 
-    /// Whether upstream worked, whatever came of it.
-    fn was_accepted(&self, held: &Held) -> bool {
+    /// Whether upstream worked, whatever came of it. A key that is not taken (401) or has no credit
+    /// (402) counts as such: upstream answers at once and for nothing, and the next call must
+    /// notice that the key was mended. An own key tells it of its organization's calls alone.
+    const fn was_accepted(&self) -> bool {
         match &self.failure {
-            Some(CallFailure::Draw(error)) => match error.cause {
-                DrawCause::Timeout | DrawCause::Unavailable => false,
-                // Another key may have as many calls as it likes.
-                DrawCause::RateLimited => held.draft.key_mode == KeyMode::Organization,
-                _ => true,
-            },
+            Some(CallFailure::Draw(error)) => !matches!(
+                error.cause,
+                DrawCause::RateLimited | DrawCause::Timeout | DrawCause::Unavailable
+            ),
             Some(CallFailure::Keep(_)) | None => true,
         }
     }

@@ -1,5 +1,5 @@
-//! Who may draw at the same time: so many generations in all, so many of one organization, and a
-//! share that only those can take who have less than their part, so that nobody who floods the
+//! Who may do the same thing at a time, draw or have references fetched: so many in all, so many of
+//! one organization, and a share that only those can take who have less than their part, so that nobody who floods the
 //! gateway keeps the others out (`reliability.md` rows 77, 78).
 
 use std::collections::HashMap;
@@ -57,7 +57,7 @@ impl Places {
         })
     }
 
-    /// A place for one generation of an organization.
+    /// A place for one thing that an organization does.
     pub(super) fn take(self: &Arc<Self>, organization: &OrganizationId) -> Result<Place, NoPlace> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let has = taken.each.get(organization).copied().unwrap_or(0);
@@ -75,6 +75,15 @@ impl Places {
             places: Arc::clone(self),
             organization: organization.clone(),
         })
+    }
+
+    /// So many places at once, or none.
+    pub(super) fn take_all(
+        self: &Arc<Self>,
+        organization: &OrganizationId,
+        places: usize,
+    ) -> Result<Vec<Place>, NoPlace> {
+        (0..places).map(|_| self.take(organization)).collect()
     }
 
     /// How many places may be taken before one who has so many beside so many others is refused.
@@ -161,6 +170,18 @@ mod tests {
         let places = Places::new(64, Some(3));
         let (has, why) = flood(&places, "acme");
         assert_eq!((has.len(), why), (3, NoPlace::Enough { most: 3 }));
+    }
+
+    #[test]
+    fn several_places_are_taken_together_or_not_at_all() {
+        let places = Places::new(8, None);
+        let acme = organization("acme");
+        let has = places.take_all(&acme, 4).expect("room");
+        assert_eq!(places.take_all(&acme, 4).err(), Some(NoPlace::Crowded));
+        let more = places.take_all(&acme, 3).expect("what is left");
+        assert_eq!((has.len(), more.len()), (4, 3));
+        drop((has, more));
+        assert_eq!(places.taken.lock().expect("a look").all, 0);
     }
 
     #[test]

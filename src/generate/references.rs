@@ -8,13 +8,18 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, LEAST_TIME, too_late};
+use super::places::Places;
+use super::{Call, LEAST_TIME, no_place, too_late};
 use crate::domain::failure::Failure;
 use crate::domain::shape::PixelSize;
 use crate::ports::ReferenceImage;
 
 /// Pictures of one call that are fetched at a time.
 const AT_A_TIME: usize = 4;
+
+/// Pictures of all calls that are fetched at a time: as many as the fetcher has places, so
+/// that what is fair here is fair there.
+pub(super) const AT_A_TIME_OF_ALL: usize = 64;
 
 /// A picture to work from.
 #[derive(Clone, Debug)]
@@ -47,9 +52,16 @@ impl Reference {
 /// first in order that fails is told, whichever failed first.
 ///
 /// # Errors
-/// That of an errand; `DEADLINE_EXCEEDED` if the caller's time is over first.
-pub(super) async fn gather(call: &mut Call) -> Result<Vec<ReferenceImage>, Failure> {
+/// `OVERLOADED` if so much is being fetched that its organization may have no more fetched; that of
+/// an errand; `DEADLINE_EXCEEDED` if the caller's time is over first.
+pub(super) async fn gather(
+    call: &mut Call,
+    places: &Arc<Places>,
+) -> Result<Vec<ReferenceImage>, Failure> {
     let references = std::mem::take(&mut call.references);
+    let away = references.iter().filter(|one| one.is_elsewhere()).count();
+    let fetching = places.take_all(&call.organization, away.min(AT_A_TIME));
+    let fetching = fetching.map_err(no_place)?;
     let errands = references.into_iter().map(|reference| async move {
         match reference {
             Reference::Here(image) => Ok((None, image)),
@@ -71,6 +83,7 @@ pub(super) async fn gather(call: &mut Call) -> Result<Vec<ReferenceImage>, Failu
         }
         None => work.await,
     }?;
+    drop(fetching);
     let mut images = Vec::with_capacity(gathered.len());
     for ((pixels, image), facts) in gathered.into_iter().zip(&mut call.request.references) {
         facts.pixels = pixels.unwrap_or(facts.pixels);

@@ -24,6 +24,7 @@ pub(super) struct Upstream {
 pub(super) struct Leave {
     upstream: Arc<Upstream>,
     demand: Demand,
+    given: Duration,
     used: AtomicBool,
 }
 
@@ -54,6 +55,7 @@ impl Upstream {
         Ok(Leave {
             upstream: Arc::clone(self),
             demand,
+            given: now,
             used: AtomicBool::new(false),
         })
     }
@@ -87,7 +89,7 @@ impl Drop for Leave {
     fn drop(&mut self) {
         if !*self.used.get_mut() {
             self.upstream
-                .with(|throttle| throttle.give_back(&self.demand));
+                .with(|throttle| throttle.give_back(&self.demand, self.given));
         }
     }
 }

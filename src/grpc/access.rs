@@ -17,7 +17,7 @@ use super::last_used::LastUsed;
 use super::leases::Leases;
 use super::pace::Pace;
 use super::refused::Refused;
-use super::{Parts, status};
+use super::{OVERLOAD_PAUSE, Parts, status};
 use crate::domain::failure::{Failure, Reason};
 use crate::generate::unsettled;
 use crate::keys::{Keyring, Presented};
@@ -333,7 +333,9 @@ fn with_reason(response: Response, rpc: &'static str, metrics: &Metrics) -> Resp
         Code::Internal | Code::InvalidArgument => {
             Failure::invalid("request", "is not a valid protobuf message of this call")
         }
-        Code::ResourceExhausted => Failure::new(Reason::Overloaded, status.message()),
+        Code::ResourceExhausted => {
+            Failure::new(Reason::Overloaded, status.message()).retry_after(OVERLOAD_PAUSE)
+        }
         _ => return response,
     };
     metrics.call_finished(rpc, Some(failure.reason));

@@ -22,9 +22,10 @@ pub(super) fn of(failure: &Failure) -> Status {
     for (field, what) in &failure.violations {
         details.add_bad_request_violation(field, what);
     }
-    if failure.reason == Reason::LimitReached {
+    if matches!(failure.reason, Reason::LimitReached | Reason::Overloaded) {
         let limit = failure.metadata.iter().find(|(name, _)| name == "limit");
-        let subject = limit.map_or("", |(_, limit)| limit.as_str());
+        // What is full without a name is the gateway itself.
+        let subject = limit.map_or("gateway", |(_, limit)| limit.as_str());
         details.add_quota_failure_violation(subject, &failure.message);
     }
     if let Some(wait) = failure.retry_after {
@@ -85,6 +86,22 @@ mod tests {
         let last = i32::try_from(Reason::ALL.len()).expect("few");
         assert!(ErrorReason::try_from(last).is_ok());
         assert!(ErrorReason::try_from(last + 1).is_err());
+    }
+
+    #[test]
+    fn what_is_exhausted_says_what_of() {
+        let limited = Failure::new(Reason::LimitReached, "Enough.").with("limit", "calls");
+        let overloaded = Failure::new(Reason::Overloaded, "Busy.");
+        for (failure, subject, what) in [
+            (limited, "calls", "Enough."),
+            (overloaded, "gateway", "Busy."),
+        ] {
+            let details = of(&failure).get_error_details();
+            let violations = &details.quota_failure().expect("a quota").violations;
+            assert_eq!(violations.len(), 1);
+            assert_eq!(violations[0].subject, subject);
+            assert_eq!(violations[0].description, what);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::domain::ids::Reference;
 use crate::domain::ids::RequestId;
 use crate::domain::money::Credits;
 use crate::domain::money::UsdCost;
+use crate::domain::quota::Quota;
 use crate::domain::trail::Actor;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -202,16 +203,10 @@ pub enum HoldOutcome {
         /// What a hold could have taken.
         available: Credits,
     },
-    /// The tool's images of the day are used up.
-    DailyLimit {
-        /// Images made today, in flight included.
-        used: u32,
-    },
-    /// The tool's credits of the month are used up.
-    MonthlyLimit {
-        /// Credits spent or held this month.
-        used: Credits,
-    },
+    /// Too few are left of the tool's images of the day, those in flight included.
+    DailyLimit(Quota<u32>),
+    /// Too few are left of the tool's credits of the month, holds included.
+    MonthlyLimit(Quota<Credits>),
 }
 
 /// What to write when pictures are durable.

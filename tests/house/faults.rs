@@ -57,6 +57,7 @@ use tonic::{Code, Status};
 
 use crate::helpers::{House, Setup, reason, request};
 use crate::tidy;
+pub(crate) use brownout::move_in;
 use proxy::{Proxy, body_of, find};
 
 mod bombs;

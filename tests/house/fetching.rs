@@ -5,10 +5,12 @@ use std::time::Duration;
 use image_gateway::proto;
 use image_gateway::proto::reference_image::Source;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::helpers::{House, Setup, Story, detail, reason, request};
 use site::Site;
 
+mod fair;
 mod site;
 
 fn with_urls(id: &str, urls: &[String]) -> proto::GenerateImageRequest {

@@ -115,6 +115,8 @@ async fn an_organization_that_floods_the_gateway_leaves_places_for_others() {
             Ok(events) => loud.push(events.into_inner()),
             Err(status) => {
                 assert_eq!(reason(&status), "OVERLOADED");
+                let details = status.get_error_details();
+                assert!(details.quota_failure().is_some() && details.retry_info().is_some());
                 refused += 1;
             }
         }

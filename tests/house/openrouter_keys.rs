@@ -16,7 +16,7 @@ mod kept;
 mod paying;
 mod refused;
 
-const OWN: &str = "sk-or-v1-acmes-own-key-0123456789abcdef-c0de";
+pub(crate) const OWN: &str = "sk-or-v1-acmes-own-key-0123456789abcdef-c0de";
 const OTHER: &str = "sk-or-v1-another-key-of-acme-0123456789-beef";
 
 /// How long a note that nobody waits for may take.
@@ -36,7 +36,10 @@ impl House {
         set.map(tonic::Response::into_inner)
     }
 
-    async fn delete_openrouter_key(&self, with: &str) -> Result<proto::Organization, Status> {
+    pub(crate) async fn delete_openrouter_key(
+        &self,
+        with: &str,
+    ) -> Result<proto::Organization, Status> {
         let request = proto::DeleteOpenRouterKeyRequest {
             organization_id: "acme".to_owned(),
         };

@@ -324,7 +324,22 @@ async fn limits_of_the_tool_hold_for_the_day_and_the_month() {
     );
     assert_eq!(detail(&status, "limit"), "daily_image_limit");
     assert!(!detail(&status, "resets_at").is_empty());
-    assert!(status.get_error_details().quota_failure().is_some());
+    let figures = ["used", "limit_amount", "needed"].map(|name| detail(&status, name));
+    assert_eq!(figures, ["2", "2", "1"]);
+    let details = status.get_error_details();
+    assert!(details.quota_failure().is_some());
+    let wait = details.retry_info().and_then(|info| info.retry_delay);
+    let day = Duration::from_secs(86_400);
+    assert!(wait.is_some_and(|wait| wait <= day), "{wait:?}");
+    let many = Asked {
+        count: 3,
+        ..request("many")
+    };
+    let status = house.generate(many).await.expect_err("never fits");
+    assert_eq!(detail(&status, "needed"), "3");
+    assert!(status.message().contains("waiting does not help"));
+    let details = status.get_error_details();
+    assert!(details.quota_failure().is_some() && details.retry_info().is_none());
     house
         .generate(two)
         .await
@@ -337,6 +352,10 @@ async fn limits_of_the_tool_hold_for_the_day_and_the_month() {
         .await
         .expect_err("over the limit");
     assert_eq!(detail(&status, "limit"), "monthly_credit_limit");
+    let figures = ["used", "limit_amount", "needed"].map(|name| detail(&status, name));
+    assert_eq!(figures, ["58.00", "86.99", "29.00"]);
+    let details = status.get_error_details();
+    assert!(details.quota_failure().is_some() && details.retry_info().is_some());
     house
         .tool(|tool| tool.monthly_credit_limit = "87.00".to_owned())
         .await;

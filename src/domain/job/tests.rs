@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::failure::Reason;
 use crate::domain::generation::{Context, Origin};
 use crate::domain::ids::AgentId;
 use crate::domain::ids::Slug;

@@ -12,6 +12,15 @@ fn demand(name: &str) -> Demand {
     Demand {
         organization: OrganizationId::parse(organization).expect("a name"),
         model: Slug::parse(model).expect("a slug"),
+        key: KeyMode::Platform,
+    }
+}
+
+/// The same with the organization's own key.
+fn with_own_key(name: &str) -> Demand {
+    Demand {
+        key: KeyMode::Organization,
+        ..demand(name)
     }
 }
 
@@ -30,7 +39,7 @@ fn tell(throttle: &mut Throttle, name: &str, times: u32, at: Duration, accepted:
 /// through just now, so that none is a probe.
 fn refused(throttle: &mut Throttle, name: &str, at: Duration, draws: u64) -> u64 {
     let asked = (0..draws).filter(|n| {
-        throttle.let_through(&Scope::of(&demand(name)), Some(at));
+        throttle.let_through(&Scope::of(&demand(name)), at);
         let draw = u64::MAX / draws * n;
         throttle.ask(&demand(name), at, draw).is_err()
     });
@@ -65,7 +74,7 @@ fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
 /// What refuses a call that is no probe.
 fn refuses(throttle: &mut Throttle, name: &str) -> Result<(), Scope> {
     let demand = demand(name);
-    throttle.let_through(&Scope::of(&demand), Some(secs(1)));
+    throttle.let_through(&Scope::of(&demand), secs(1));
     throttle.ask(&demand, secs(1), HARSH)
 }
 
@@ -147,7 +156,7 @@ fn trouble_that_nobody_hears_of_any_more_is_over() {
     let down = demand("acme/a");
     tell(&mut throttle, "acme/a", 100, secs(0), false);
     let later = WINDOW + secs(SLOT_SECS);
-    throttle.let_through(&Scope::of(&down), Some(later));
+    throttle.let_through(&Scope::of(&down), later);
     assert_eq!(throttle.ask(&down, later, HARSH), Ok(()));
     let scope = Scope::Organization(down.clone());
     let refuses = false;
@@ -156,15 +165,76 @@ fn trouble_that_nobody_hears_of_any_more_is_over() {
     assert_eq!(refused(&mut throttle, "acme/a", later, 100), 0);
 }
 
-#[test]
-fn a_call_that_was_let_through_and_never_sent_leaves_its_turn() {
+/// A throttle that refuses a model for all organizations.
+fn model_is_down(at: Duration) -> Throttle {
     let mut throttle = Throttle::default();
-    let down = demand("acme/a");
-    tell(&mut throttle, "acme/a", 100, secs(1), false);
-    assert_eq!(throttle.ask(&down, secs(9), HARSH), Ok(()), "a probe");
-    assert!(throttle.ask(&down, secs(9), HARSH).is_err());
-    throttle.give_back(&down);
-    assert_eq!(throttle.ask(&down, secs(9), HARSH), Ok(()), "the next");
+    for name in ["one acme/a", "two acme/a"] {
+        tell(&mut throttle, name, 1000, at, false);
+    }
+    throttle
+}
+
+#[test]
+fn a_call_that_was_let_through_and_never_sent_leaves_its_turn_to_others() {
+    let mut throttle = model_is_down(secs(1));
+    let (poor, other) = (demand("poor acme/a"), demand("other acme/a"));
+    assert_eq!(throttle.ask(&poor, secs(9), HARSH), Ok(()), "a probe");
+    assert!(throttle.ask(&other, secs(9), HARSH).is_err());
+    throttle.give_back(&poor, secs(9));
+    assert!(throttle.ask(&poor, secs(10), HARSH).is_err(), "had its own");
+    assert_eq!(throttle.ask(&other, secs(10), HARSH), Ok(()), "the next");
+    assert_eq!(throttle.ask(&poor, secs(15), HARSH), Ok(()), "later");
+}
+
+#[test]
+fn a_turn_that_is_given_back_takes_none_away_that_was_used_meanwhile() {
+    let mut throttle = model_is_down(secs(1));
+    let (poor, other) = (demand("poor acme/a"), demand("other acme/a"));
+    assert_eq!(throttle.ask(&poor, secs(9), HARSH), Ok(()));
+    assert_eq!(throttle.ask(&other, secs(10), MILD), Ok(()), "by chance");
+    throttle.give_back(&poor, secs(9));
+    let third = demand("third acme/a");
+    assert!(throttle.ask(&third, secs(11), HARSH).is_err());
+}
+
+#[test]
+fn failures_of_the_platforms_key_keep_no_call_with_an_own_key_from_upstream() {
+    let mut throttle = Throttle::default();
+    for model in ["acme/a", "acme/b", "other/a", "third/a"] {
+        for organization in ["one", "two"] {
+            let name = format!("{organization} {model}");
+            tell(&mut throttle, &name, 1000, secs(1), false);
+        }
+    }
+    assert_eq!(refuses(&mut throttle, "new new/a"), Err(Scope::OpenRouter));
+    for name in ["one acme/a", "new acme/a", "new new/a"] {
+        let own = with_own_key(name);
+        assert_eq!(throttle.ask(&own, secs(1), HARSH), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn calls_with_an_own_key_close_and_reopen_nothing_for_others() {
+    let mut throttle = Throttle::default();
+    let own = with_own_key("one acme/a");
+    for organization in ["one", "two", "three"] {
+        let own = with_own_key(&format!("{organization} acme/a"));
+        for _ in 0..1000 {
+            throttle.tell(&own, secs(1), secs(1), false);
+        }
+    }
+    throttle.let_through(&Scope::of(&own), secs(1));
+    let scope = Scope::Organization(own.clone());
+    assert_eq!(throttle.ask(&own, secs(1), HARSH), Err(scope.clone()));
+    for name in ["one acme/a", "four acme/a", "four acme/b", "four other/a"] {
+        assert_eq!(refuses(&mut throttle, name), Ok(()), "{name}");
+    }
+    let mut throttle = model_is_down(secs(1));
+    for _ in 0..1000 {
+        assert_eq!(throttle.tell(&own, secs(2), secs(2), true), []);
+    }
+    let scope = Scope::Model(own.model);
+    assert_eq!(refuses(&mut throttle, "four acme/a"), Err(scope));
 }
 
 #[test]
@@ -238,6 +308,31 @@ proptest! {
             }
         }
         prop_assert!(last.is_some_and(|last| last > secs(154)));
+    }
+
+    #[test]
+    fn one_call_in_five_seconds_gets_through_beside_one_who_hammers_without_credits(
+        step_ms in 10..1000_u64, hammer_ms in 1..50_u64,
+    ) {
+        let mut throttle = model_is_down(secs(100));
+        let (poor, good) = (demand("poor acme/a"), demand("good acme/a"));
+        throttle.let_through(&Scope::of(&good), secs(100));
+        let (mut sent, mut turns) = (secs(100), Vec::new());
+        for ms in 100_000..125_000_u64 {
+            let at = Duration::from_millis(ms);
+            if ms.is_multiple_of(hammer_ms) && throttle.ask(&poor, at, HARSH).is_ok() {
+                throttle.give_back(&poor, at);
+                turns.push(at);
+            }
+            if ms.is_multiple_of(step_ms) && throttle.ask(&good, at, HARSH).is_ok() {
+                prop_assert!(at - sent >= PROBE_EVERY, "{:?} after {:?}", at, sent);
+                prop_assert!(at - sent < PROBE_EVERY + secs(1), "{:?} after {:?}", at, sent);
+                throttle.tell(&good, at, at, false);
+                sent = at;
+            }
+        }
+        prop_assert!(sent > secs(119));
+        prop_assert!(turns.is_sorted_by(|one, next| *next - *one >= PROBE_EVERY));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::rows::{self, account, by_request, micros};
 use crate::domain::books::{Account, Refusal, Stage};
 use crate::domain::generation::{Draft, Generation};
 use crate::domain::money::Credits;
+use crate::domain::quota::Quota;
 use crate::ports::{HoldOutcome, LedgerError, Opening};
 
 /// Attempts under one request id (`reliability.md` §2.4).
@@ -80,7 +81,11 @@ fn beyond_limits(
     if let Some(limit) = opening.limits.daily_images {
         let used = images_since(connection, draft, micros(opening.day_start))?;
         if used.saturating_add(draft.requested) > limit {
-            return Ok(Some(HoldOutcome::DailyLimit { used }));
+            return Ok(Some(HoldOutcome::DailyLimit(Quota {
+                used,
+                limit,
+                needed: draft.requested,
+            })));
         }
     }
     if let Some(limit) = opening.limits.monthly_credits {
@@ -89,7 +94,11 @@ fn beyond_limits(
             .checked_add(draft.hold)
             .ok_or(LedgerError::OutOfRange)?;
         if with_this > limit {
-            return Ok(Some(HoldOutcome::MonthlyLimit { used }));
+            return Ok(Some(HoldOutcome::MonthlyLimit(Quota {
+                used,
+                limit,
+                needed: draft.hold,
+            })));
         }
     }
     Ok(None)

@@ -16,6 +16,7 @@ use super::page;
 use crate::helpers::{
     AGENT, GPT, House, KLEIN, NANO, OPERATOR_KEY, SEEDREAM, Story, detail, reason, request,
 };
+use crate::openrouter_keys::OWN;
 
 const RIVERFLOW: &str = "sourceful/riverflow-v2-pro";
 const FLEX: &str = "black-forest-labs/flux.2-flex";
@@ -152,7 +153,7 @@ async fn an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute
 
 /// Another organization with a tool of the same model and name; the house asks with its key from
 /// now on.
-async fn move_in(house: &mut House, name: &str) {
+pub(crate) async fn move_in(house: &mut House, name: &str) {
     let made = proto::CreateOrganizationRequest {
         id: name.to_owned(),
         name: name.to_owned(),
@@ -186,6 +187,40 @@ async fn an_organization_whose_calls_all_fail_keeps_no_other_from_the_model() {
     let refused = until_spared(&house, AGENT, "third").await;
     assert_eq!(detail(&refused, "spared"), "model");
     house.mock.clear_scripts();
+    house.close().await;
+}
+
+/// So many calls, each of which is sent and brings its picture.
+async fn all_go_through(house: &House, what: &str) {
+    for n in 0..TRIPS {
+        let story = house.generate(request(&format!("{what}-{n}"))).await;
+        story.expect(what);
+    }
+}
+
+#[tokio::test]
+async fn an_own_key_and_the_platforms_key_fail_each_for_itself() {
+    let house = House::open().await;
+    let set = house.set_openrouter_key(&house.admin, OWN).await;
+    set.expect("OpenRouter takes it");
+    let down = Script::sample("err-503").for_model(KLEIN);
+    house.mock.script(down.times(u32::MAX));
+    fail(&house, AGENT, "own", 2 * TRIPS).await;
+    let refused = until_spared(&house, AGENT, "more of the own").await;
+    assert_eq!(detail(&refused, "spared"), "organization");
+    house.mock.clear_scripts();
+    let deleted = house.delete_openrouter_key(&house.admin).await;
+    deleted.expect("gone");
+    all_go_through(&house, "with the platform's").await;
+
+    let busy = json!({"error": {"code": 429, "message": "Busy"}});
+    house.mock.script(Script::error(429, busy).times(u32::MAX));
+    fail(&house, AGENT, "platform", 2 * TRIPS).await;
+    until_spared(&house, AGENT, "more of the platform").await;
+    house.mock.clear_scripts();
+    let set = house.set_openrouter_key(&house.admin, OWN).await;
+    set.expect("OpenRouter takes it");
+    all_go_through(&house, "with its own").await;
     house.close().await;
 }
 

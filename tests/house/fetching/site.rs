@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,8 +35,8 @@ impl Site {
             let mut open = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a guest");
-                count.fetch_add(1, Ordering::SeqCst);
                 let answer = says.lock().expect("an answer").clone();
+                count.fetch_add(1, Ordering::SeqCst);
                 open.spawn(serve(stream, answer, signals.clone()));
             }
         });
@@ -62,6 +63,13 @@ impl Site {
 
     pub(super) fn guests(&self) -> usize {
         self.guests.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many guests have come, each to the answer of its time.
+    pub(super) async fn come(&self, guests: usize) {
+        while self.guests() < guests {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening a generation: repeats, limits, races.
 
 use super::*;
+use crate::domain::quota::Quota;
 
 #[tokio::test]
 async fn a_hold_takes_what_is_available_and_no_more() {
@@ -138,7 +139,7 @@ async fn limits_count_what_is_made_and_what_is_being_made() {
         .await
         .expect("an outcome");
     assert!(
-        matches!(outcome, HoldOutcome::DailyLimit { used: 2 }),
+        matches!(outcome, HoldOutcome::DailyLimit(Quota { used: 2, .. })),
         "{outcome:?}"
     );
     // 3.00 charged, 5.00 held, 5.00 asked for.
@@ -152,7 +153,7 @@ async fn limits_count_what_is_made_and_what_is_being_made() {
         .await
         .expect("an outcome");
     assert!(
-        matches!(outcome, HoldOutcome::MonthlyLimit { used } if used.hundredths() == 800),
+        matches!(outcome, HoldOutcome::MonthlyLimit(quota) if quota.used.hundredths() == 800),
         "{outcome:?}"
     );
     let later = Opening {
