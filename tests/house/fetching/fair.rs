@@ -1,5 +1,7 @@
 //! Nobody's slow references keep those of others from being fetched.
 
+use tokio::task::JoinSet;
+
 use super::*;
 use crate::faults::move_in;
 
