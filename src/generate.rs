@@ -284,9 +284,7 @@ impl Generator {
             admitted,
         };
         let generator = Arc::clone(self);
-        self.parts
-            .tracker
-            .spawn(async move { generator.run(held).await });
+        self.parts.tracker.spawn(Box::pin(generator.run(held)));
         Ok(Watch::running(live))
     }
 
