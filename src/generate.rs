@@ -285,9 +285,7 @@ impl Generator {
             admitted,
         };
         let generator = Arc::clone(self);
-        self.parts
-            .tracker
-            .spawn(async move { Box::pin(generator.run(held)).await });
+        self.parts.tracker.spawn(Box::pin(generator.run(held)));
         Ok(Watch::running(live))
     }
 

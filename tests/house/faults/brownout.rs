@@ -191,10 +191,10 @@ async fn an_organization_whose_calls_all_fail_keeps_no_other_from_the_model() {
 }
 
 /// So many calls, each of which is sent and brings its picture.
-async fn all_go_through(house: &House, what: &str) {
+async fn all_go_through(house: &House, agent: &str, what: &str) {
     for n in 0..TRIPS {
-        let story = house.generate(request(&format!("{what}-{n}"))).await;
-        story.expect(what);
+        let asked = request_of(agent, &format!("{what}-{n}"));
+        house.generate(asked).await.expect(what);
     }
 }
 
@@ -211,16 +211,18 @@ async fn an_own_key_and_the_platforms_key_fail_each_for_itself() {
     house.mock.clear_scripts();
     let deleted = house.delete_openrouter_key(&house.admin).await;
     deleted.expect("gone");
-    all_go_through(&house, "with the platform's").await;
+    all_go_through(&house, AGENT, "platforms").await;
 
+    // Another model, for this one still fails with the own key as far as anybody knows.
+    staff(&house, &[SEEDREAM]).await;
     let busy = json!({"error": {"code": 429, "message": "Busy"}});
     house.mock.script(Script::error(429, busy).times(u32::MAX));
-    fail(&house, AGENT, "platform", 2 * TRIPS).await;
-    until_spared(&house, AGENT, "more of the platform").await;
+    fail(&house, SEEDREAM, "platform", 2 * TRIPS).await;
+    until_spared(&house, SEEDREAM, "more of the platform").await;
     house.mock.clear_scripts();
     let set = house.set_openrouter_key(&house.admin, OWN).await;
     set.expect("OpenRouter takes it");
-    all_go_through(&house, "with its own").await;
+    all_go_through(&house, SEEDREAM, "owns").await;
     house.close().await;
 }
 
