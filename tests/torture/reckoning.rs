@@ -250,6 +250,9 @@ fn costs(
              s.cost_source IN ('computed', 'estimate')
                OR (s.state = 'voided'
                    AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested)
+               OR (s.state = 'settled' AND s.delivered < g.requested
+                   AND (SELECT count(*) FROM (SELECT call FROM upstream_call u WHERE u.generation = g.id
+                                              UNION SELECT call FROM call_receipt r WHERE r.generation = g.id)) < g.requested)
                OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
         FROM generation g JOIN generation_state s ON s.generation = g.id
         LEFT JOIN correction c ON c.generation = g.id AND s.state = 'settled'";

@@ -239,7 +239,12 @@ impl Inspector {
               OR EXISTS (SELECT 1 FROM disagreement d WHERE d.generation = g.id)
               OR EXISTS (SELECT 1 FROM question q WHERE q.generation = g.id AND q.answer IS NOT 'told')
               OR (s.state = 'voided' AND EXISTS (SELECT 1 FROM generation_event e WHERE e.generation = g.id AND e.to_state = 'in_doubt')
-                  AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested))
+                  AND (SELECT count(*) FROM upstream_call u WHERE u.generation = g.id) < g.requested)
+              -- Some pictures came, and then the process died: of the other calls nobody may know.
+              OR (s.state = 'settled' AND s.delivered < g.requested
+                  AND (SELECT count(*) FROM (SELECT call FROM upstream_call u WHERE u.generation = g.id
+                                             UNION SELECT call FROM call_receipt r WHERE r.generation = g.id)) < g.requested
+                  AND NOT EXISTS (SELECT 1 FROM call_receipt r WHERE r.generation = g.id AND json_array_length(r.images) > 1)))
            ORDER BY g.id DESC LIMIT ?2)";
         let mut statement = self.connection.prepare(sql)?;
         let items = statement.query_map(params![upstream_key, limit], |row| self.item(row))?;

@@ -20,7 +20,7 @@ async fn a_connection_that_cannot_be_made_costs_nothing() {
         .expect("a port");
     let shut = shut.local_addr().expect("an address");
     // A label of over 63 characters is no name, whoever is asked.
-    let nobody = format!("http://{}.invalid/api/v1", "x".repeat(64));
+    let nobody = format!("https://{}.invalid/api/v1", "x".repeat(64));
     // What is not HTTP is hung up on.
     let plain = Proxy::open().await;
     let no_tls = plain.base_url().replace("http:", "https:");
