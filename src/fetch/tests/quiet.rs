@@ -39,7 +39,7 @@ async fn a_signature_is_never_logged() {
     let garbage = Site::answering("garbage").await;
     let closed = Site::answering("").await.address;
     let port = missing.address.port();
-    for url in [
+    let urls = [
         format!("{}?signature=hunter2", missing.url()),
         format!("{}?signature=hunter2", garbage.url()),
         format!("http://{closed}/?signature=hunter2"),
@@ -48,12 +48,16 @@ async fn a_signature_is_never_logged() {
         "https://10.0.0.1/?signature=hunter2".to_owned(),
         "https://user:hunter2@example.com/".to_owned(),
         "http://example.com:1/?signature=hunter2".to_owned(),
-    ] {
-        let error = fetch(&client, &url).await.expect_err("nothing is there");
-        assert!(
-            !format!("{error} {error:?}").contains("hunter2"),
-            "{error:?}"
-        );
+    ];
+    // A line that another test logs for the first time just when this log begins may be taken for
+    // one that nobody wants: the second time it is known that somebody does.
+    for _ in 0..2 {
+        tracing::callsite::rebuild_interest_cache();
+        for url in &urls {
+            let error = fetch(&client, url).await.expect_err("nothing is there");
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
     let bytes = lines.0.lock().unwrap();
     let text = String::from_utf8_lossy(&bytes);
