@@ -1,6 +1,6 @@
 //! Who may do the same thing at a time, draw or have references fetched: so many in all, so many of
-//! one organization, and a share that only those can take who have less than their part, so that nobody who floods the
-//! gateway keeps the others out (`reliability.md` rows 77, 78).
+//! one organization, and a share that only those can take who have less than their part, so that
+//! nobody who floods the gateway keeps the others out (`reliability.md` rows 77, 78).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,5 @@
 //! An organization's own OpenRouter key: set, deleted, and what follows from it for prices and tools.
 
-use std::sync::Arc;
-
 use secrecy::{ExposeSecret, SecretString};
 use tonic::Request;
 use uuid::Uuid;
@@ -50,7 +48,7 @@ impl Service {
             created: by.at,
             checked: by.at,
         };
-        let keys = Arc::clone(&self.parts.openrouter_keys);
+        let keys = &self.parts.openrouter_keys;
         let set = keys.set_openrouter_key(own.clone(), by).await;
         set.map_err(refused)?;
         Ok(write::organization(&organization, Some(&own)))

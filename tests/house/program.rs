@@ -10,6 +10,7 @@ use image_gateway::ports::Ledger as _;
 use image_gateway::proto;
 use image_gateway::store::sqlite::Sqlite;
 use rust_decimal::Decimal;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -321,6 +322,28 @@ async fn audited_open_holds(house: &House) -> u64 {
     let breaks = books.audit().await.expect("an audit");
     assert!(breaks.is_empty(), "{breaks:#?}");
     books.open_holds().await.expect("a count")
+}
+
+/// What `reconcile --json` says of the books of a house, held against the mock's bill of this moment;
+/// and its status.
+async fn reconciled(house: &House) -> (Option<i32>, Value) {
+    let upstream = house.mock.base_url();
+    let (_, bill) = page(&upstream.replace("/api/v1", "/mock/bill")).await;
+    let file = house.dir.path().join("bill.json");
+    std::fs::write(&file, bill).expect("a file");
+    let mut command = program(&["reconcile", "--json", "--data-dir"]);
+    command
+        .arg(house.dir.path())
+        .arg("--bill")
+        .arg(&file)
+        .env("OPENROUTER_BASE_URL", &upstream)
+        .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
+    let ended = finish(&mut command).await;
+    let report = serde_json::from_str(&ended.stdout);
+    (
+        ended.status,
+        report.unwrap_or_else(|_| panic!("{ended:#?}")),
+    )
 }
 
 /// The address in a line such as `gRPC  127.0.0.1:50051`.

@@ -3,7 +3,7 @@
 use image_gateway::mock::{GenerationLookup, Script};
 use serde_json::Value;
 
-use super::{OPENROUTER_KEY, Served, finish, page, program, until};
+use super::{OPENROUTER_KEY, Served, finish, page, program, reconciled, until};
 use crate::helpers::{NANO, Story, request};
 
 #[tokio::test]
@@ -214,29 +214,7 @@ async fn the_sums_of_books_that_the_records_contradict_are_explained() {
     })
     .await;
     let folder = house.dir.path().to_string_lossy().into_owned();
-    let upstream = house.mock.base_url();
-    let address = upstream.replace("/api/v1", "/mock/bill");
-    let file = house.dir.path().join("bill.json");
-    std::fs::write(&file, page(&address).await.1).expect("a file");
-    let file = file.to_string_lossy().into_owned();
-    let reconcile = async || {
-        let arguments = [
-            "reconcile",
-            "--data-dir",
-            &folder,
-            "--json",
-            "--bill",
-            &file,
-        ];
-        let mut command = program(&arguments);
-        command
-            .env("OPENROUTER_BASE_URL", &upstream)
-            .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
-        let ended = finish(&mut command).await;
-        let report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-        (ended.status, report)
-    };
-    let (status, report) = reconcile().await;
+    let (status, report) = reconciled(house).await;
     assert_eq!(status, Some(0), "{report}");
     assert_eq!(report["periods"][3]["ours"], "0.03", "{report}");
     assert_eq!(report["periods"][3]["difference"], "0", "{report}");
@@ -252,7 +230,7 @@ async fn the_sums_of_books_that_the_records_contradict_are_explained() {
         let key = format!(r#"{{"data":{{"usage":{billed}}}}}"#);
         let key = Script::raw_body("application/json", &key);
         house.mock.script(key.for_path("/key"));
-        let (status, report) = reconcile().await;
+        let (status, report) = reconciled(house).await;
         assert_eq!(status, expected, "{report}");
     }
     for (id, line) in [("less", "Refunded"), ("more", "Absorbed")] {
@@ -309,28 +287,9 @@ async fn a_call_that_was_refused_and_billed_is_found_on_the_bill() {
         .mock
         .script(Script::usage_cost("0.0140000000000000001"));
     house.generate(request("fine")).await.expect("a picture");
-    let folder = house.dir.path().to_string_lossy().into_owned();
-    let upstream = house.mock.base_url();
-    let (_, bill) = page(&upstream.replace("/api/v1", "/mock/bill")).await;
-    let file = house.dir.path().join("bill.json");
-    std::fs::write(&file, bill).expect("a file");
-    let file = file.to_string_lossy().into_owned();
     // The recovery asks what the refused one has cost.
     until("absorbed", async || {
-        let reconcile = [
-            "reconcile",
-            "--data-dir",
-            &folder,
-            "--bill",
-            &file,
-            "--json",
-        ];
-        let mut reconcile = program(&reconcile);
-        reconcile
-            .env("OPENROUTER_BASE_URL", &upstream)
-            .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
-        let report = finish(&mut reconcile).await;
-        let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
+        let (_, report) = reconciled(house).await;
         let absorbed = report["days"][0]["absorbed"] != "0";
         assert!(
             !absorbed || report["calls"] == serde_json::json!([]),

@@ -7,7 +7,7 @@ use std::path::Path;
 use image_gateway::crash;
 use serde_json::Value;
 
-use super::{Ended, OPENROUTER_KEY, Served, finish, page, program};
+use super::{Ended, Served, finish, program, reconciled};
 use crate::helpers::{House, request};
 
 /// Copies a folder with all that is in it.
@@ -132,26 +132,8 @@ async fn an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept() {
 
 /// What was billed for the forgotten picture is told, with the generation it was made for.
 async fn itemised(house: &House, generation: &str) {
-    let upstream = house.mock.base_url();
-    let (_, bill) = page(&upstream.replace("/api/v1", "/mock/bill")).await;
-    let file = house.dir.path().join("bill.json");
-    fs::write(&file, bill).expect("a file");
-    let [folder, file] = [house.dir.path(), &file].map(|path| path.to_string_lossy());
-    let arguments = [
-        "reconcile",
-        "--data-dir",
-        &folder,
-        "--bill",
-        &file,
-        "--json",
-    ];
-    let mut reconcile = program(&arguments);
-    reconcile
-        .env("OPENROUTER_BASE_URL", &upstream)
-        .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
-    let told = finish(&mut reconcile).await;
-    assert_eq!(told.status, Some(1), "{told:#?}");
-    let report: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let (status, report) = reconciled(house).await;
+    assert_eq!(status, Some(1), "{report}");
     assert_eq!(report["periods"][3]["difference"], "0.014", "{report}");
     let calls = report["calls"].as_array().expect("a list");
     assert_eq!(calls.len(), 1, "{report}");
