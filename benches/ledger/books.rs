@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 use image_gateway::clock;
 use image_gateway::domain::failure::{Failure, Reason};
 use image_gateway::domain::generation::{
-    Bounds, CallRecord, Channel, Charge, Context as Origins, CostSource, Draft, KeyMode, MediaType,
-    Origin, StoredImage,
+    CallRecord, Channel, Charge, Context as Origins, CostSource, Draft, KeyMode, MediaType, Origin,
+    StoredImage,
 };
 use image_gateway::domain::ids::{
     AgentId, EntryId, GenerationId, OrganizationId, Reference, RequestId, Slug,
 };
 use image_gateway::domain::money::{Credits, UsdCost, platform_charge};
-use image_gateway::domain::pricing::Question;
+use image_gateway::domain::pricing::{Bounds, Question};
 use image_gateway::domain::shape::{AspectRatio, PixelSize, Resolution, SentShape};
 use image_gateway::domain::trail::{Actor, By};
 use image_gateway::ports::{

@@ -13,6 +13,7 @@ use crate::ports::{ImageProvider, UpstreamKey};
 use bill::Bill;
 use report::Report;
 
+mod amounts;
 mod bill;
 mod periods;
 mod report;

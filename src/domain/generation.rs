@@ -6,7 +6,7 @@ use super::books::Stage;
 use super::failure::Failure;
 use super::ids::{AgentId, GenerationId, OrganizationId, RequestId, Slug};
 use super::money::{Credits, UsdCost};
-use super::pricing::{Pricing, Question};
+use super::pricing::{Bounds, Pricing, Question};
 use super::shape::{AspectRatio, PixelSize, Resolution, SentShape, words};
 
 /// The most images of one generation, and so the places they have: upstream draws at most ten in a
@@ -132,17 +132,6 @@ pub struct SourceImage {
     pub generation: GenerationId,
     /// Which of its pictures.
     pub index: u32,
-}
-
-/// What a call may cost, in credits for all its images.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The least to expect.
-    pub low: Credits,
-    /// The usual.
-    pub expected: Credits,
-    /// What is held.
-    pub high: Credits,
 }
 
 /// A picture that is kept.

@@ -76,6 +76,11 @@ fn play(seed: u64) -> Result<Seen, Broken> {
     Ok(world.seen)
 }
 
+/// What must be true, or what is not.
+fn must(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,7 @@
 
 use rust_decimal::Decimal;
 
-use super::generation::Bounds;
 use super::money::{Credits, UsdCost, platform_charge};
-use super::recent::Remark;
 use super::shape::{Quality, Resolution, words};
 
 pub use reference::ReferencePrice;
@@ -93,6 +91,28 @@ pub struct Question {
     pub reference_megapixels: u64,
     /// Length of the prompt; 0 if not known yet.
     pub prompt_bytes: u64,
+}
+
+/// What a call may cost, in credits for all its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The least to expect.
+    pub low: Credits,
+    /// The usual.
+    pub expected: Credits,
+    /// What is held.
+    pub high: Credits,
+}
+
+/// What such pictures cost lately, said beside an estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What as many pictures cost on average, in credits.
+    pub average: Credits,
+    /// Over how many generations.
+    pub count: u32,
+    /// The estimate is off by more than a quarter.
+    pub departs: bool,
 }
 
 /// What pictures may cost.

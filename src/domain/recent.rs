@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
-use super::generation::Bounds;
 use super::ids::Slug;
 use super::money::{Credits, UsdCost, platform_charge};
-use super::pricing::{Estimate, Question};
+use super::pricing::{Bounds, Estimate, Question, Remark};
 use super::shape::{Quality, Resolution};
 
 /// Settled generations of a kind that are looked at, the newest.
@@ -52,17 +51,6 @@ pub struct Figures {
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     figures: HashMap<Kind, Figures>,
-}
-
-/// What is said beside an estimate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remark {
-    /// What as many pictures cost on average, in credits.
-    pub average: Credits,
-    /// Over how many generations.
-    pub count: u32,
-    /// The estimate is off by more than a quarter.
-    pub departs: bool,
 }
 
 impl Figures {

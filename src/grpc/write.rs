@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use crate::domain::books::{Account, EntryKind, Stage};
 use crate::domain::failure::Reason;
 use crate::domain::generation::{
-    Adjustment, Bounds, Charge, CostSource, Generation, KeyMode, SourceImage, StoredImage,
+    Adjustment, Charge, CostSource, Generation, KeyMode, SourceImage, StoredImage,
 };
 use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::OrganizationId;
 use crate::domain::money::Credits;
 use crate::domain::openrouter_key::KeyStatus;
-use crate::domain::pricing::{BillingType, Estimate, Tier};
+use crate::domain::pricing::{BillingType, Bounds, Estimate, Tier};
 use crate::domain::tool::Status;
 use crate::ports::{ApiKey, LedgerEntry, OpenRouterKey, Organization, Role};
 use crate::proto;

@@ -7,11 +7,14 @@ use std::path::Path;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
-use super::report::{ITEMS, plain, usd};
+use super::amounts::{plain, usd};
 use crate::cli::failed::Failed;
 use crate::domain::ids::GenerationId;
 use crate::ports::{Item, KnownCall, LedgerError};
 use crate::store::sqlite::Inspector;
+
+/// Items that are told one by one, the newest.
+pub(super) const ITEMS: u32 = 1_000;
 
 /// Digits after the point of a cost in our books, which are kept in pico-dollars.
 const PICO_DIGITS: u32 = 12;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::report::{plain, usd};
+use super::amounts::{plain, usd};
 use crate::domain::money::UsdCost;
 use crate::openrouter::KeyUsage;
 use crate::ports::{Day, Item};

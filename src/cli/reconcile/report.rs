@@ -1,19 +1,15 @@
 //! What a reconciliation has found, for people and for programs.
 
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::bill::{Bill, Mismatch, mismatches};
+use super::amounts::{plain, usd};
+use super::bill::{Bill, ITEMS, Mismatch, mismatches};
 use super::periods::{Period, periods};
 use crate::cli::terminal;
-use crate::domain::money::UsdCost;
 use crate::openrouter::KeyUsage;
 use crate::ports::{Day, Item, LedgerError};
 use crate::store::sqlite::Inspector;
-
-/// Items that are told one by one, the newest.
-pub(super) const ITEMS: u32 = 1_000;
 
 /// Days that are printed; all are in the JSON.
 const DAYS: usize = 31;
@@ -170,14 +166,6 @@ fn uncertain(item: &Item) -> Uncertain {
         ours: item.ours.to_string(),
         upstream_ids: item.upstream_ids.clone(),
     }
-}
-
-pub(super) fn usd(cost: UsdCost) -> Decimal {
-    Decimal::from_i128_with_scale(cost.pico().into(), 12)
-}
-
-pub(super) fn plain(usd: Decimal) -> String {
-    usd.normalize().to_string()
 }
 
 /// An instant to the second, so that instants stand under each other.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::world::must;
+use super::must;
 use crate::domain::books::Stage;
 use crate::domain::generation::{CallRecord, Charge, MediaType, StoredImage};
 use crate::domain::money::{Credits, platform_charge};

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Seen;
 use super::life::{Life, picture};
+use super::{Seen, must};
 use crate::domain::books::{Account, EntryKind, Posting, Stage};
 use crate::domain::delivery::{Verdict, verdict};
 use crate::domain::generation::{CallRecord, CostSource, Draft};
@@ -310,10 +310,6 @@ impl World {
         must(backed, "I4: a hold is not backed, or an amount is negative")?;
         self.lives.iter().try_for_each(Life::check)
     }
-}
-
-pub(super) fn must(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
 pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

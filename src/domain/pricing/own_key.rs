@@ -1,7 +1,6 @@
 //! What pictures cost an organization that draws with its own OpenRouter key.
 
-use super::Estimate;
-use crate::domain::generation::Bounds;
+use super::{Bounds, Estimate};
 use crate::domain::money::own_key_charge;
 
 // === impl Estimate ===

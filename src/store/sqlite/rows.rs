@@ -11,11 +11,12 @@ use super::pinned::Pinned;
 use crate::domain::books::{Account, Stage};
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{
-    Adjustment, Bounds, Channel, Charge, Context, CostSource, Draft, Generation, KeyMode,
-    MediaType, Origin, SourceImage, StoredImage,
+    Adjustment, Channel, Charge, Context, CostSource, Draft, Generation, KeyMode, MediaType,
+    Origin, SourceImage, StoredImage,
 };
 use crate::domain::ids::{AgentId, GenerationId, OrganizationId, RequestId, Slug};
 use crate::domain::money::{Credits, UsdCost};
+use crate::domain::pricing::Bounds;
 use crate::domain::shape::{AspectRatio, PixelSize, Resolution};
 
 /// What is fixed at the start and only shown.

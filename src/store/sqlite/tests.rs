@@ -10,14 +10,14 @@ use super::Sqlite;
 use crate::domain::books::Stage;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::generation::{
-    Adjustment, Bounds, CallRecord, Channel, Charge, Context, CostSource, Draft, Generation,
-    KeyMode, MediaType, Origin, SourceImage, StoredImage,
+    Adjustment, CallRecord, Channel, Charge, Context, CostSource, Draft, Generation, KeyMode,
+    MediaType, Origin, SourceImage, StoredImage,
 };
 use crate::domain::ids::{
     AgentId, EntryId, GenerationId, OrganizationId, Reference, RequestId, Slug,
 };
 use crate::domain::money::{Credits, UsdCost, platform_charge};
-use crate::domain::pricing::Question;
+use crate::domain::pricing::{Bounds, Question};
 use crate::domain::shape::{AspectRatio, PixelSize, Quality, Resolution, SentShape};
 use crate::domain::trail::{Actor, By};
 use crate::ports::{
