@@ -69,6 +69,7 @@ mod connection;
 mod cost;
 mod cuts;
 mod full;
+mod pages;
 mod proxy;
 mod refused;
 mod storage;
