@@ -94,10 +94,7 @@ impl Ledger for Sqlite {
         let (organization, which) = (organization.clone(), which.clone());
         self.read(move |connection| {
             Ok(match which {
-                Which::Id(id) => {
-                    let found = rows::by_id(connection, id)?;
-                    found.filter(|found| found.draft.organization == organization)
-                }
+                Which::Id(id) => rows::own_by_id(connection, &organization, id)?,
                 Which::Request(request) => rows::by_request(connection, &organization, &request)?,
             })
         })
