@@ -12,6 +12,7 @@ mod demo;
 mod destination;
 mod failed;
 mod generate;
+mod keyless;
 mod keys;
 mod mock_openrouter;
 mod models;

@@ -21,6 +21,7 @@ pub use given::Given;
 pub(crate) use given::secret;
 pub use master_key::{MasterKey, MasterKeyError};
 use reader::Reader;
+pub(crate) use reader::secret_file;
 pub use transport::{ALLOW_PLAINTEXT, TlsFiles};
 pub(crate) use values::duration;
 
@@ -245,7 +246,7 @@ pub(crate) fn secret_in_file(path: &std::path::Path) -> Result<SecretString, Str
         return reader::secret_in(std::io::stdin());
     }
     let file = std::fs::File::open(path);
-    reader::secret_in(file.map_err(|error| format!("{}: {error}", path.display()))?)
+    reader::secret_in(file.map_err(|error| format!("{}: {error}", secret_file(path)))?)
 }
 
 /// A key-encryption key, given itself or as the path of a file, if it is given at all. `variable`

@@ -19,10 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::Allowed;
-use crate::ports::{FetchError, ReferenceFetcher, Room};
+use crate::ports::{FetchError, FetchPlace, ReferenceFetcher, Room};
 use answer::picture;
 use failed::Failed;
-use names::{Names, Place, System};
+use names::{Held, Names, Place, System};
 use pinned::{Checked, Pinned};
 use target::{Host, Rules, Target};
 
@@ -117,10 +117,15 @@ impl ReferenceFetcher for Client {
         self.rules.read(url).map(|_| ())
     }
 
-    async fn fetch(&self, url: &str, room: &dyn Room) -> Result<Bytes, FetchError> {
+    async fn fetch(
+        &self,
+        url: &str,
+        room: &dyn Room,
+        place: FetchPlace,
+    ) -> Result<Bytes, FetchError> {
         let target = self.rules.read(url)?;
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = Arc::new(place.map_err(|_| FetchError::Overloaded)?);
+        let here = Arc::clone(&self.places).try_acquire_owned();
+        let place = Held::new(here.map_err(|_| FetchError::Overloaded)?, place);
         // Kept until the answer is read, and by a look-up that is still under way after that.
         let work = self.bring(&target, room, Arc::clone(&place));
         let brought = timeout(self.limits.total, work).await;

@@ -67,7 +67,7 @@ async fn healthz() -> Response {
 }
 
 /// Whether this process should get calls (`api.md`, settings): not while it drains, not while the
-/// database fails or cannot be written. A silent upstream does not count, because no other replica
+/// database fails or cannot be written, not while calls meet that though a look does not. A silent upstream does not count, because no other replica
 /// has a better one.
 async fn readyz(State(pages): State<Pages>) -> Response {
     if pages.parts.draining.is_cancelled() {
@@ -123,9 +123,12 @@ async fn within_patience(request: Request, next: Next) -> Response {
 // === impl Pages ===
 
 impl Pages {
-    /// Whether the books can be read, and a change be made durable. However often it is asked, a
-    /// disk that works is asked once in [`TRIED_FOR`].
+    /// Whether calls find the books well, whether these can be read, and a change be made durable.
+    /// However often it is asked, a disk that works is asked once in [`TRIED_FOR`].
     async fn is_working(&self) -> bool {
+        if self.parts.ledger.is_failing() {
+            return false;
+        }
         let mut worked = self.worked.lock().await;
         if worked.is_some_and(|at| at.elapsed() < TRIED_FOR) {
             return true;

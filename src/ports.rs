@@ -43,7 +43,7 @@ pub use records::{
     ActorId, AuditEntry, AuditFilter, EntryFilter, GROUPS_MAX, GenerationFilter, Period, Records,
     Seen, Usage, UsageBy, UsageQuery, UsageRow,
 };
-pub use references::{FetchError, ReferenceFetcher, Room};
+pub use references::{FetchError, FetchPlace, ReferenceFetcher, Room};
 pub use settings::{
     Agents, ApiKey, KeyHash, LAST_USED_EVERY, Organization, Role, Settings, SettingsError,
     StatusFilter, ToolFilter,

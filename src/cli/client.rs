@@ -87,7 +87,8 @@ impl Args {
         let key = match (&self.key_file, &self.key) {
             (Some(file), _) => {
                 let text = std::fs::read_to_string(file).map_err(|error| {
-                    Failed::new(format!("cannot read the key in {}", file.display())).because(error)
+                    let file = config::secret_file(file);
+                    Failed::new(format!("cannot read the key in {file}")).because(error)
                 })?;
                 SecretString::from(text.trim())
             }

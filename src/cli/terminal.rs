@@ -1,6 +1,7 @@
 //! The one place that prints: results on stdout, everything else on stderr, colours only where a
 //! terminal shows them (`NO_COLOR` is kept).
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use terminal_size::{Width, terminal_size_of};
 use unicode_width::UnicodeWidthStr;
 
 use super::failed::Failed;
+use super::keyless::keyless;
 
 /// The names in a table.
 const LABEL: Style = Style::new().bold();
@@ -87,17 +89,23 @@ pub(super) fn note(text: impl Display) {
 
 /// Says why a command failed and what to do, and gives the status to end with.
 pub(super) fn failed(failed: &Failed) -> ExitCode {
-    note(format_args!("{ERROR}error:{ERROR:#} {}", failed.message));
+    let message = keyless(&failed.message);
+    note(format_args!("{ERROR}error:{ERROR:#} {message}"));
     if let Some(hint) = &failed.hint {
-        note(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        note(format_args!("{HINT}hint:{HINT:#} {}", keyless(hint)));
     }
     ExitCode::from(failed.status)
 }
 
 /// Prints what clap has to say (help included) and gives the status to end with.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    // Nobody can be told that nothing can be printed.
-    let _ = error.print();
+    let text = error.render().to_string();
+    match keyless(&text) {
+        // Nobody can be told that nothing can be printed.
+        Cow::Borrowed(_) => _ = error.print(),
+        // What was mistyped is quoted.
+        Cow::Owned(without) => note(without.trim_end()),
+    }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -10,6 +11,10 @@ use super::values::Kind;
 
 /// More than any key has; a larger file is not one.
 const SECRET_FILE_MAX_BYTES: u64 = 64 * 1024;
+
+/// No secret that can be anything is shorter: operators' keys have as many characters (`api.md`,
+/// settings), that of stored keys has more.
+const SECRET_CHARS_LEAST: usize = 32;
 
 /// A secret as it may be given: itself, or the path of a file that holds it.
 pub(super) type Given = (Option<SecretString>, Option<String>);
@@ -112,6 +117,16 @@ fn is_surely_a_path(text: &str) -> bool {
     text.starts_with('/') && !text.ends_with('=')
 }
 
+/// The name of a file that was to hold a secret, unless it may be one itself.
+pub(crate) fn secret_file(file: &Path) -> String {
+    let text = file.to_string_lossy();
+    if is_surely_a_path(&text) || text.chars().count() < SECRET_CHARS_LEAST {
+        text.into_owned()
+    } else {
+        "the file that was named".to_owned()
+    }
+}
+
 /// The secret in a file.
 fn read_secret(path: &str) -> Result<SecretString, String> {
     secret_in(File::open(path).map_err(|error| error.to_string())?)
@@ -127,5 +142,26 @@ pub(super) fn secret_in(source: impl Read) -> Result<SecretString, String> {
     match text.trim() {
         "" => Err("it is empty".to_owned()),
         secret => Ok(SecretString::from(secret)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_file_is_shown_unless_it_may_be_a_secret() {
+        let shown = |text: &str| secret_file(Path::new(text));
+        let hex = "c0ffee00".repeat(8);
+        for path in [
+            "operator.key",
+            "./operator.key",
+            "/etc/gateway/keys/operator/of-the-platform",
+        ] {
+            assert_eq!(shown(path), path);
+        }
+        for secret in [&hex, &format!("/{}=", &hex[..42]), &format!("any {hex}")] {
+            assert_eq!(shown(secret), "the file that was named");
+        }
     }
 }

@@ -8,8 +8,30 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::ports::FetchPlace;
+
 /// A place among those that fetch.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+pub(super) type Place = Arc<Held>;
+
+/// What is given back when a fetch is over, and all it has begun.
+pub(super) struct Held {
+    /// The place here.
+    _here: OwnedSemaphorePermit,
+    /// The place of whoever wants the picture, so that nobody's slow names are forgotten when its
+    /// turns are counted.
+    _theirs: FetchPlace,
+}
+
+// === impl Held ===
+
+impl Held {
+    pub(super) fn new(here: OwnedSemaphorePermit, theirs: FetchPlace) -> Place {
+        Arc::new(Self {
+            _here: here,
+            _theirs: theirs,
+        })
+    }
+}
 
 /// Whoever knows the addresses of names.
 #[async_trait]

@@ -14,6 +14,7 @@ mod quiet;
 mod rebinding;
 mod secure;
 mod server;
+mod slow;
 mod targets;
 
 /// What names lead to: each answer once, the last one again and again.
@@ -109,7 +110,7 @@ fn room() -> Bytesful {
 /// Fetches as the gateway does: what the text alone refuses is refused first.
 async fn fetch(client: &Client, url: &str) -> Result<Bytes, FetchError> {
     client.check(url)?;
-    client.fetch(url, &room()).await
+    client.fetch(url, &room(), Arc::new(())).await
 }
 
 /// The beginning of a PNG of this size: enough to be one for whoever looks at the header.

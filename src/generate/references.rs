@@ -8,17 +8,17 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::places::Places;
+use super::places::{Place, Places};
 use super::{Call, LEAST_TIME, no_place, too_late};
 use crate::domain::failure::Failure;
 use crate::domain::shape::PixelSize;
-use crate::ports::ReferenceImage;
+use crate::ports::{FetchPlace, ReferenceImage};
 
 /// Pictures of one call that are fetched at a time.
 const AT_A_TIME: usize = 4;
 
-/// Pictures of all calls that are fetched at a time: as many as the fetcher has places, so
-/// that what is fair here is fair there.
+/// Pictures of all calls that are fetched at a time: as many as the fetcher has places, each of
+/// which it keeps as long as its own, so that what is fair here is fair there.
 pub(super) const AT_A_TIME_OF_ALL: usize = 64;
 
 /// A picture to work from.
@@ -33,11 +33,12 @@ pub enum Reference {
 /// Knows where a picture is, and what is still to be looked at when it comes.
 #[async_trait]
 pub trait Errand: fmt::Debug + Send + Sync {
-    /// Fetches it.
+    /// Fetches it. The place is kept for as long as anything works on it: a name that is looked up
+    /// goes on when nobody waits any more.
     ///
     /// # Errors
     /// The failure to answer the call with.
-    async fn run(&self) -> Result<(PixelSize, ReferenceImage), Failure>;
+    async fn run(&self, place: FetchPlace) -> Result<(PixelSize, ReferenceImage), Failure>;
 }
 
 // === impl Reference ===
@@ -61,19 +62,7 @@ pub(super) async fn gather(
     let references = std::mem::take(&mut call.references);
     let away = references.iter().filter(|one| one.is_elsewhere()).count();
     let fetching = places.take_all(&call.organization, away.min(AT_A_TIME));
-    let fetching = fetching.map_err(no_place)?;
-    let errands = references.into_iter().map(|reference| async move {
-        match reference {
-            Reference::Here(image) => Ok((None, image)),
-            Reference::Elsewhere(errand) => {
-                let (pixels, image) = errand.run().await?;
-                Ok((Some(pixels), image))
-            }
-        }
-    });
-    let work = stream::iter(errands)
-        .buffered(AT_A_TIME)
-        .try_collect::<Vec<_>>();
+    let work = fetched(references, fetching.map_err(no_place)?);
     let gathered = match call.deadline {
         Some(deadline) => {
             let latest = deadline
@@ -83,11 +72,93 @@ pub(super) async fn gather(
         }
         None => work.await,
     }?;
-    drop(fetching);
     let mut images = Vec::with_capacity(gathered.len());
     for ((pixels, image), facts) in gathered.into_iter().zip(&mut call.request.references) {
         facts.pixels = pixels.unwrap_or(facts.pixels);
         images.push(image);
     }
     Ok(images)
+}
+
+/// A picture, with its size if that was not known before.
+type Fetched = (Option<PixelSize>, ReferenceImage);
+
+/// The pictures in their order, so many fetched at a time as there are places, which is one for each
+/// that is elsewhere, or [`AT_A_TIME`]. A place is one picture's after another.
+async fn fetched(references: Vec<Reference>, places: Vec<Place>) -> Result<Vec<Fetched>, Failure> {
+    let places: Vec<Arc<Place>> = places.into_iter().map(Arc::new).collect();
+    let mut turns = places.into_iter().cycle();
+    let errands = references.into_iter().map(|reference| {
+        let place = reference.is_elsewhere().then(|| turns.next()).flatten();
+        async move {
+            match (reference, place) {
+                (Reference::Here(image), _) => Ok((None, image)),
+                (Reference::Elsewhere(errand), Some(place)) => {
+                    let (pixels, image) = errand.run(place).await?;
+                    Ok((Some(pixels), image))
+                }
+                // Nobody has asked for a place; nothing is fetched without one.
+                (Reference::Elsewhere(_), None) => Err(Failure::internal()),
+            }
+        }
+    });
+    stream::iter(errands)
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::domain::ids::OrganizationId;
+    use crate::generate::places::NoPlace;
+
+    /// A name whose look-up goes on when the picture has long been given up.
+    #[derive(Debug, Default)]
+    struct SlowName {
+        looking_up: Mutex<Vec<FetchPlace>>,
+    }
+
+    #[async_trait]
+    impl Errand for SlowName {
+        async fn run(&self, place: FetchPlace) -> Result<(PixelSize, ReferenceImage), Failure> {
+            self.looking_up.lock().expect("a name").push(place);
+            tokio::task::yield_now().await;
+            Err(Failure::reference_invalid(0, "cannot be fetched"))
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_are_still_looked_up_count_for_their_organization_and_for_nobody_else() {
+        let places = Places::new(16, None);
+        let [loud, quiet] =
+            ["loud", "quiet"].map(|name| OrganizationId::parse(name).expect("a name"));
+        let slow = Arc::new(SlowName::default());
+        let call = async |organization: &OrganizationId| {
+            let took = places.take_all(organization, 4)?;
+            let references = (0..4).map(|_| Reference::Elsewhere(slow.clone()));
+            let failed = fetched(references.collect(), took).await;
+            assert!(failed.is_err(), "it has been given up");
+            Ok(())
+        };
+        for _ in 0..3 {
+            assert_eq!(call(&loud).await, Ok(()));
+        }
+        // Nothing is fetched any more, and twelve names are still looked up.
+        assert_eq!(call(&loud).await, Err(NoPlace::Crowded));
+        assert_eq!(call(&quiet).await, Ok(()));
+        slow.looking_up.lock().expect("names").clear();
+        assert_eq!(call(&loud).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn without_a_place_nothing_is_fetched() {
+        let slow = Arc::new(SlowName::default());
+        let refused = fetched(vec![Reference::Elsewhere(slow.clone())], Vec::new()).await;
+        assert!(refused.is_err());
+        assert_eq!(slow.looking_up.lock().expect("names").len(), 0);
+    }
 }

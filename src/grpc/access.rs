@@ -255,8 +255,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let Some((rpc, needs)) = find(request.uri().path()) else {
         return next.run(request).await;
     };
-    match gate.admit(request.headers(), needs).await {
-        Ok(caller) => request.extensions_mut().insert(caller),
+    let caller = match gate.admit(request.headers(), needs).await {
+        Ok(caller) => caller,
         Err(failure) => {
             gate.metrics.call_finished(rpc, Some(failure.reason));
             return status::of(&failure).into_http();
@@ -266,7 +266,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     if let Some(deadline) = deadline {
         request.extensions_mut().insert(Deadline(deadline));
     }
-    let counted = Counted::count(&gate.budget, request);
+    let mut counted = Counted::count(&gate.budget, &caller, request);
+    counted.extensions_mut().insert(caller);
     let response = in_time(next.run(counted), deadline).await;
     with_reason(response, rpc, &gate.metrics)
 }

@@ -24,6 +24,8 @@ enum Books {
     Broken,
     /// A full disk: what is there can be read.
     ReadOnly,
+    /// Malformed in places where nobody looks but calls.
+    Malformed,
     Silent,
 }
 
@@ -81,14 +83,17 @@ impl Ledger for Books {
     }
     async fn writable(&self) -> Result<(), LedgerError> {
         match self {
-            Self::Healthy { .. } => Ok(()),
+            Self::Healthy { .. } | Self::Malformed => Ok(()),
             Self::Broken | Self::ReadOnly => broken(),
             Self::Silent => future::pending().await,
         }
     }
+    fn is_failing(&self) -> bool {
+        matches!(self, Self::Malformed)
+    }
     async fn open_holds(&self) -> Result<u64, LedgerError> {
         match self {
-            Self::ReadOnly => Ok(0),
+            Self::ReadOnly | Self::Malformed => Ok(0),
             Self::Healthy { open_holds } => Ok(*open_holds),
             Self::Broken => broken(),
             Self::Silent => future::pending().await,
@@ -165,6 +170,15 @@ async fn a_database_that_can_only_be_read_makes_it_not_ready() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(body, r#"{"status":"database_failed"}"#);
     }
+}
+
+#[tokio::test]
+async fn a_database_that_fails_calls_makes_it_not_ready_though_a_look_finds_nothing() {
+    let side = Side::open(Books::Malformed).await;
+    let (status, body) = side.get("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body, r#"{"status":"database_failed"}"#);
+    assert_eq!(side.get("/metrics").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

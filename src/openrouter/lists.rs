@@ -183,13 +183,17 @@ impl Run<'_> {
         self.source.ask(&question).await.map_err(Failed::into_error)
     }
 
+    /// The image models; none if whoever answers has no such list, and makes pictures by chat alone.
     async fn image_models(&self) -> Result<Version<ImageModels>, ListError> {
         let question = Question {
             path: "images/models",
             bytes_max: IMAGE_MODELS_BYTES_MAX,
             before: self.before.image_models.as_ref(),
         };
-        self.source.ask(&question).await.map_err(Failed::into_error)
+        match self.source.ask(&question).await {
+            Err(failed) if failed.verdict == Verdict::NotThere => Ok(Version::nothing()),
+            told => told.map_err(Failed::into_error),
+        }
     }
 
     async fn all_endpoints(
@@ -282,6 +286,17 @@ impl Kept {
 }
 
 // === impl Version ===
+
+impl<T: Default> Version<T> {
+    /// What is read where there is nothing.
+    fn nothing() -> Self {
+        Self {
+            part: Arc::default(),
+            etag: None,
+            size_bytes: 0,
+        }
+    }
+}
 
 impl<T> Version<T> {
     const fn is_named(&self) -> bool {

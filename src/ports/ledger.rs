@@ -144,6 +144,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`LedgerError::Full`], [`LedgerError::Broken`].
     async fn writable(&self) -> Result<(), LedgerError>;
 
+    /// Whether calls have met, more than by accident and not long ago, a database that fails: pages
+    /// that are malformed, a disk that is full or gives errors. What is found by
+    /// [`open_holds`](Self::open_holds) and [`writable`](Self::writable) does not count.
+    fn is_failing(&self) -> bool;
+
     /// Checks that the books agree with themselves: sums, holds, sequence, hash chain, charges
     /// against the formula (`reliability.md` I1–I12). Returns one sentence per break; none is good.
     ///

@@ -1,6 +1,8 @@
 //! Whoever brings the pictures that a caller has only named.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,12 +23,22 @@ pub trait ReferenceFetcher: fmt::Debug + Send + Sync {
     fn check(&self, url: &str) -> Result<(), FetchError>;
 
     /// The bytes behind an address: at most 10 MiB, the first of them those of a picture. They take
-    /// their room before they are kept.
+    /// their room before they are kept. The place is held for as long as anything works on it, also
+    /// when nobody waits for the bytes any more.
     ///
     /// # Errors
     /// [`FetchError`].
-    async fn fetch(&self, url: &str, room: &dyn Room) -> Result<Bytes, FetchError>;
+    async fn fetch(
+        &self,
+        url: &str,
+        room: &dyn Room,
+        place: FetchPlace,
+    ) -> Result<Bytes, FetchError>;
 }
+
+/// A place among those who fetch, whatever it is to whoever gives it: it is free again when it is
+/// dropped by the last who holds it.
+pub type FetchPlace = Arc<dyn Any + Send + Sync>;
 
 /// What memory there is for bytes on their way in.
 pub trait Room: Send + Sync {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use health::{Ails, Health};
 pub use inspector::Inspector;
 pub use sealed::{HandedOver, Whose};
 use writer::Writer;
@@ -21,6 +22,7 @@ mod corrections;
 mod deeds;
 mod entries;
 mod heads;
+mod health;
 mod hold;
 mod inspector;
 mod ledger;
@@ -71,6 +73,7 @@ struct Shared {
     writer: Writer,
     readers: Vec<Mutex<Connection>>,
     archivists: Vec<Arc<AsyncMutex<Connection>>>,
+    health: Health,
     next: std::sync::atomic::AtomicUsize,
 }
 
@@ -140,6 +143,7 @@ impl Sqlite {
                 readers: readers?,
                 archivists: archivists?,
                 writer: Writer::start(connection)?,
+                health: Health::default(),
                 next: std::sync::atomic::AtomicUsize::new(0),
             }),
         })
@@ -157,13 +161,29 @@ impl Sqlite {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Trouble> + Send + 'static,
+        E: From<Trouble> + Ails + Send + 'static,
     {
-        self.shared.writer.write(change).await
+        let outcome = self.shared.writer.write(change).await;
+        self.shared.health.note(&outcome);
+        outcome
     }
 
     /// Looks at the database, on a thread that may block.
     async fn read<T, E>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Trouble> + Ails + Send + 'static,
+    {
+        let outcome = self.glance(look).await;
+        self.shared.health.note(&outcome);
+        outcome
+    }
+
+    /// The same, of which no note is taken: what is found is only about this moment.
+    async fn glance<T, E>(
         &self,
         look: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -186,16 +206,18 @@ impl Sqlite {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<Trouble> + Send + 'static,
+        E: From<Trouble> + Ails + Send + 'static,
     {
         let archivist = self.shared.archivist().await;
         let looking = tokio::task::spawn_blocking(move || {
             let instant = archivist.unchecked_transaction().map_err(Trouble::from)?;
             look(&instant)
         });
-        looking
+        let outcome = looking
             .await
-            .unwrap_or_else(|panic| Err(E::from(Trouble::Broken(Box::new(panic)))))
+            .unwrap_or_else(|panic| Err(E::from(Trouble::Broken(Box::new(panic)))));
+        self.shared.health.note(&outcome);
+        outcome
     }
 }
 

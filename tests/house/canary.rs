@@ -1,12 +1,18 @@
 //! Secrets that are planted in every house, and looked for wherever a house writes: in every line of
-//! its log, in every refusal that a test reads, in its database and its metrics when it is closed.
+//! its log, in what every panic says, in every refusal that a test reads, in its database and its
+//! metrics when it is closed.
 //!
 //! Keys are found anywhere; prompts may be in the database, which keeps them, and nowhere else.
 
 use std::io::{self, Write};
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
+use image_gateway::config::{Config, Given};
+use image_gateway::keys::{Keyring, Presented};
+use image_gateway::openrouter;
+use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::fmt::{MakeWriter, TestWriter};
 
 use crate::helpers::{House, OPERATOR_KEY, PLATFORM_KEY, PROMPT};
@@ -24,6 +30,21 @@ static LEAKED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn plant(secret: &str) {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     made.push(secret.to_owned());
+}
+
+/// From now on every panic is looked at before it is printed, whichever task it ends.
+pub(crate) fn watch_panics() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // As it is printed: the message and the place.
+            if tells(panic.to_string().as_bytes()) {
+                LEAKED.store(true, Ordering::Relaxed);
+            }
+            print(panic);
+        }));
+    });
 }
 
 /// No key is in what a caller or an operator reads.
@@ -51,6 +72,11 @@ impl House {
             assert!(!seen, "a key is in the database");
         }
     }
+}
+
+/// Whether a key or a prompt is in it.
+fn tells(text: &[u8]) -> bool {
+    has_key(text) || has(text, PROMPT)
 }
 
 fn has_key(text: &[u8]) -> bool {
@@ -87,7 +113,7 @@ impl<'a> MakeWriter<'a> for Log {
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if has_key(line) || has(line, PROMPT) {
+        if tells(line) {
             LEAKED.store(true, Ordering::Relaxed);
         }
         self.0.write(line)
@@ -106,4 +132,47 @@ fn a_secret_is_found_in_the_middle_of_a_line() {
         assert!(has_key(format!("before {secret} behind").as_bytes()));
         assert!(!has_key(&secret.as_bytes()[1..]));
     }
+}
+
+/// What a panic says that happens beside all that holds secrets, as a line of code would that shows
+/// everything it has.
+#[test]
+fn a_panic_beside_secrets_says_none_of_them() {
+    let config = Config::parse(Given {
+        openrouter_api_key: Some(SecretString::from(PLATFORM_KEY)),
+        operator_key: Some(SecretString::from(OPERATOR_KEY)),
+        key_encryption_key: Some(SecretString::from("5ec2e75ec2e75ec2".repeat(4))),
+        ..Given::default()
+    })
+    .expect("settings");
+    let operator = SecretString::from(OPERATOR_KEY);
+    let keyring = Keyring::new([0x5e; 32], Some(&operator));
+    let minted = keyring.mint().expect("random");
+    let secret = minted.secret.expose_secret().to_owned();
+    let read = Presented::read(&secret).expect("a key");
+    let upstream = openrouter::Config::new(
+        "https://openrouter.example".to_owned(),
+        SecretString::from(PLATFORM_KEY),
+    );
+    plant(&secret);
+    let said = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let all = format!("{config:?} {keyring:?} {minted:?} {read:?} {upstream:?}");
+        panic::resume_unwind(Box::new(all));
+    }));
+    let said = said
+        .expect_err("a panic")
+        .downcast::<String>()
+        .expect("a text");
+    for part in ["Config", "Keyring", "Minted", "Presented", "REDACTED"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert!(!tells(said.as_bytes()), "a secret is in a panic");
+    for form in ["5ec2e7", "[94, 94", "0x5e"] {
+        assert!(!said.contains(form), "{form} is in {said}");
+    }
+    // One that does is told.
+    assert!(tells(
+        format!("at {secret}: index out of bounds").as_bytes()
+    ));
+    assert!(tells(format!("cannot draw {PROMPT}").as_bytes()));
 }

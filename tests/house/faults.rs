@@ -11,7 +11,7 @@
 //! | 7 | `a_price_list_that_makes_no_sense_is_refused_before_any_hold`, `a_price_list_that_says_nothing_costs_is_overruled_by_the_bill` |
 //! | 13 | `every_step_of_one_picture_may_break`, `every_step_of_four_calls_side_by_side_may_break` |
 //! | 14 | `a_database_that_is_locked_for_a_moment_is_waited_for` |
-//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun`, `every_change_is_put_off_while_the_database_cannot_be_written`, `a_hold_that_surely_failed_is_put_off_and_one_that_may_stand_is_our_own_fault` |
+//! | 15 | `nothing_is_sent_upstream_while_the_database_is_locked_for_long`, `nothing_is_sent_upstream_without_a_hold_and_its_dispatch_in_the_books`, `every_call_is_put_off_while_the_database_is_down_and_nothing_is_begun`, `every_change_is_put_off_while_the_database_cannot_be_written`, `a_hold_that_surely_failed_is_put_off_and_one_that_may_stand_is_our_own_fault`, `a_database_of_which_only_some_pages_are_malformed_makes_it_not_ready_and_stays_so` |
 //! | 16 | `a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_there_is_room`, `files_that_may_not_grow_stop_new_calls_and_the_next_process_settles_the_rest` |
 //! | 23 | `a_connection_that_cannot_be_made_costs_nothing` |
 //! | 24 | `a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doubt` |
@@ -47,7 +47,7 @@
 //! | 70 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept`, `heads_that_cannot_be_read_or_are_of_nobody_prove_nothing` |
 //! | 74 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept` |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
-//! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back` |
+//! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back`, `an_organization_whose_references_fill_its_room_keeps_those_of_no_other_out`, `an_organization_with_many_slow_references_keeps_no_others_from_being_fetched` |
 //! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
 
 use std::collections::BTreeMap;
@@ -69,6 +69,7 @@ mod connection;
 mod cost;
 mod cuts;
 mod full;
+mod pages;
 mod proxy;
 mod refused;
 mod storage;

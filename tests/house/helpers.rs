@@ -107,6 +107,7 @@ impl House {
             .with_max_level(tracing::Level::INFO)
             .with_writer(canary::Log)
             .try_init();
+        canary::watch_panics();
         let mock = Mock::start("127.0.0.1:0".parse().unwrap(), setup.mock.clone())
             .await
             .unwrap();

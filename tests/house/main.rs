@@ -19,6 +19,7 @@ mod descriptor;
 mod ended;
 mod faults;
 mod fetching;
+mod foreign;
 mod generate;
 mod hangup;
 mod helpers;

@@ -11,6 +11,7 @@ use tonic::Status;
 use crate::helpers::{House, KLEIN, OPERATOR_KEY, Setup, Story, detail, reason, request};
 
 mod ceiling;
+mod chat;
 mod trust;
 
 /// Klein's prices at OpenRouter.

@@ -35,6 +35,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod signals;
+mod slips;
 mod usage;
 
 /// The key the gateway shows to the mock; no other text contains it.

@@ -6,6 +6,8 @@ use tonic::Code;
 
 use crate::helpers::{GPT, House, NANO, detail, reason, request};
 
+mod room;
+
 fn reference(source: Source) -> proto::ReferenceImage {
     proto::ReferenceImage {
         source: Some(source),

@@ -34,7 +34,8 @@ pub(crate) fn is_test(text: &str, name: &str) -> bool {
     let Some((before, _)) = text.split_once(&format!("fn {name}() {{")) else {
         return false;
     };
-    let attributes = before.lines().rev().skip(1).map(str::trim);
+    // The first is what stands before it in its own line, if it is only where it begins.
+    let attributes = before.rsplit('\n').skip(1).map(str::trim);
     let mut attributes = attributes.take_while(|line| line.starts_with("#["));
     attributes.any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
 }

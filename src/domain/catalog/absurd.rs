@@ -54,11 +54,16 @@ pub enum Absurd {
     Free,
 }
 
-/// Compares a list with what was listed before.
+/// Compares a list with what was listed before. Whether models have lost their image endpoints is not
+/// asked `by_chat`, where there never were any.
 ///
 /// # Errors
 /// Why it cannot be true.
-pub(super) fn check(before: &[&Kept], listing: &HashMap<Slug, Listed>) -> Result<(), Absurd> {
+pub(super) fn check(
+    before: &[&Kept],
+    listing: &HashMap<Slug, Listed>,
+    by_chat: bool,
+) -> Result<(), Absurd> {
     let now = |old: &&Kept| listing.get(&old.listed.slug);
     let usd = |listed: &Listed| billed(listed).filter(|usd| !usd.is_zero());
     if !listing.values().any(|listed| billed(listed).is_some()) {
@@ -73,10 +78,10 @@ pub(super) fn check(before: &[&Kept], listing: &HashMap<Slug, Listed>) -> Result
     if let Some((gone, known)) = lost(&|_| true) {
         return Err(Absurd::HalfGone { gone, known });
     }
-    if let Some((gone, known)) = lost(&|listed| listed.offer.is_some()) {
+    if let Some((gone, known)) = lost(&|listed| listed.offer.is_some() || by_chat) {
         return Err(Absurd::HalfUnoffered { gone, known });
     }
-    if let Some((gone, known)) = lost(&has_lines) {
+    if let Some((gone, known)) = lost(&|listed| has_lines(listed) || by_chat) {
         return Err(Absurd::HalfUnlined { gone, known });
     }
     if let Some((odd, known)) = lost(&|listed| usd(listed).is_some()) {

@@ -74,14 +74,16 @@ pub struct Renewal {
 }
 
 /// Takes a list over. The very first is compared with the published page, as far as it lists the
-/// same models.
+/// same models. If it has image endpoints for none, whoever tells it makes pictures by chat alone: the
+/// page says what they cost, and not by which door they come.
 ///
 /// # Errors
 /// [`Absurd`]: nothing is to be changed.
 pub fn renew(kept: &[Kept], listing: Vec<Listed>, now: Timestamp) -> Result<Renewal, Absurd> {
     let mut listing = once_each(listing);
     let is_first = kept.is_empty();
-    let page: Vec<Kept> = if is_first {
+    let by_chat = is_first && listing.values().all(|listed| listed.offer.is_none());
+    let mut page: Vec<Kept> = if is_first {
         let page = page::listed().into_iter();
         let both = page.filter(|model| listing.contains_key(&model.slug));
         both.map(Kept::new).collect()
@@ -90,7 +92,12 @@ pub fn renew(kept: &[Kept], listing: Vec<Listed>, now: Timestamp) -> Result<Rene
     };
     let known = if is_first { &page } else { kept };
     let offered: Vec<&Kept> = known.iter().filter(|one| one.withdrawn.is_none()).collect();
-    check(&offered, &listing)?;
+    check(&offered, &listing, by_chat)?;
+    if by_chat {
+        // A price of the page would bring its door along, behind which nobody is.
+        page.retain(|one| listing.get(&one.listed.slug).and_then(billed).is_some());
+    }
+    let known = if is_first { &page } else { kept };
     let mut renewal = Renewal {
         kept: Vec::with_capacity(listing.len()),
         changed: Vec::new(),

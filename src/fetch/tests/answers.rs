@@ -262,19 +262,22 @@ async fn bytes_take_their_room_as_they_come_and_none_is_taken_for_promises() {
     let small = Bytesful {
         left: Mutex::new(2 * MIB),
     };
-    let answer = client.fetch(&site.url(), &small).await;
+    let answer = client.fetch(&site.url(), &small, Arc::new(())).await;
     assert_eq!(answer, Err(FetchError::Overloaded));
     let large = Bytesful {
         left: Mutex::new(8 * MIB),
     };
-    let bytes = client.fetch(&site.url(), &large).await.expect("room");
+    let bytes = client
+        .fetch(&site.url(), &large, Arc::new(()))
+        .await
+        .expect("room");
     let taken = 8 * MIB - *large.left.lock().unwrap();
     assert!((bytes.len()..=2 * bytes.len()).contains(&taken), "{taken}");
     let promises = Site::with_body("Content-Length: 10000000\r\n", &body[..1000]).await;
     let large = Bytesful {
         left: Mutex::new(MIB),
     };
-    let answer = client.fetch(&promises.url(), &large).await;
+    let answer = client.fetch(&promises.url(), &large, Arc::new(())).await;
     assert_eq!(answer, Err(FetchError::Unreachable));
     assert_eq!(*large.left.lock().unwrap(), MIB - 64 * 1024);
 }

@@ -80,6 +80,38 @@ async fn try_all(client: &Client, book: &Book, trap: &Trap, port: &str) -> Vec<S
     through
 }
 
+/// What a stranger may try (`reliability.md` G21), by the titles in the list.
+const CLASSES: [&str; 10] = [
+    "Loopback in fewer parts",
+    "Private, link-local and metadata",
+    "only look like others",
+    "IPv6: loopback",
+    "mapped, compatible, translated, 6to4, Teredo, NAT64",
+    "Names that lead inside",
+    "one address is public and another is not",
+    "Other schemes",
+    "Credentials",
+    "Other ports",
+];
+
+#[test]
+fn every_class_has_its_attempts_and_none_is_there_twice() {
+    let mut seen = std::collections::HashSet::new();
+    let mut classes: Vec<(&str, usize)> = Vec::new();
+    for line in ATTEMPTS.lines() {
+        assert!(seen.insert(line), "{line} is there twice");
+        match line.strip_prefix("# ") {
+            Some(title) => classes.push((title, 0)),
+            None => classes.last_mut().expect("a title").1 += 1,
+        }
+    }
+    for class in CLASSES {
+        let found = classes.iter().find(|(title, _)| title.contains(class));
+        let (_, attempts) = found.unwrap_or_else(|| panic!("nothing is tried of {class}"));
+        assert!(*attempts >= 8, "{class}: {attempts}");
+    }
+}
+
 #[tokio::test]
 async fn every_attempt_is_refused_without_a_connection() {
     let (trap, book) = (Trap::set(), Book::with([]));

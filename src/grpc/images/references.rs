@@ -17,7 +17,8 @@ use crate::generate::{Errand, Reference, internal, no_room};
 use crate::grpc::Service;
 use crate::grpc::body::{Share, overloaded};
 use crate::ports::{
-    FetchError, GalleryError, ImageSource, ReferenceFetcher, ReferenceImage, Room, Which,
+    FetchError, FetchPlace, GalleryError, ImageSource, ReferenceFetcher, ReferenceImage, Room,
+    Which,
 };
 use crate::proto;
 use crate::proto::reference_image::Source;
@@ -65,8 +66,8 @@ impl fmt::Debug for Away {
 
 #[async_trait]
 impl Errand for Away {
-    async fn run(&self) -> Result<(PixelSize, ReferenceImage), Failure> {
-        let fetched = self.fetcher.fetch(&self.url, &self.share).await;
+    async fn run(&self, place: FetchPlace) -> Result<(PixelSize, ReferenceImage), Failure> {
+        let fetched = self.fetcher.fetch(&self.url, &self.share, place).await;
         let bytes = fetched.map_err(|error| not_fetched(self.position, error))?;
         let (facts, image) = looked_at(self.position, bytes, self.share.clone()).await?;
         Ok((facts.pixels, image))

@@ -52,7 +52,7 @@ pub(super) struct ModelPage {
 }
 
 /// `GET /images/models`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ImageModels {
     /// With the parameters as far as they are told, without lines and without prices.
     pub(super) models: Vec<Listed>,

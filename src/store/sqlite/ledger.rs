@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::{Sqlite, Trouble, audit, entries, hold, rows, steps};
 use crate::domain::books::{Account, Stage};
@@ -93,10 +94,7 @@ impl Ledger for Sqlite {
         let (organization, which) = (organization.clone(), which.clone());
         self.read(move |connection| {
             Ok(match which {
-                Which::Id(id) => {
-                    let found = rows::by_id(connection, id)?;
-                    found.filter(|found| found.draft.organization == organization)
-                }
+                Which::Id(id) => rows::own_by_id(connection, &organization, id)?,
                 Which::Request(request) => rows::by_request(connection, &organization, &request)?,
             })
         })
@@ -105,16 +103,21 @@ impl Ledger for Sqlite {
 
     async fn writable(&self) -> Result<(), LedgerError> {
         // The version of the schema, as it is: one page, through the log and to the disk.
-        self.write(|connection| {
+        let writer = &self.shared.writer;
+        let rewrite = |connection: &Connection| {
             let version =
                 connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
             Ok(connection.pragma_update(None, "user_version", version)?)
-        })
-        .await
+        };
+        writer.write(rewrite).await
+    }
+
+    fn is_failing(&self) -> bool {
+        self.shared.health.is_failing()
     }
 
     async fn open_holds(&self) -> Result<u64, LedgerError> {
-        self.read(|connection| {
+        self.glance(|connection| {
             let sql =
                 "SELECT count(*) FROM generation_state WHERE state NOT IN ('settled', 'voided')";
             let count: i64 = connection

@@ -2,6 +2,7 @@
 //! them in one transaction, and answers each once the commit is durable. A refused change is
 //! undone alone and never takes the others with it.
 
+use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -256,8 +257,18 @@ fn again(result: &mut Result<(), Trouble>) -> Result<(), Trouble> {
         Ok(()) => Ok(()),
         Err(Trouble::Full) => Err(Trouble::Full),
         Err(Trouble::ActorEnded) => Err(Trouble::ActorEnded),
-        Err(Trouble::Broken(error)) => Err(Trouble::Broken(error.to_string().into())),
-        Err(Trouble::Uncertain(error)) => Err(Trouble::Uncertain(error.to_string().into())),
+        Err(Trouble::Broken(error)) => Err(Trouble::Broken(same(&**error))),
+        Err(Trouble::Uncertain(error)) => Err(Trouble::Uncertain(same(&**error))),
+    }
+}
+
+/// An error once more, for another caller: with SQLite's code, if it has one.
+fn same(error: &(dyn Error + Send + Sync + 'static)) -> Box<dyn Error + Send + Sync> {
+    match error.downcast_ref() {
+        Some(rusqlite::Error::SqliteFailure(code, text)) => {
+            Box::new(rusqlite::Error::SqliteFailure(*code, text.clone()))
+        }
+        _ => error.to_string().into(),
     }
 }
 

@@ -124,6 +124,10 @@ impl Ledger for TrappedBooks {
         self.trap.cross("writable", lost, work).await
     }
 
+    fn is_failing(&self) -> bool {
+        self.books.is_failing()
+    }
+
     async fn open_holds(&self) -> Result<u64, LedgerError> {
         self.trap
             .cross("open_holds", lost, self.books.open_holds())

@@ -4,7 +4,7 @@ use image_gateway::mock::Script;
 use image_gateway::proto;
 use tonic::Code;
 
-use super::{close, fails, is_charged};
+use super::{close, fails, is_charged, page};
 use crate::helpers::{House, Story, request};
 
 /// No row of these tables is taken any more, and SQLite says the same as of a full disk: a table has
@@ -34,9 +34,11 @@ async fn a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_t
     let running = images.generate_image(request("running")).await;
     house.mock.wait_at_gate("slow").await;
     run(&house, FULL);
-    for id in ["first", "second"] {
+    for id in ["first", "second", "first"] {
         fails(&house, id, Code::ResourceExhausted, "STORAGE_FULL").await;
     }
+    // What is read and written by a look has room, and calls have not.
+    assert_eq!(page(&house, "/readyz").await.0, 503);
     assert_eq!(house.mock.requests().len(), 1, "sent upstream");
 
     house.mock.open_gate("slow");

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, ToSpan};
 
-use super::reading::listed;
+use super::reading::{by_chat, listed};
 use super::*;
-use crate::domain::listing::{Listed, Offer};
+use crate::domain::listing::{Listed, ListedPrices, Offer};
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_795_000_000).expect("a time")
@@ -189,4 +189,76 @@ fn models_of_the_published_page_that_are_not_listed_are_withdrawn() {
     let withdrawn = catalog.models().iter().filter(|model| model.withdrawn);
     assert_eq!(withdrawn.count(), 12);
     assert!(catalog.synced);
+}
+
+/// The twelve models as a server lists them that has no image endpoints.
+fn twelve_by_chat() -> Vec<Listed> {
+    let page = Catalog::built_in();
+    let models = page.models().iter();
+    // 60 USD a million: a price of tokens for every model.
+    let chat = models.map(|model| by_chat(model.slug.as_str(), "0.000003", "0.00006"));
+    chat.collect()
+}
+
+#[test]
+fn a_first_list_without_any_image_endpoints_is_one_of_chat_alone() {
+    let first = renew(&[], twelve_by_chat(), now()).expect("a list");
+    let catalog = Catalog::synced(&first.kept, now(), now());
+    assert_eq!(catalog.models().len(), 12);
+    for model in catalog.models() {
+        assert_eq!(model.door, Door::Chat, "{}", model.slug);
+        assert_eq!(model.usability(true), Usability::Usable, "{}", model.slug);
+    }
+    // It stays what it is, and gets its endpoints when there are some.
+    let again = renew(&first.kept, twelve_by_chat(), now()).expect("a list");
+    assert_eq!(again.changed.len(), 0);
+    let mut opened = twelve_by_chat();
+    opened[0].offer = Some(Offer::default());
+    let opened = renew(&first.kept, opened, now()).expect("a list");
+    assert_eq!(opened.changed.len(), 1);
+}
+
+#[test]
+fn a_model_of_chat_alone_without_a_price_gets_none_from_the_page() {
+    let mut listing = twelve_by_chat();
+    for listed in listing.iter_mut().take(5) {
+        listed.prices = ListedPrices::default();
+    }
+    let silent = listing[0].slug.clone();
+    let first = renew(&[], listing.clone(), now()).expect("a list");
+    let catalog = Catalog::synced(&first.kept, now(), now());
+    let model = catalog.find(&silent).expect("listed");
+    assert_eq!(model.door, Door::Chat);
+    assert_eq!(model.usability(true), Usability::Unpriced);
+    // Half without a price is no list, by chat either.
+    listing[5].prices = ListedPrices::default();
+    let refused = renew(&[], listing, now()).expect_err("absurd");
+    assert_eq!(refused, Absurd::HalfUnpriced { odd: 6, known: 12 });
+}
+
+#[test]
+fn a_first_list_that_has_image_endpoints_for_a_few_is_refused() {
+    let mut listing = twelve_by_chat();
+    for listed in listing.iter_mut().take(6) {
+        listed.offer = Some(Offer::default());
+    }
+    let refused = renew(&[], listing, now()).expect_err("absurd");
+    assert_eq!(refused, Absurd::HalfUnoffered { gone: 6, known: 12 });
+}
+
+#[test]
+fn a_price_by_chat_that_is_far_from_the_pages_is_doubted() {
+    let klein = Slug::parse("black-forest-labs/flux.2-klein-4b").expect("a slug");
+    let doubted = |image_output: &str| {
+        let mut listing = twelve_by_chat();
+        let mut found = listing.iter_mut();
+        let listed = found.find(|listed| listed.slug == klein).expect("listed");
+        listed.prices.image_output = image_output.to_owned();
+        let first = renew(&[], listing, now()).expect("a list");
+        let kept = first.kept.into_iter().find(|one| one.listed.slug == klein);
+        kept.expect("listed").caution.is_some()
+    };
+    // Times 4096, a megapixel: 0.014 USD as on the page, and 0.20 USD.
+    assert!(!doubted("0.00000341796875"));
+    assert!(doubted("0.000048828125"));
 }

@@ -60,6 +60,22 @@ async fn a_trouble_that_stays_is_not_asked_about_again() {
 }
 
 #[tokio::test]
+async fn without_a_list_of_image_models_all_are_models_of_chat() {
+    let told = r#"{"error":{"code":404,"message":"Not Found"}}"#;
+    for code in [404, 200] {
+        let upstream = refusing("images/models", 9, move || status(code, told)).await;
+        let list = upstream.list().await.expect("a list");
+        assert_eq!(slugs(&list), ["a/text", "b/draws"]);
+        assert!(list.iter().all(|listed| listed.offer.is_none()));
+        assert_eq!(upstream.count("images/models"), 1);
+    }
+    // A page was not made by the API: it says nothing of what there is.
+    let page = || answer(404, &[("content-type", "text/html")], "<html></html>");
+    let upstream = refusing("images/models", 9, page).await;
+    upstream.list().await.expect_err("a page");
+}
+
+#[tokio::test]
 async fn one_failing_endpoint_of_many_fails_the_list() {
     let slugs: Vec<_> = (0..30).map(|number| format!("m/{number}")).collect();
     let records: Vec<_> = slugs
