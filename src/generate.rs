@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::failure::Failure;
-use crate::domain::generation::{Draft, KeyMode};
+use crate::domain::generation::Draft;
 use crate::domain::ids::OrganizationId;
 use crate::domain::job::{ImageRequest, Job, usable_model};
 use crate::domain::quota;
@@ -35,7 +35,7 @@ pub use references::{Errand, Reference};
 use refusals::{conflict, exhausted, no_place, too_late};
 pub use refusals::{internal, no_room, not_found, storage_full, unsettled, unsettled_for_all};
 use settle::Ended;
-use upstream::{Leave, Upstream};
+use upstream::{Bid, Leave, Upstream};
 
 mod attach;
 mod calendar;
@@ -168,13 +168,26 @@ impl Generator {
         let mut job = self.plan(&call, &tool, &payer).await?;
         // A full disk refuses work while it costs nothing (`reliability.md` row 16).
         self.parts.gallery.room().await.map_err(no_room)?;
-        let admitted = self.admit(place, (&call.organization, payer.mode()), &job)?;
+        let bid = Bid::new(
+            Demand {
+                organization: call.organization.clone(),
+                model: job.model.slug.clone(),
+                key: payer.mode(),
+            },
+            call.request.agent.clone(),
+        );
+        // Nothing is fetched, or held, for what will fail.
+        self.upstream.would_give(&bid)?;
         let away = call.references.iter().any(Reference::is_elsewhere);
         let references = references::gather(&mut call, &self.fetches).await?;
         if away {
             // With the sizes that are known now, which may cost more.
             job = self.plan(&call, &tool, &payer).await?;
         }
+        let admitted = Admitted {
+            leave: self.upstream.leave(bid)?,
+            _place: place,
+        };
         // From here on money moves: a caller that hangs up must not leave a hold without a task.
         let generator = Arc::clone(self);
         let begun = async move {
@@ -183,23 +196,6 @@ impl Generator {
         };
         let begun = self.parts.tracker.spawn(begun).await;
         begun.unwrap_or_else(|_| Err(Failure::internal()))
-    }
-
-    /// With its place, if upstream works well enough: nothing is held for what will fail.
-    fn admit(
-        &self,
-        place: Place,
-        (organization, key): (&OrganizationId, KeyMode),
-        job: &Job,
-    ) -> Result<Admitted, Failure> {
-        Ok(Admitted {
-            leave: self.upstream.leave(Demand {
-                organization: organization.clone(),
-                model: job.model.slug.clone(),
-                key,
-            })?,
-            _place: place,
-        })
     }
 
     /// What this very request was answered before, without asking whether it would be allowed

@@ -37,6 +37,7 @@ mod consumption;
 mod images;
 mod last_used;
 mod leases;
+mod loud;
 mod models;
 mod openrouter_key;
 mod organizations;

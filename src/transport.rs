@@ -27,6 +27,7 @@ mod limits;
 mod meter;
 mod pages;
 mod seats;
+mod strangers;
 mod tls;
 
 pub use accept::listen;

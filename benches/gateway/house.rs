@@ -101,6 +101,15 @@ impl House {
         })
     }
 
+    /// Another gateway in front of the same mock, with data of its own under this name.
+    pub(crate) async fn another_gateway(
+        &self,
+        name: &str,
+        settings: Settings<'_>,
+    ) -> Result<Gateway> {
+        Gateway::with(&self.mock, &self.folder().join(name), settings).await
+    }
+
     /// Where everything is written.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

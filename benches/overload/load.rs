@@ -12,15 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tonic::Code;
 
-use crate::figures::Spread;
 use crate::house::{AGENT, Gateway, House, Keyed};
 use crate::{DRAWING, PER_SECOND};
 
 /// How often it is looked what is due: a few requests leave together when there are many.
 const TICK: Duration = Duration::from_millis(2);
 
-/// How often one of them asks for its balance meanwhile, which costs little.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+/// How often each of them asks for its balance meanwhile, which costs little.
+const ASK_EVERY: Duration = Duration::from_millis(40);
 
 /// Some organizations, each on a connection of its own.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Crowd {
 }
 
 /// What became of what was asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// From the request to the receipt.
     pub(crate) pictures: Vec<Duration>,
@@ -37,8 +36,10 @@ pub(crate) struct Outcome {
     pub(crate) accepted: Vec<Duration>,
     /// From the request to the refusal.
     pub(crate) refused: Vec<Duration>,
-    /// Calls that cost little.
+    /// Calls that only read and were answered …
     pub(crate) asked: Vec<Duration>,
+    /// … and those that were refused.
+    pub(crate) turned_away: Vec<Duration>,
     /// Pictures that came before the last request was made, a second.
     pub(crate) per_second: f64,
 }
@@ -70,7 +71,12 @@ impl Crowd {
     /// after, which in life they do not.
     pub(crate) async fn ask(&self, per_second: f64, time: Duration) -> Result<Outcome> {
         let begun = Instant::now();
-        let asking = JoinSet::from_iter([balances(self.members[0].clone(), begun + time)]);
+        let asking = self.members.iter().enumerate().map(|(place, member)| {
+            // One after the other, as in life.
+            let first = ASK_EVERY.mul_f64(place as f64 / self.members.len() as f64);
+            balances(member.clone(), begun + first, begun + time)
+        });
+        let asking = JoinSet::from_iter(asking);
         let mut running = JoinSet::new();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -85,7 +91,12 @@ impl Crowd {
             }
         }
         let until = Instant::now();
-        let mut outcome = Outcome::new(asking.join_all().await)?;
+        let mut outcome = Outcome::default();
+        for asked in asking.join_all().await {
+            let (answered, refused) = asked?;
+            outcome.asked.extend(answered);
+            outcome.turned_away.extend(refused);
+        }
         let mut in_time = 0_u32;
         while let Some(answer) = running.join_next().await {
             match answer?? {
@@ -109,25 +120,9 @@ impl Crowd {
 }
 
 impl Outcome {
-    fn new(asked: Vec<Result<Vec<Duration>>>) -> Result<Self> {
-        let asked = asked.into_iter().collect::<Result<Vec<_>>>()?.concat();
-        Ok(Self {
-            pictures: Vec::new(),
-            accepted: Vec::new(),
-            refused: Vec::new(),
-            asked,
-            per_second: 0.0,
-        })
-    }
-
     /// Pictures that were paid for.
     pub(crate) fn done(&self) -> usize {
         self.pictures.len()
-    }
-
-    /// The middle and the end of some of its times.
-    pub(crate) fn spread(&self, of: impl Fn(&Self) -> &Vec<Duration>) -> Spread {
-        Spread::of(of(self).clone())
     }
 }
 
@@ -184,10 +179,15 @@ async fn picture(member: Keyed) -> Result<Answer> {
     }
 }
 
-async fn balances(member: Keyed, until: Instant) -> Result<Vec<Duration>> {
-    let mut ticks = tokio::time::interval(ASK_EVERY);
+/// How long answers took, and refusals.
+async fn balances(
+    member: Keyed,
+    first: Instant,
+    until: Instant,
+) -> Result<(Vec<Duration>, Vec<Duration>)> {
+    let mut ticks = tokio::time::interval_at(first.into(), ASK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut took = Vec::new();
+    let (mut answered, mut refused) = (Vec::new(), Vec::new());
     let mut billing = BillingServiceClient::new(member);
     while Instant::now() < until {
         ticks.tick().await;
@@ -196,11 +196,13 @@ async fn balances(member: Keyed, until: Instant) -> Result<Vec<Duration>> {
             .get_balance(proto::GetBalanceRequest::default())
             .await
         {
-            Ok(_) => took.push(begun.elapsed()),
+            Ok(_) => answered.push(begun.elapsed()),
             // The loud one has used up its calls.
-            Err(status) if status.code() == Code::ResourceExhausted => {}
+            Err(status) if status.code() == Code::ResourceExhausted => {
+                refused.push(begun.elapsed());
+            }
             Err(status) => return Err(status.into()),
         }
     }
-    Ok(took)
+    Ok((answered, refused))
 }

@@ -12,12 +12,15 @@
 //! Only calls that have ended count, because pictures take minutes and a burst of calls under way
 //! proves nothing. Times are durations since the gateway began, so that no clock can be set back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use super::generation::KeyMode;
-use super::ids::{OrganizationId, Slug};
+use super::ids::{AgentId, OrganizationId, Slug};
+use record::Record;
+
+mod record;
 
 /// How long an outcome counts: longer than the longest call.
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -29,10 +32,7 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// Where two of three calls fail, chance makes such a row once in 243 times.
 pub const ROW: u32 = 5;
 
-/// Seconds of outcomes that are counted together and forgotten together.
-const SLOT_SECS: u64 = 10;
-
-/// The most scopes that are kept; under a kilobyte each.
+/// The most scopes that are kept; at most three kilobytes each.
 const SCOPES_MAX: usize = 4096;
 
 /// Who asks which model, and with whose key.
@@ -73,33 +73,6 @@ pub struct Change {
 #[derive(Debug, Default)]
 pub struct Throttle {
     records: HashMap<Scope, Record>,
-}
-
-/// How the calls of one scope fared.
-#[derive(Debug, Default)]
-struct Record {
-    /// The newest is the last.
-    slots: VecDeque<Slot>,
-    /// Since when calls are refused.
-    refuses_since: Option<Duration>,
-    /// Accepted in a row, of those that were sent since then.
-    row: u32,
-    /// When the first of the row was sent: what was sent before tells of an earlier time.
-    row_sent: Duration,
-    /// Calls that were sent before this do not count any more.
-    since: Duration,
-    /// When a call was let through last.
-    let_through: Option<Duration>,
-    /// The same before that call.
-    let_through_before: Option<Duration>,
-}
-
-/// Outcomes of some seconds.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    number: u64,
-    accepted: u64,
-    failed: u64,
 }
 
 // === impl Scope ===
@@ -162,34 +135,54 @@ impl fmt::Display for Scope {
 // === impl Throttle ===
 
 impl Throttle {
-    /// Whether a call is worth its hold. `draw` is a random number of all that there are.
+    /// Whether a call of this agent would be let through now. Nobody's turn is taken by asking.
     ///
     /// # Errors
     /// The scope whose calls fail too often.
-    pub fn ask(&mut self, demand: &Demand, now: Duration, draw: u64) -> Result<(), Scope> {
-        let scopes = Scope::of(demand);
-        // Whoever had a turn waits for the next one, though it was given back.
+    pub fn would_pass(
+        &mut self,
+        (demand, agent): (&Demand, &AgentId),
+        now: Duration,
+        draw: u64,
+    ) -> Result<(), Scope> {
         let own = self.records.get(&Scope::Organization(demand.clone()));
-        let has_waited = own.is_none_or(|own| own.is_due(now));
-        for scope in &scopes {
-            let record = self.records.get_mut(scope);
+        // Whoever had a turn waits for the next one, though it was given back.
+        let agent_waited = own.is_none_or(|own| own.agent_waited(agent, now));
+        let all_waited = own.is_none_or(|own| own.had_none_since(now));
+        for scope in Scope::of(demand) {
+            let is_own = matches!(scope, Scope::Organization(_));
+            let has_waited = agent_waited && (is_own || all_waited);
+            let record = self.records.get_mut(&scope);
             if record.is_some_and(|record| record.stops(now, draw, has_waited)) {
-                return Err(scope.clone());
+                return Err(scope);
             }
         }
-        self.let_through(&scopes, now);
         Ok(())
     }
 
-    /// A call that was let through `at` that time was never sent. It leaves its turn to other
-    /// organizations, as if it had never had it; its own has had it. So whoever asks again and
-    /// again without the credits for it neither takes the others' turns nor makes them more.
-    pub fn give_back(&mut self, demand: &Demand, at: Duration) {
+    /// Whether a call of this agent is worth its hold; then it is let through. `draw` is a random
+    /// number of all that there are.
+    ///
+    /// # Errors
+    /// The scope whose calls fail too often.
+    pub fn ask(
+        &mut self,
+        (demand, agent): (&Demand, &AgentId),
+        now: Duration,
+        draw: u64,
+    ) -> Result<(), Scope> {
+        self.would_pass((demand, agent), now, draw)?;
+        self.let_through(&Scope::of(demand), now);
+        Ok(())
+    }
+
+    /// A call that was let through `at` that time was never sent. It leaves its turn to others, as if
+    /// it had never had it: that of its own scope to the organization's other agents, those of wider
+    /// ones to other organizations. So whoever asks again and again at its limit, or without the
+    /// credits for it, neither takes the others' turns nor makes them more.
+    pub fn give_back(&mut self, (demand, agent): (&Demand, &AgentId), at: Duration) {
         let mut is_refused = false;
         for scope in Scope::of(demand) {
-            if matches!(scope, Scope::Organization(_)) {
-                continue;
-            }
             if let Some(record) = self.records.get_mut(&scope) {
                 is_refused |= record.refuses();
                 record.let_back(at);
@@ -197,7 +190,7 @@ impl Throttle {
         }
         if is_refused {
             let own = self.record(&Scope::Organization(demand.clone()));
-            own.let_through = own.let_through.max(Some(at));
+            own.had_in_vain(agent, at);
         }
     }
 
@@ -214,14 +207,7 @@ impl Throttle {
         for scope in Scope::of(demand) {
             let record = self.record(&scope);
             let before = record.refuses();
-            record.forget(now);
-            if record.slots.is_empty() {
-                record.refuses_since = None;
-            }
-            if sent >= record.since {
-                record.count(sent, now, accepted);
-                record.judge(now, scope.least());
-            }
+            record.tell(sent, now, accepted, scope.least());
             let refuses = record.refuses();
             if refuses != before {
                 changes.push(Change { scope, refuses });
@@ -237,7 +223,7 @@ impl Throttle {
     fn let_through(&mut self, scopes: &[Scope], at: Duration) {
         for scope in scopes {
             if let Some(record) = self.records.get_mut(scope) {
-                record.let_through_before = record.let_through.replace(at);
+                record.let_through(at);
             }
         }
     }
@@ -252,97 +238,6 @@ impl Throttle {
             }
         }
         self.records.entry(scope.clone()).or_default()
-    }
-}
-
-// === impl Record ===
-
-impl Record {
-    const fn refuses(&self) -> bool {
-        self.refuses_since.is_some()
-    }
-
-    /// Whether it is time to let a call through.
-    fn is_due(&self, now: Duration) -> bool {
-        let is_due = |last| now.saturating_sub(last) >= PROBE_EVERY;
-        self.let_through.is_none_or(is_due)
-    }
-
-    /// Undoes that a call was let through at that time, unless another one was after it.
-    fn let_back(&mut self, at: Duration) {
-        if self.let_through == Some(at) {
-            self.let_through = self.let_through_before;
-        }
-    }
-
-    /// Whether this call is one of those that are refused.
-    fn stops(&mut self, now: Duration, draw: u64, has_waited: bool) -> bool {
-        if !self.refuses() {
-            return false;
-        }
-        self.forget(now);
-        let (accepted, failed) = self.sums();
-        // SRE Book: max(0, (requests − 2 · accepts) / (requests + 1)), in whole numbers.
-        let parts = u128::from(accepted + failed + 1);
-        let drawn = (u128::from(draw) * parts) >> u64::BITS;
-        let is_probe = has_waited && self.is_due(now);
-        !is_probe && drawn < u128::from(failed.saturating_sub(accepted))
-    }
-
-    fn count(&mut self, sent: Duration, now: Duration, accepted: bool) {
-        let number = now.as_secs() / SLOT_SECS;
-        if self.slots.back().is_none_or(|slot| slot.number < number) {
-            self.slots.push_back(Slot {
-                number,
-                accepted: 0,
-                failed: 0,
-            });
-        }
-        if let Some(slot) = self.slots.back_mut() {
-            slot.accepted += u64::from(accepted);
-            slot.failed += u64::from(!accepted);
-        }
-        if !accepted && sent >= self.row_sent {
-            self.row = 0;
-        } else if accepted && self.refuses_since.is_some_and(|since| sent >= since) {
-            let first = if self.row == 0 { sent } else { self.row_sent };
-            self.row_sent = first.min(sent);
-            self.row = self.row.saturating_add(1);
-        }
-    }
-
-    fn judge(&mut self, now: Duration, least: u64) {
-        let (accepted, failed) = self.sums();
-        if !self.refuses() {
-            let is_over = failed >= least && failed > accepted;
-            self.refuses_since = is_over.then_some(now);
-            self.row = 0;
-        } else if self.row >= ROW {
-            *self = Self {
-                since: now,
-                ..Self::default()
-            };
-        } else if failed * 2 <= accepted {
-            // Well below the half, so that what lies at it is not told again and again.
-            self.refuses_since = None;
-        }
-    }
-
-    fn sums(&self) -> (u64, u64) {
-        let add =
-            |(accepted, failed), slot: &Slot| (accepted + slot.accepted, failed + slot.failed);
-        self.slots.iter().fold((0, 0), add)
-    }
-
-    fn forget(&mut self, now: Duration) {
-        let oldest = now.saturating_sub(WINDOW).as_secs() / SLOT_SECS;
-        while self.slots.front().is_some_and(|slot| slot.number < oldest) {
-            self.slots.pop_front();
-        }
-    }
-
-    fn last(&self) -> Option<u64> {
-        self.slots.back().map(|slot| slot.number)
     }
 }
 

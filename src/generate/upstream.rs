@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::failure::{Failure, Reason};
+use crate::domain::ids::AgentId;
 use crate::domain::throttle::{Change, Demand, PROBE_EVERY, Scope, Throttle};
 use crate::metrics::Metrics;
 
@@ -23,9 +24,38 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 pub(super) struct Leave {
     upstream: Arc<Upstream>,
-    demand: Demand,
+    bid: Bid,
     given: Duration,
     used: AtomicBool,
+}
+
+/// What one generation asks of upstream.
+#[derive(Clone, Debug)]
+pub(super) struct Bid {
+    /// What is drawn for whom.
+    pub(super) demand: Demand,
+    /// The agent that asked for it.
+    pub(super) agent: AgentId,
+    /// How lucky it is, among all random numbers. One for all its calls: whoever was not refused
+    /// by chance before its references were fetched is not refused by chance after that.
+    luck: u64,
+}
+
+// === impl Bid ===
+
+impl Bid {
+    pub(super) fn new(demand: Demand, agent: AgentId) -> Self {
+        Self {
+            demand,
+            agent,
+            // Without randomness every call is as good as the one in the middle.
+            luck: getrandom::u64().unwrap_or(u64::MAX / 2),
+        }
+    }
+
+    const fn who(&self) -> (&Demand, &AgentId) {
+        (&self.demand, &self.agent)
+    }
 }
 
 // === impl Upstream ===
@@ -39,25 +69,40 @@ impl Upstream {
         })
     }
 
-    /// Leave to send calls, unless too many like them come to nothing.
+    /// Whether there would be leave now. It takes nobody's turn, and promises nothing.
     ///
     /// # Errors
     /// `UPSTREAM_UNAVAILABLE`; nothing was begun.
-    pub(super) fn leave(self: &Arc<Self>, demand: Demand) -> Result<Leave, Failure> {
-        // Without randomness every call is as good as the one in the middle.
-        let draw = getrandom::u64().unwrap_or(u64::MAX / 2);
+    pub(super) fn would_give(&self, bid: &Bid) -> Result<(), Failure> {
         let now = self.opened.elapsed();
-        let asked = self.with(|throttle| throttle.ask(&demand, now, draw));
-        if let Err(scope) = asked {
-            self.metrics.upstream_spared(&scope);
-            return Err(browned_out(&demand, &scope));
-        }
+        let asked = self.with(|throttle| throttle.would_pass(bid.who(), now, bid.luck));
+        asked.map_err(|scope| self.refusal(bid, &scope))
+    }
+
+    /// Leave to send calls, unless too many like them come to nothing. For the moment before the
+    /// hold: whoever is slow until then, or is refused, would keep a turn from others.
+    ///
+    /// # Errors
+    /// `UPSTREAM_UNAVAILABLE`; nothing was begun.
+    pub(super) fn leave(self: &Arc<Self>, bid: Bid) -> Result<Leave, Failure> {
+        let now = self.opened.elapsed();
+        let asked = self.with(|throttle| throttle.ask(bid.who(), now, bid.luck));
+        asked.map_err(|scope| self.refusal(&bid, &scope))?;
         Ok(Leave {
             upstream: Arc::clone(self),
-            demand,
+            bid,
             given: now,
             used: AtomicBool::new(false),
         })
+    }
+
+    fn refusal(&self, bid: &Bid, scope: &Scope) -> Failure {
+        self.metrics.upstream_spared(scope);
+        let what = "The image provider has failed too often in the last minutes; nothing was begun. Try again in a moment.";
+        Failure::new(Reason::UpstreamUnavailable, what)
+            .with("model", &bid.demand.model)
+            .with("spared", scope.kind())
+            .retry_after(PROBE_EVERY)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Throttle) -> T) -> T {
@@ -78,7 +123,7 @@ impl Leave {
     /// A call that went out then has ended: upstream accepted it, or did not.
     pub(super) fn ended(&self, sent: Duration, accepted: bool) {
         let now = self.upstream.opened.elapsed();
-        let tell = |throttle: &mut Throttle| throttle.tell(&self.demand, sent, now, accepted);
+        let tell = |throttle: &mut Throttle| throttle.tell(&self.bid.demand, sent, now, accepted);
         for change in self.upstream.with(tell) {
             log(&change);
         }
@@ -89,17 +134,9 @@ impl Drop for Leave {
     fn drop(&mut self) {
         if !*self.used.get_mut() {
             self.upstream
-                .with(|throttle| throttle.give_back(&self.demand, self.given));
+                .with(|throttle| throttle.give_back(self.bid.who(), self.given));
         }
     }
-}
-
-fn browned_out(demand: &Demand, scope: &Scope) -> Failure {
-    let what = "The image provider has failed too often in the last minutes; nothing was begun. Try again in a moment.";
-    Failure::new(Reason::UpstreamUnavailable, what)
-        .with("model", &demand.model)
-        .with("spared", scope.kind())
-        .retry_after(PROBE_EVERY)
 }
 
 fn log(Change { scope, refuses }: &Change) {

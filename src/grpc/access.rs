@@ -1,5 +1,4 @@
-//! Who may call what. One table names the role of every call; a call that is not in it, and is
-//! neither health nor reflection, does not exist. The organization comes from the key.
+//! Who may call what: [`table`] names the role of every call. The organization comes from the key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,146 +21,13 @@ use crate::domain::failure::{Failure, Reason};
 use crate::generate::unsettled;
 use crate::keys::{Keyring, Presented};
 use crate::metrics::Metrics;
-use crate::ports::{Role, Settings};
+use crate::ports::Settings;
+use table::Needs;
 
-/// Who is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Needs {
-    /// A key of an organization with at least this role.
-    Role(Role),
-    /// The same, or the operator's key.
-    RoleOrOperator(Role),
-    /// The operator's key only.
-    Operator,
-}
-
-/// Every call and who may make it (`api.md`, Services).
-const TABLE: &[(&str, &str, Needs)] = &[
-    ("ImageService", "GenerateImage", Needs::Role(Role::Runtime)),
-    (
-        "ImageService",
-        "StartGeneration",
-        Needs::Role(Role::Runtime),
-    ),
-    (
-        "ImageService",
-        "WatchGeneration",
-        Needs::Role(Role::Runtime),
-    ),
-    (
-        "ImageService",
-        "CancelGeneration",
-        Needs::Role(Role::Runtime),
-    ),
-    ("ImageService", "GetGeneration", Needs::Role(Role::Runtime)),
-    (
-        "ImageService",
-        "ListGenerations",
-        Needs::Role(Role::Runtime),
-    ),
-    ("ImageService", "ReadImage", Needs::Role(Role::Runtime)),
-    ("ImageService", "EstimateImage", Needs::Role(Role::Runtime)),
-    (
-        "ToolService",
-        "GetGenerateImageTool",
-        Needs::Role(Role::Runtime),
-    ),
-    (
-        "ToolService",
-        "ListGenerateImageTools",
-        Needs::Role(Role::Runtime),
-    ),
-    (
-        "ToolService",
-        "UpdateGenerateImageTool",
-        Needs::Role(Role::Admin),
-    ),
-    (
-        "ToolService",
-        "DeleteGenerateImageTool",
-        Needs::Role(Role::Admin),
-    ),
-    (
-        "ModelService",
-        "ListModels",
-        Needs::RoleOrOperator(Role::Runtime),
-    ),
-    (
-        "ModelService",
-        "GetModel",
-        Needs::RoleOrOperator(Role::Runtime),
-    ),
-    (
-        "ModelService",
-        "UpdateModelAvailability",
-        Needs::Role(Role::Admin),
-    ),
-    (
-        "ModelService",
-        "ListPriceChanges",
-        Needs::RoleOrOperator(Role::Runtime),
-    ),
-    ("ModelService", "SyncModels", Needs::Operator),
-    ("ModelService", "ConfirmPrice", Needs::Operator),
-    (
-        "BillingService",
-        "GetBalance",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "BillingService",
-        "ListLedgerEntries",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "BillingService",
-        "QueryUsage",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    ("BillingService", "AddCredits", Needs::Operator),
-    ("OrganizationService", "CreateOrganization", Needs::Operator),
-    (
-        "OrganizationService",
-        "GetOrganization",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "CreateApiKey",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "ListApiKeys",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "RevokeApiKey",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "SetOpenRouterKey",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "DeleteOpenRouterKey",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-    (
-        "OrganizationService",
-        "ListAuditEntries",
-        Needs::RoleOrOperator(Role::Admin),
-    ),
-];
+mod table;
 
 /// How long after its deadline a service may still answer.
 const WORDS_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The package all our services are in.
-const PACKAGE: &str = "/squados.images.v1.";
 
 /// When the caller stops waiting.
 #[derive(Clone, Copy, Debug)]
@@ -221,6 +87,7 @@ impl Gate {
             return Ok(Caller::Operator);
         }
         let presented = Presented::read(text).ok_or_else(Failure::unauthenticated)?;
+        self.turn_away(&presented)?;
         // Before the key is looked up: a revocation finds this call, or the look-up finds it.
         let place = self.leases.enter(&presented.prefix);
         let found = self.settings.api_key(&presented.prefix).await;
@@ -234,13 +101,16 @@ impl Gate {
             Some(_) => "it has expired or was revoked",
         };
         let good = found.filter(|(key, _)| opens && key.is_good(now));
-        let Some((key, _)) = good else {
+        let Some((key, hash)) = good else {
             self.refused.note(&presented.prefix, why);
             return Err(Failure::unauthenticated());
         };
         self.last_used.note(&key, now);
-        if let Some(pace) = &self.pace {
-            pace.take(&key.organization, Instant::now())?;
+        if let Some(pace) = &self.pace
+            && let Err(refused) = pace.take(&key.organization, Instant::now())
+        {
+            place.leave_loud(key, hash);
+            return Err(refused);
         }
         Ok(Caller::Organization {
             lease: Arc::new(place.with(&key)),
@@ -248,11 +118,28 @@ impl Gate {
             role: key.role,
         })
     }
+
+    /// Turns a call away whose organization had none left a moment ago, and has none now: its key is
+    /// held against what was found then. Whatever is not certain is looked up.
+    fn turn_away(&self, presented: &Presented) -> Result<(), Failure> {
+        let Some(pace) = &self.pace else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let Some(known) = self.leases.loud().find(&presented.prefix, now) else {
+            return Ok(());
+        };
+        let kept = Some((&known.hash.pepper, &known.hash.mac));
+        if self.keyring.opens(presented, kept) && known.key.is_good(crate::clock::now()) {
+            return pace.look(&known.key.organization, now);
+        }
+        Ok(())
+    }
 }
 
 /// Lets a request through to its service, with its caller and deadline noted, or answers it.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let Some((rpc, needs)) = find(request.uri().path()) else {
+    let Some((rpc, needs)) = table::find(request.uri().path()) else {
         return next.run(request).await;
     };
     let caller = match gate.admit(request.headers(), needs).await {
@@ -283,13 +170,6 @@ async fn in_time(answering: impl Future<Output = Response>, deadline: Option<Ins
         let failure = Failure::new(Reason::DeadlineExceeded, "The deadline has passed.");
         status::of(&failure).into_http()
     })
-}
-
-/// The name and the needs of a call; `None` if it is not ours.
-fn find(path: &str) -> Option<(&'static str, Needs)> {
-    let (service, rpc) = path.strip_prefix(PACKAGE)?.split_once('/')?;
-    let found = TABLE.iter().find(|(s, r, _)| *s == service && *r == rpc);
-    found.map(|(_, rpc, needs)| (*rpc, *needs))
 }
 
 /// The key of `authorization: Bearer <key>`; the scheme in any case (RFC 9110).
@@ -346,27 +226,6 @@ fn with_reason(response: Response, rpc: &'static str, metrics: &Metrics) -> Resp
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_call_of_the_contract_is_in_the_table() {
-        use prost::Message;
-        let set = prost_types::FileDescriptorSet::decode(crate::proto::DESCRIPTORS).expect("a set");
-        let mut calls = 0;
-        for file in set
-            .file
-            .iter()
-            .filter(|file| file.package() == "squados.images.v1")
-        {
-            for service in &file.service {
-                for method in &service.method {
-                    let path = format!("{PACKAGE}{}/{}", service.name(), method.name());
-                    assert!(find(&path).is_some(), "{path}");
-                    calls += 1;
-                }
-            }
-        }
-        assert_eq!(calls, TABLE.len());
-    }
 
     #[test]
     fn time_limits_are_read_as_grpc_writes_them() {

@@ -7,23 +7,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::loud::Loud;
 use crate::clock;
 use crate::domain::failure::Failure;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::trail::Actor;
-use crate::ports::ApiKey;
+use crate::ports::{ApiKey, KeyHash};
 
 /// The longest sleep until a key expires: the clock that it expires by may be set meanwhile, and goes
 /// on while a machine is suspended.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The keys with which calls are open; no more than there are calls. Nothing else is remembered of
-/// keys: with every call the database is asked, which takes less than a tenth of a millisecond.
+/// keys by which a call would be let in: with every call the database is asked.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     open: Mutex<HashMap<String, Key>>,
+    loud: Loud,
 }
 
 /// A key with open calls.
@@ -67,11 +70,17 @@ impl Leases {
         }
     }
 
+    /// Keys that turn their calls away without being looked up.
+    pub(super) const fn loud(&self) -> &Loud {
+        &self.loud
+    }
+
     /// Ends all calls with a key whose revocation is durable.
     pub(super) fn revoke(&self, prefix: &str) {
         if let Some(key) = self.lock().get(prefix) {
             key.revoked.cancel();
         }
+        self.loud.forget(prefix);
     }
 
     fn leave(&self, prefix: &str) {
@@ -93,6 +102,16 @@ impl Leases {
 // === impl Place ===
 
 impl Place {
+    /// Leaves because the organization of the key that was found has no call left.
+    pub(super) fn leave_loud(self, key: ApiKey, hash: KeyHash) {
+        let loud = &self.leases.loud;
+        loud.note(key, hash, Instant::now());
+        // A revocation that came between the look-up and this had nothing to forget.
+        if self.revoked.is_cancelled() {
+            loud.forget(&self.prefix);
+        }
+    }
+
     /// Goes on with the key that was found.
     pub(super) fn with(self, key: &ApiKey) -> Lease {
         Lease {
@@ -198,6 +217,24 @@ mod tests {
         let found = key("a", None);
         leases.revoke("a");
         assert!(place.with(&found).check().is_err());
+    }
+
+    #[test]
+    fn a_key_that_was_revoked_is_not_remembered_whichever_came_first() {
+        let leases = Arc::new(Leases::default());
+        let hash = || KeyHash {
+            pepper: [0; 8],
+            mac: [0; 32],
+        };
+        let is_known = || leases.loud().find("a", Instant::now()).is_some();
+        leases.enter("a").leave_loud(key("a", None), hash());
+        assert!(is_known());
+        leases.revoke("a");
+        assert!(!is_known());
+        let place = leases.enter("a");
+        leases.revoke("a");
+        place.leave_loud(key("a", None), hash());
+        assert!(!is_known());
     }
 
     #[test]

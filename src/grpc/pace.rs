@@ -1,6 +1,6 @@
 //! How many calls an organization may make: a bucket of tokens each, refilled as time passes. It is
-//! asked before anything else is done for a call, so that a flood costs the gateway nothing but the
-//! look at its key.
+//! asked before anything else is done for a call, so that a flood costs the gateway one look at its
+//! key in a second ([`super::loud`]).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -69,6 +69,21 @@ impl Pace {
         left.map(drop).ok_or_else(|| self.refusal(PARTS - parts))
     }
 
+    /// Whether there is a call in the organization's bucket. None is taken.
+    ///
+    /// # Errors
+    /// `LIMIT_REACHED`, as of [`Pace::take`].
+    pub(super) fn look(&self, organization: &OrganizationId, now: Instant) -> Result<(), Failure> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.get(organization);
+        let parts = bucket.map_or(PARTS, |bucket| self.refilled(*bucket, now));
+        let missing = PARTS.saturating_sub(parts);
+        if missing > 0 {
+            return Err(self.refusal(missing));
+        }
+        Ok(())
+    }
+
     const fn full(&self) -> u64 {
         self.rate * BURST_SECONDS as u64 * PARTS
     }
@@ -110,6 +125,10 @@ mod tests {
         let refused = pace.take(&acme, begun).expect_err("empty");
         assert_eq!(refused.retry_after, Some(Duration::from_millis(100)));
         assert_eq!(refused.reason, Reason::LimitReached);
+        assert_eq!(pace.look(&acme, begun), Err(refused));
+        assert_eq!(pace.look(&organization("other"), begun), Ok(()));
+        let later = begun + Duration::from_millis(100);
+        assert_eq!(pace.look(&acme, later), Ok(()), "and none is taken");
         // A call every 50 ms for ten seconds: every second one is taken.
         let calls = (1..=200).map(|n| begun + Duration::from_millis(n * 50));
         let taken = calls.filter(|at| pace.take(&acme, *at).is_ok());

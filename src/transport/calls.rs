@@ -11,17 +11,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::conduct::{CallEnd, Conduct};
-use super::limits::{CALLS_MAX, STRANGERS_MAX};
+use super::limits::{CALLS_MAX, STRANGERS_EACH_MAX, STRANGERS_MAX};
 use super::seats::{OpenCall, Seat};
+use super::strangers::{Party, Strangers, Visit};
 use crate::metrics::Metrics;
 
 /// Where gRPC's own services are, which need no key: health and reflection.
@@ -37,7 +40,7 @@ const OF_NOBODY: &[u8] = b"16";
 pub(super) struct Calls {
     routes: TowerToHyperService<Router>,
     all: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
     metrics: Arc<Metrics>,
     overloaded: fn() -> Response,
 }
@@ -47,6 +50,7 @@ pub(super) struct Calls {
 pub(super) struct Caller {
     calls: Arc<Calls>,
     seat: Arc<Seat>,
+    strangers: Party,
     conduct: Conduct,
 }
 
@@ -62,6 +66,7 @@ struct Unanswered {
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,
+    put_out: Option<PutOut>,
     _open: Option<Open>,
 }
 
@@ -69,11 +74,15 @@ pub(super) struct Answer {
 #[derive(Debug)]
 struct Open {
     call: OpenCall,
-    _room: Room,
+    visit: Option<Visit>,
+    _room: OwnedSemaphorePermit,
 }
 
-/// Of all calls, and of strangers'.
-type Room = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+/// When another stranger needs the room, and what the answer ends with then.
+struct PutOut {
+    due: Pin<Box<WaitForCancellationFutureOwned>>,
+    overloaded: fn() -> Response,
+}
 
 // === impl Calls ===
 
@@ -87,21 +96,10 @@ impl Calls {
         Arc::new(Self {
             routes: TowerToHyperService::new(routes.with_state(())),
             all: Arc::new(Semaphore::new(CALLS_MAX)),
-            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            strangers: Strangers::new(STRANGERS_MAX, STRANGERS_EACH_MAX),
             metrics,
             overloaded,
         })
-    }
-
-    fn room(&self, path: &str) -> Option<Room> {
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        let of_strangers = if is_of_strangers(path) {
-            let strangers = Arc::clone(&self.strangers);
-            Some(strangers.try_acquire_owned().ok()?)
-        } else {
-            None
-        };
-        Some((all, of_strangers))
     }
 }
 
@@ -122,12 +120,28 @@ fn is_of_strangers(path: &str) -> bool {
 
 impl Caller {
     /// The calls of the connection on this seat.
-    pub(super) const fn new(calls: Arc<Calls>, seat: Arc<Seat>, conduct: Conduct) -> Self {
+    pub(super) fn new(calls: Arc<Calls>, seat: Arc<Seat>, conduct: Conduct) -> Self {
         Self {
+            strangers: calls.strangers.party(),
             calls,
             seat,
             conduct,
         }
+    }
+
+    /// Room for a call, if there is any.
+    fn open(&self, needs_key: bool) -> Option<Open> {
+        let room = Arc::clone(&self.calls.all).try_acquire_owned().ok()?;
+        let visit = if needs_key {
+            None
+        } else {
+            Some(self.strangers.enter()?)
+        };
+        Some(Open {
+            call: self.seat.open_call(),
+            visit,
+            _room: room,
+        })
     }
 }
 
@@ -138,20 +152,30 @@ impl Service<Request<Incoming>> for Caller {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.conduct.call_taken();
-        let Some(room) = self.calls.room(request.uri().path()) else {
+        let needs_key = !is_of_strangers(request.uri().path());
+        let overloaded = self.calls.overloaded;
+        let Some(open) = self.open(needs_key) else {
             self.calls.metrics.call_shed();
-            let refusal = (self.calls.overloaded)();
+            let refusal = overloaded();
             return Box::pin(std::future::ready(Ok(refusal.map(Answer::of_nobody))));
         };
-        let open = Open {
-            call: self.seat.open_call(),
-            _room: room,
-        };
-        let needs_key = !is_of_strangers(request.uri().path());
+        let mut put_out = open.visit.as_ref().map(|visit| PutOut {
+            due: Box::pin(visit.put_out()),
+            overloaded,
+        });
         let unanswered = Unanswered::new(&self.conduct, needs_key);
         let answering = self.calls.routes.call(request);
         Box::pin(async move {
-            let Ok(answer) = answering.await;
+            let answer = match &mut put_out {
+                None => {
+                    let Ok(answer) = answering.await;
+                    answer
+                }
+                Some(put_out) => tokio::select! {
+                    Ok(answer) = answering => answer,
+                    () = put_out.due.as_mut() => overloaded(),
+                },
+            };
             let status = answer.headers().get(STATUS);
             unanswered.answered(status);
             if status.is_none() {
@@ -159,6 +183,7 @@ impl Service<Request<Incoming>> for Caller {
             }
             Ok(answer.map(|body| Answer {
                 body,
+                put_out,
                 _open: Some(open),
             }))
         })
@@ -191,11 +216,32 @@ impl Drop for Unanswered {
     }
 }
 
+// === impl PutOut ===
+
+impl PutOut {
+    /// The status that there was no room, as what ends an answer that has begun.
+    fn last_words(&self) -> HeaderMap {
+        let mut status = (self.overloaded)().into_parts().0.headers;
+        status.remove(CONTENT_TYPE);
+        status
+    }
+}
+
+impl fmt::Debug for PutOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PutOut").finish_non_exhaustive()
+    }
+}
+
 // === impl Answer ===
 
 impl Answer {
     const fn of_nobody(body: Body) -> Self {
-        Self { body, _open: None }
+        Self {
+            body,
+            put_out: None,
+            _open: None,
+        }
     }
 }
 
@@ -207,6 +253,14 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(put_out) = &mut self.put_out
+            && put_out.due.as_mut().poll(cx).is_ready()
+        {
+            let last_words = put_out.last_words();
+            self.put_out = None;
+            self.body = Body::empty();
+            return Poll::Ready(Some(Ok(Frame::trailers(last_words))));
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -91,6 +91,10 @@ pub(super) const CALLS_MAX: usize = 8 * 1024;
 /// Of these, calls for which no key is needed: health and reflection.
 pub(super) const STRANGERS_MAX: usize = 256;
 
+/// Of these, calls on one connection: a balancer watches the whole and each of the five services, and
+/// somebody beside it looks at what there is.
+pub(super) const STRANGERS_EACH_MAX: usize = 8;
+
 /// How long a reader of pages has for the head of its request, and how long a connection that
 /// was kept open is waited on.
 const PAGE_HEAD_PATIENCE: Duration = Duration::from_secs(10);

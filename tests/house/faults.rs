@@ -47,8 +47,8 @@
 //! | 70 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept`, `heads_that_cannot_be_read_or_are_of_nobody_prove_nothing` |
 //! | 74 | `an_older_copy_that_is_put_back_is_told_by_heads_that_were_kept` |
 //! | 77 | `ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish`, `more_generations_than_allowed_at_a_time_are_turned_away_before_any_hold` |
-//! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back`, `an_organization_whose_references_fill_its_room_keeps_those_of_no_other_out`, `an_organization_with_many_slow_references_keeps_no_others_from_being_fetched` |
-//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked` |
+//! | 78 | `an_organization_that_floods_the_gateway_leaves_places_for_others`, `an_organization_makes_as_many_generations_at_a_time_as_it_may`, `an_organization_that_calls_too_often_is_told_when_to_come_back`, `an_organization_whose_references_fill_its_room_keeps_those_of_no_other_out`, `an_organization_with_many_slow_references_keeps_no_others_from_being_fetched`, `a_call_too_many_is_refused_without_a_look_at_the_database_and_nobody_is_let_in_so` |
+//! | 79 | `a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on`, `an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute`, `an_organization_whose_calls_all_fail_keeps_no_other_from_the_model`, `several_models_that_are_down_speak_for_openrouter`, `refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it`, `an_upstream_that_fails_every_other_time_is_always_asked`, `an_agent_at_its_limit_leaves_its_turn_to_others_of_its_organization`, `a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_down` |
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ use tonic::{Code, Status};
 
 use crate::helpers::{House, Setup, reason, request};
 use crate::tidy;
-pub(crate) use brownout::move_in;
+pub(crate) use brownout::{fail, move_in, spared, until_spared};
 use proxy::{Proxy, body_of, find};
 
 mod bombs;

@@ -342,7 +342,8 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
     Config::parse(given).expect("settings")
 }
 
-async fn connect(app: &App) -> Channel {
+/// A connection of its own.
+pub(crate) async fn connect(app: &App) -> Channel {
     let address = format!("http://{}", app.grpc_address());
     Channel::from_shared(address)
         .unwrap()

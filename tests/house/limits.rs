@@ -76,6 +76,82 @@ async fn an_organization_that_calls_too_often_is_told_when_to_come_back() {
     house.close().await;
 }
 
+/// A key of the same public beginning with another secret, and with check digits that are right.
+fn forged(key: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let (body, _) = key.split_at(key.len() - 6);
+    let (rest, last) = body.split_at(body.len() - 1);
+    let body = format!("{rest}{}", if last == "a" { "b" } else { "a" });
+    let mut value = crc32fast::hash(body.as_bytes());
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[usize::try_from(value % 62).unwrap()];
+        value /= 62;
+    }
+    body + std::str::from_utf8(&digits).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_too_many_is_refused_without_a_look_at_the_database_and_nobody_is_let_in_so() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    let ask = async |key: &str| {
+        let mut models = house.models(key);
+        let answer = models.list_models(proto::ListModelsRequest::default());
+        answer.await.map(drop).map_err(|status| reason(&status))
+    };
+    while ask(&house.runtime).await.is_ok() {}
+    let books = rusqlite::Connection::open(house.database()).unwrap();
+    let hide = "ALTER TABLE api_key RENAME TO api_key_away";
+    books.execute_batch(hide).unwrap();
+    let refused = || Err("LIMIT_REACHED".to_owned());
+    assert_eq!(ask(&house.runtime).await, refused());
+    // A key of the same beginning is looked up, and so is one that has not been too much.
+    let away = || Err("STORAGE_UNAVAILABLE".to_owned());
+    assert_eq!(ask(&forged(&house.runtime)).await, away());
+    assert_eq!(ask(&house.admin).await, away());
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(ask(&house.runtime).await, away(), "there is a call again");
+    let back = "ALTER TABLE api_key_away RENAME TO api_key";
+    books.execute_batch(back).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_revoked_key_of_a_loud_organization_is_told_that_it_is_none() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    let ask = async || {
+        let mut models = house.models(&house.runtime);
+        let answer = models.list_models(proto::ListModelsRequest::default());
+        answer.await.map(drop).map_err(|status| reason(&status))
+    };
+    while ask().await.is_ok() {}
+    assert_eq!(ask().await, Err("LIMIT_REACHED".to_owned()));
+    let mut operator = house.organizations(crate::helpers::OPERATOR_KEY);
+    let listed = proto::ListApiKeysRequest {
+        organization_id: "acme".to_owned(),
+        ..proto::ListApiKeysRequest::default()
+    };
+    let keys = operator.list_api_keys(listed).await.unwrap().into_inner();
+    let runtime = keys.api_keys.iter().find(|key| key.name == "Runtime");
+    let revoked = proto::RevokeApiKeyRequest {
+        organization_id: "acme".to_owned(),
+        api_key_id: runtime.unwrap().id.clone(),
+    };
+    operator.revoke_api_key(revoked).await.unwrap();
+    assert_eq!(ask().await, Err("UNAUTHENTICATED".to_owned()));
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    house.close().await;
+}
+
 #[tokio::test]
 async fn an_organization_that_floods_the_gateway_leaves_places_for_others() {
     let house = House::with(Setup {

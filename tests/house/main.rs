@@ -42,6 +42,7 @@ mod references;
 mod reflection;
 mod refusals;
 mod story;
+mod strangers;
 mod streaming;
 mod tidy;
 mod tools;

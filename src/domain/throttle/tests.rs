@@ -1,6 +1,11 @@
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
+use super::record::SLOT_SECS;
 use super::*;
+
+mod turns;
 
 /// The draw that is refused first, and the one that is refused last.
 const HARSH: u64 = 0;
@@ -28,6 +33,19 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+fn agent(name: &str) -> AgentId {
+    AgentId::parse(name).expect("a name")
+}
+
+/// Asks for an agent of which each organization has one.
+fn ask(throttle: &mut Throttle, demand: &Demand, at: Duration, draw: u64) -> Result<(), Scope> {
+    throttle.ask((demand, &agent("painter")), at, draw)
+}
+
+fn give_back(throttle: &mut Throttle, demand: &Demand, at: Duration) {
+    throttle.give_back((demand, &agent("painter")), at);
+}
+
 /// Calls of a model that take no time.
 fn tell(throttle: &mut Throttle, name: &str, times: u32, at: Duration, accepted: bool) {
     for _ in 0..times {
@@ -41,7 +59,7 @@ fn refused(throttle: &mut Throttle, name: &str, at: Duration, draws: u64) -> u64
     let asked = (0..draws).filter(|n| {
         throttle.let_through(&Scope::of(&demand(name)), at);
         let draw = u64::MAX / draws * n;
-        throttle.ask(&demand(name), at, draw).is_err()
+        ask(throttle, &demand(name), at, draw).is_err()
     });
     u64::try_from(asked.count()).expect("few")
 }
@@ -50,9 +68,9 @@ fn refused(throttle: &mut Throttle, name: &str, at: Duration, draws: u64) -> u64
 fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
     let mut throttle = Throttle::default();
     let down = demand("acme/a");
-    assert_eq!(throttle.ask(&down, secs(1), HARSH), Ok(()));
+    assert_eq!(ask(&mut throttle, &down, secs(1), HARSH), Ok(()));
     tell(&mut throttle, "acme/a", 9, secs(1), false);
-    assert_eq!(throttle.ask(&down, secs(1), HARSH), Ok(()));
+    assert_eq!(ask(&mut throttle, &down, secs(1), HARSH), Ok(()));
     let changes = throttle.tell(&down, secs(1), secs(1), false);
     let scope = Scope::Organization(down.clone());
     let refuses = true;
@@ -63,11 +81,11 @@ fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
             refuses
         }]
     );
-    assert_eq!(throttle.ask(&down, secs(1), HARSH), Err(scope));
-    assert_eq!(throttle.ask(&down, secs(1), MILD), Ok(()));
+    assert_eq!(ask(&mut throttle, &down, secs(1), HARSH), Err(scope));
+    assert_eq!(ask(&mut throttle, &down, secs(1), MILD), Ok(()));
     tell(&mut throttle, "acme/a", 1000, secs(1), false);
     for other in ["acme/b", "other/a"] {
-        assert_eq!(throttle.ask(&demand(other), secs(1), HARSH), Ok(()));
+        assert_eq!(ask(&mut throttle, &demand(other), secs(1), HARSH), Ok(()));
     }
 }
 
@@ -75,7 +93,7 @@ fn the_tenth_failure_of_a_model_refuses_its_calls_and_no_others() {
 fn refuses(throttle: &mut Throttle, name: &str) -> Result<(), Scope> {
     let demand = demand(name);
     throttle.let_through(&Scope::of(&demand), secs(1));
-    throttle.ask(&demand, secs(1), HARSH)
+    ask(throttle, &demand, secs(1), HARSH)
 }
 
 #[test]
@@ -147,7 +165,7 @@ fn a_failure_from_before_does_not_break_a_row() {
     for _ in 0..100 {
         throttle.tell(&slow, secs(120), secs(130), false);
     }
-    assert_eq!(throttle.ask(&slow, secs(130), HARSH), Ok(()));
+    assert_eq!(ask(&mut throttle, &slow, secs(130), HARSH), Ok(()));
 }
 
 #[test]
@@ -157,7 +175,7 @@ fn trouble_that_nobody_hears_of_any_more_is_over() {
     tell(&mut throttle, "acme/a", 100, secs(0), false);
     let later = WINDOW + secs(SLOT_SECS);
     throttle.let_through(&Scope::of(&down), later);
-    assert_eq!(throttle.ask(&down, later, HARSH), Ok(()));
+    assert_eq!(ask(&mut throttle, &down, later, HARSH), Ok(()));
     let scope = Scope::Organization(down.clone());
     let refuses = false;
     let changes = throttle.tell(&down, later, later, false);
@@ -175,29 +193,6 @@ fn model_is_down(at: Duration) -> Throttle {
 }
 
 #[test]
-fn a_call_that_was_let_through_and_never_sent_leaves_its_turn_to_others() {
-    let mut throttle = model_is_down(secs(1));
-    let (poor, other) = (demand("poor acme/a"), demand("other acme/a"));
-    assert_eq!(throttle.ask(&poor, secs(9), HARSH), Ok(()), "a probe");
-    assert!(throttle.ask(&other, secs(9), HARSH).is_err());
-    throttle.give_back(&poor, secs(9));
-    assert!(throttle.ask(&poor, secs(10), HARSH).is_err(), "had its own");
-    assert_eq!(throttle.ask(&other, secs(10), HARSH), Ok(()), "the next");
-    assert_eq!(throttle.ask(&poor, secs(15), HARSH), Ok(()), "later");
-}
-
-#[test]
-fn a_turn_that_is_given_back_takes_none_away_that_was_used_meanwhile() {
-    let mut throttle = model_is_down(secs(1));
-    let (poor, other) = (demand("poor acme/a"), demand("other acme/a"));
-    assert_eq!(throttle.ask(&poor, secs(9), HARSH), Ok(()));
-    assert_eq!(throttle.ask(&other, secs(10), MILD), Ok(()), "by chance");
-    throttle.give_back(&poor, secs(9));
-    let third = demand("third acme/a");
-    assert!(throttle.ask(&third, secs(11), HARSH).is_err());
-}
-
-#[test]
 fn failures_of_the_platforms_key_keep_no_call_with_an_own_key_from_upstream() {
     let mut throttle = Throttle::default();
     for model in ["acme/a", "acme/b", "other/a", "third/a"] {
@@ -209,7 +204,7 @@ fn failures_of_the_platforms_key_keep_no_call_with_an_own_key_from_upstream() {
     assert_eq!(refuses(&mut throttle, "new new/a"), Err(Scope::OpenRouter));
     for name in ["one acme/a", "new acme/a", "new new/a"] {
         let own = with_own_key(name);
-        assert_eq!(throttle.ask(&own, secs(1), HARSH), Ok(()), "{name}");
+        assert_eq!(ask(&mut throttle, &own, secs(1), HARSH), Ok(()), "{name}");
     }
 }
 
@@ -225,7 +220,7 @@ fn calls_with_an_own_key_close_and_reopen_nothing_for_others() {
     }
     throttle.let_through(&Scope::of(&own), secs(1));
     let scope = Scope::Organization(own.clone());
-    assert_eq!(throttle.ask(&own, secs(1), HARSH), Err(scope.clone()));
+    assert_eq!(ask(&mut throttle, &own, secs(1), HARSH), Err(scope.clone()));
     for name in ["one acme/a", "four acme/a", "four acme/b", "four other/a"] {
         assert_eq!(refuses(&mut throttle, name), Ok(()), "{name}");
     }
@@ -265,7 +260,7 @@ proptest! {
             accepted += u32::from(outcome);
             failed += u32::from(!outcome);
             tell(&mut throttle, "acme/a", 1, secs(7), outcome);
-            prop_assert_eq!(throttle.ask(&demand("acme/a"), secs(7), HARSH), Ok(()));
+            prop_assert_eq!(ask(&mut throttle, &demand("acme/a"), secs(7), HARSH), Ok(()));
         }
     }
 
@@ -299,7 +294,7 @@ proptest! {
         let mut last = None;
         for at in (100_000..160_000).step_by(usize::try_from(step_ms).expect("few")) {
             let at = Duration::from_millis(at);
-            if throttle.ask(&demand("acme/a"), at, HARSH).is_ok() {
+            if ask(&mut throttle, &demand("acme/a"), at, HARSH).is_ok() {
                 let since = last.map(|last| at.saturating_sub(last));
                 prop_assert!(since.is_none_or(|since| since >= PROBE_EVERY));
                 prop_assert!(since.is_none_or(|since| since < PROBE_EVERY + secs(1)));
@@ -308,31 +303,6 @@ proptest! {
             }
         }
         prop_assert!(last.is_some_and(|last| last > secs(154)));
-    }
-
-    #[test]
-    fn one_call_in_five_seconds_gets_through_beside_one_who_hammers_without_credits(
-        step_ms in 10..1000_u64, hammer_ms in 1..50_u64,
-    ) {
-        let mut throttle = model_is_down(secs(100));
-        let (poor, good) = (demand("poor acme/a"), demand("good acme/a"));
-        throttle.let_through(&Scope::of(&good), secs(100));
-        let (mut sent, mut turns) = (secs(100), Vec::new());
-        for ms in 100_000..125_000_u64 {
-            let at = Duration::from_millis(ms);
-            if ms.is_multiple_of(hammer_ms) && throttle.ask(&poor, at, HARSH).is_ok() {
-                throttle.give_back(&poor, at);
-                turns.push(at);
-            }
-            if ms.is_multiple_of(step_ms) && throttle.ask(&good, at, HARSH).is_ok() {
-                prop_assert!(at - sent >= PROBE_EVERY, "{:?} after {:?}", at, sent);
-                prop_assert!(at - sent < PROBE_EVERY + secs(1), "{:?} after {:?}", at, sent);
-                throttle.tell(&good, at, at, false);
-                sent = at;
-            }
-        }
-        prop_assert!(sent > secs(119));
-        prop_assert!(turns.is_sorted_by(|one, next| *next - *one >= PROBE_EVERY));
     }
 
     #[test]
@@ -349,7 +319,7 @@ proptest! {
             while let Some(sent) = under_way.pop_front_if(|sent| *sent + secs(took) <= at) {
                 throttle.tell(&demand("acme/a"), sent, at, true);
             }
-            if throttle.ask(&demand("acme/a"), at, HARSH).is_ok() {
+            if ask(&mut throttle, &demand("acme/a"), at, HARSH).is_ok() {
                 under_way.push_back(at);
             }
             at += Duration::from_millis(step_ms);

@@ -49,20 +49,20 @@ async fn staff(house: &House, models: &[&str]) {
 }
 
 /// So many calls side by side, which all fail.
-async fn fail(house: &House, agent: &str, what: &str, calls: usize) -> Vec<Status> {
+pub(crate) async fn fail(house: &House, agent: &str, what: &str, calls: usize) -> Vec<Status> {
     let calls = (0..calls).map(|n| house.generate(request_of(agent, &format!("{what}-{n}"))));
     let outcomes = join_all(calls).await.into_iter();
     outcomes.map(|outcome| outcome.expect_err(what)).collect()
 }
 
 /// Whether a call was refused without being sent, and if so, for what scope.
-fn spared(status: &Status) -> Option<String> {
+pub(crate) fn spared(status: &Status) -> Option<String> {
     let details = status.get_error_details();
     details.error_info()?.metadata.get("spared").cloned()
 }
 
 /// Asks until a call is refused without being sent; the others fail upstream.
-async fn until_spared(house: &House, agent: &str, what: &str) -> Status {
+pub(crate) async fn until_spared(house: &House, agent: &str, what: &str) -> Status {
     for n in 0..200 {
         let outcome = house.generate(request_of(agent, &format!("{what}-{n}")));
         let status = outcome.await.expect_err(what);
@@ -284,5 +284,29 @@ async fn an_upstream_that_fails_every_other_time_is_always_asked() {
         assert_eq!(spared(&status.expect_err("busy")), None, "{n}");
         house.mock.clear_scripts();
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_agent_at_its_limit_leaves_its_turn_to_others_of_its_organization() {
+    let house = House::open().await;
+    house
+        .tool(|tool| {
+            tool.agent_id = "limited".to_owned();
+            tool.daily_image_limit = 1;
+        })
+        .await;
+    let limited = |id: &str| request_of("limited", id);
+    house.generate(limited("one")).await.expect("a picture");
+    house.mock.script(Script::sample("err-503").times(u32::MAX));
+    fail(&house, AGENT, "down", 5 * TRIPS).await;
+    until_spared(&house, AGENT, "more").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let refused = house.generate(limited("two")).await.expect_err("enough");
+    assert_eq!(reason(&refused), "LIMIT_REACHED", "it was its turn");
+    let again = house.generate(limited("three")).await.expect_err("again");
+    assert_eq!(spared(&again).as_deref(), Some("organization"), "no more");
+    let probe = house.generate(request("probe")).await.expect_err("down");
+    assert_eq!(spared(&probe), None, "another agent of it has the turn");
     house.close().await;
 }

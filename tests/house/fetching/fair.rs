@@ -1,9 +1,14 @@
 //! Nobody's slow references keep those of others from being fetched.
 
+use image_gateway::mock::Script;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::faults::move_in;
+use crate::faults::{fail, move_in, spared, until_spared};
+use crate::helpers::AGENT;
+
+/// While a model is down, one call in this time is sent all the same (`domain::throttle`).
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn an_organization_with_many_slow_references_keeps_no_others_from_being_fetched() {
@@ -31,5 +36,33 @@ async fn an_organization_with_many_slow_references_keeps_no_others_from_being_fe
     house.generate(asked).await.expect("a picture");
     assert_eq!(site.guests(), 60);
     loud.shutdown().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_down() {
+    let site = Site::open().await;
+    let house = house_beside(&site).await;
+    let first = a_picture(&house).await;
+    house.mock.script(Script::sample("err-503").times(u32::MAX));
+    fail(&house, AGENT, "down", 50).await;
+    until_spared(&house, AGENT, "more").await;
+    tokio::time::sleep(PROBE_EVERY).await;
+    let mut images = house.images(&house.runtime);
+    let slow = with_urls("slow", &[site.url()]);
+    let slow = tokio::spawn(async move { images.generate_image(slow).await });
+    site.come(1).await;
+    let sent = house.mock.requests().len();
+    let quick = house.generate(request("quick")).await.expect_err("down");
+    assert_eq!(spared(&quick), None, "it is its turn");
+    assert!(house.mock.requests().len() > sent);
+    // When its pictures have come, the turn is gone, and it is refused before any hold.
+    site.answer_all("200 OK", &first.images[&0]);
+    let sent = house.mock.requests().len();
+    let late = slow.await.expect("an end").expect_err("down");
+    assert_eq!(spared(&late).as_deref(), Some("organization"));
+    assert_eq!(house.mock.requests().len(), sent);
+    let balance = house.balance().await;
+    assert_eq!(balance.held, "0.00");
     house.close().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// A web server with one answer at a time, and a count of those who came.
@@ -18,6 +18,7 @@ pub(super) struct Site {
     /// A guest has asked, and another has hung up without an answer.
     pub(super) asked: Arc<Notify>,
     pub(super) gone: Arc<Notify>,
+    late: watch::Sender<Option<Vec<u8>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -30,6 +31,7 @@ impl Site {
         let (asked, gone): (Arc<Notify>, Arc<Notify>) = Default::default();
         let (says, count) = (Arc::clone(&answer), Arc::clone(&guests));
         let signals = (Arc::clone(&asked), Arc::clone(&gone));
+        let (late, hears) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
@@ -37,7 +39,7 @@ impl Site {
                 let (stream, _) = listener.accept().await.expect("a guest");
                 let answer = says.lock().expect("an answer").clone();
                 count.fetch_add(1, Ordering::SeqCst);
-                open.spawn(serve(stream, answer, signals.clone()));
+                open.spawn(serve(stream, (answer, hears.clone()), signals.clone()));
             }
         });
         Self {
@@ -46,15 +48,19 @@ impl Site {
             guests,
             asked,
             gone,
+            late,
             _tasks: tasks,
         }
     }
 
     /// From now on, this is the answer.
     pub(super) fn says(&self, headers: &str, body: &[u8]) {
-        let length = body.len();
-        let head = format!("HTTP/1.1 {headers}\r\nContent-Length: {length}\r\n\r\n");
-        *self.answer.lock().expect("an answer") = Some([head.as_bytes(), body].concat());
+        *self.answer.lock().expect("an answer") = Some(answer(headers, body));
+    }
+
+    /// Those who wait for an answer have this one.
+    pub(super) fn answer_all(&self, headers: &str, body: &[u8]) {
+        self.late.send_replace(Some(answer(headers, body)));
     }
 
     pub(super) fn url(&self) -> String {
@@ -73,10 +79,16 @@ impl Site {
     }
 }
 
-/// Answers one request; without an answer it waits until the guest hangs up.
+fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {headers}\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Answers one request; without an answer it waits for a late one, or until the guest hangs up.
 async fn serve(
     mut stream: TcpStream,
-    answer: Option<Vec<u8>>,
+    (answer, mut late): (Option<Vec<u8>>, watch::Receiver<Option<Vec<u8>>>),
     (asked, gone): (Arc<Notify>, Arc<Notify>),
 ) {
     let mut head = Vec::new();
@@ -92,6 +104,13 @@ async fn serve(
         let _ = stream.write_all(&answer).await;
         return;
     }
-    let _ = stream.read_to_end(&mut Vec::new()).await;
-    gone.notify_one();
+    let mut rest = Vec::new();
+    let answer = tokio::select! {
+        answer = late.wait_for(Option::is_some) => answer.ok().and_then(|answer| answer.clone()),
+        _ = stream.read_to_end(&mut rest) => None,
+    };
+    match answer {
+        Some(answer) => drop(stream.write_all(&answer).await),
+        None => gone.notify_one(),
+    }
 }

@@ -1,0 +1,73 @@
+//! Calls without a key that last for as long as their callers like.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_types::StatusExt;
+
+use crate::helpers::{House, connect, reason, request};
+
+/// As many as there is room for, of all strangers and of those of one connection
+/// (`transport::limits`).
+const ROOM: usize = 256;
+const ROOM_EACH: usize = 8;
+
+/// A caller on a connection of its own.
+async fn stranger(house: &House) -> HealthClient<Channel> {
+    HealthClient::new(connect(house.app.as_ref().unwrap()).await)
+}
+
+/// Watches the whole, and hears how it is.
+async fn watch(mut stranger: HealthClient<Channel>) -> Streaming<HealthCheckResponse> {
+    let watching = stranger.watch(HealthCheckRequest::default()).await;
+    let mut watching = watching.expect("room").into_inner();
+    is_well(watching.message().await.expect("an answer").expect("more"));
+    watching
+}
+
+fn is_well(answer: HealthCheckResponse) {
+    assert_eq!(answer.status(), ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn strangers_who_keep_their_calls_keep_nobody_from_asking_how_it_is() {
+    let house = House::open().await;
+    let mut kept = Vec::new();
+    for _ in 0..ROOM / ROOM_EACH {
+        let one = stranger(&house).await;
+        kept.extend(join_all((0..ROOM_EACH).map(|_| watch(one.clone()))).await);
+    }
+    // Whoever comes later has its answer all the same, and no more room than the others.
+    let (mut asks, mut watches) = (stranger(&house).await, stranger(&house).await);
+    let mut newcomers = Vec::new();
+    for _ in 0..ROOM_EACH {
+        let answer = asks.check(HealthCheckRequest::default()).await;
+        is_well(answer.expect("an answer").into_inner());
+        newcomers.push(watch(watches.clone()).await);
+    }
+    let status = watches.watch(HealthCheckRequest::default()).await;
+    let status = status.expect_err("as many as one connection may have");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&status), "OVERLOADED");
+    // The oldest have made room and are told so; the check before a watch may still have had its own.
+    for (place, watching) in kept.iter_mut().enumerate() {
+        if place < ROOM_EACH {
+            let status = watching.message().await.expect_err("put out");
+            assert_eq!(reason(&status), "OVERLOADED", "{place}");
+            assert!(status.get_error_details().retry_info().is_some());
+        } else if place >= 2 * ROOM_EACH {
+            let told = tokio::time::timeout(Duration::from_millis(5), watching.message()).await;
+            assert!(told.is_err(), "{place} goes on");
+        }
+    }
+    let again = stranger(&house).await;
+    watch(again).await;
+    house.generate(request("r")).await.expect("a picture");
+    drop((kept, newcomers));
+    house.close().await;
+}
