@@ -313,6 +313,7 @@ fn parts(
     let payers = Arc::new(Payers::new(
         Arc::clone(&openrouter_keys),
         Arc::clone(&vault),
+        Arc::clone(&keyring),
         Arc::clone(provider),
     ));
     let generator = Generator::new(generate::Parts {

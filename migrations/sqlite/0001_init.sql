@@ -54,7 +54,7 @@ CREATE TABLE audit_entry (
   prev_seq     INTEGER,
   action       TEXT NOT NULL CHECK (action IN ('organization_created', 'api_key_created', 'api_key_revoked', 'tool_created',
     'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added', 'openrouter_key_set',
-    'openrouter_key_deleted')),
+    'openrouter_key_deleted', 'openrouter_key_given_up')),
   -- The key it was done with; none is the operator's. Its prefix is what people know it by.
   actor        BLOB,
   actor_prefix TEXT,
@@ -92,18 +92,22 @@ CREATE TABLE openrouter_key (
   created_us   INTEGER NOT NULL,
   checked_us   INTEGER NOT NULL,
   ended_us     INTEGER CHECK (ended_us >= created_us),
-  CHECK ((ended_us IS NULL) = (kek IS NOT NULL)),
-  CHECK ((ended_us IS NULL) = (wrapped IS NOT NULL)),
-  CHECK ((ended_us IS NULL) = (sealed IS NOT NULL))
+  -- When it was given up, because nothing opens it any more: it must be set once more, or deleted.
+  lost_us      INTEGER CHECK (lost_us >= created_us),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (kek IS NOT NULL)),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (wrapped IS NOT NULL)),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (sealed IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX openrouter_key_one ON openrouter_key (organization) WHERE ended_us IS NULL;
 
 -- What API keys were hashed with before the key-encryption key was replaced: they still open.
 CREATE TABLE pepper (
   id      BLOB PRIMARY KEY CHECK (length(id) = 8),
-  kek     BLOB NOT NULL CHECK (length(kek) = 8),
-  wrapped BLOB NOT NULL CHECK (length(wrapped) = 72),
-  sealed  BLOB NOT NULL CHECK (length(sealed) = 72)
+  -- Nothing, if it was given up: no key that was hashed with it ever opens again.
+  kek     BLOB CHECK (length(kek) = 8),
+  wrapped BLOB CHECK (length(wrapped) = 72),
+  sealed  BLOB CHECK (length(sealed) = 72),
+  CHECK ((kek IS NULL) = (wrapped IS NULL) AND (kek IS NULL) = (sealed IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tool (
@@ -499,11 +503,14 @@ CREATE TRIGGER api_key_fixed BEFORE UPDATE OF id, organization, name, prefix, ma
 CREATE TRIGGER api_key_ended BEFORE UPDATE OF revoked_us ON api_key WHEN OLD.revoked_us IS NOT NULL
   BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
 CREATE TRIGGER api_key_kept BEFORE DELETE ON api_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
--- Of an OpenRouter key, only refusals, its wrapping and its end are told later; its end is told once.
+-- Of an OpenRouter key, only refusals, its wrapping, its loss and its end are told later; the last two
+-- are told once.
 CREATE TRIGGER openrouter_key_fixed BEFORE UPDATE OF id, organization, fingerprint, masked, created_us ON openrouter_key
   BEGIN SELECT RAISE(ABORT, 'a key is fixed'); END;
 CREATE TRIGGER openrouter_key_ended BEFORE UPDATE ON openrouter_key WHEN OLD.ended_us IS NOT NULL
   BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
+CREATE TRIGGER openrouter_key_lost BEFORE UPDATE OF lost_us ON openrouter_key WHEN OLD.lost_us IS NOT NULL
+  BEGIN SELECT RAISE(ABORT, 'what is given up stays so'); END;
 CREATE TRIGGER openrouter_key_kept BEFORE DELETE ON openrouter_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
 CREATE TRIGGER pepper_kept BEFORE DELETE ON pepper BEGIN SELECT RAISE(ABORT, 'a pepper is kept'); END;
 CREATE TRIGGER audit_by_ended BEFORE INSERT ON audit_entry
