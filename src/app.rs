@@ -30,7 +30,7 @@ use crate::transport::{self, Tls};
 
 use cellar::Cellar;
 
-pub use secrets::{Replaced, replace_key};
+pub use secrets::{GivenUp, Replaced, give_up_lost, replace_key};
 
 mod cellar;
 mod doors;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 pub use inspector::Inspector;
+pub use lost::Lost;
 pub use sealed::{HandedOver, Whose};
 use writer::Writer;
 
@@ -24,6 +25,7 @@ mod heads;
 mod hold;
 mod inspector;
 mod ledger;
+mod lost;
 mod migrate;
 mod openrouter_keys;
 mod pinned;
