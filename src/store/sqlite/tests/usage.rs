@@ -10,12 +10,12 @@ use crate::ports::{
 };
 use crate::store::sqlite::usage::{conditions, sql};
 
-use histories::{End, One};
+use histories::{End, One, live};
 
 mod histories;
 
 fn at(minute: i64) -> Timestamp {
-    let start: Timestamp = "2026-11-20T00:00:00Z".parse().expect("a time");
+    let start: Timestamp = "2026-11-28T00:00:00Z".parse().expect("a time");
     start + SignedDuration::from_mins(minute)
 }
 
@@ -44,12 +44,13 @@ async fn a_refund_counts_on_its_own_day_against_the_agent_that_was_charged() {
         user: 0,
         minute: 1,
         later: 1440,
+        own_key: false,
         end: End::Corrected {
             pico: 40_000_000_000,
             told: 30_000_000_000,
         },
     };
-    one.lives(&books, 0).await;
+    live(&books, &[one]).await;
     let kinds: Vec<_> = ledger(&books, Period::default()).await;
     assert!(kinds.iter().any(|row| row.kind == EntryKind::Refund));
     let by_day = usage(&books, UsageQuery::default()).await;
@@ -69,8 +70,8 @@ async fn a_refund_counts_on_its_own_day_against_the_agent_that_was_charged() {
     assert_eq!(
         shown,
         [
-            ("2026-11-20", "81.00".to_owned(), "0.04".to_owned(), 1),
-            ("2026-11-21", "-20.00".to_owned(), "-0.01".to_owned(), 0),
+            ("2026-11-28", "81.00".to_owned(), "0.04".to_owned(), 1),
+            ("2026-11-29", "-20.00".to_owned(), "-0.01".to_owned(), 0),
         ]
     );
     assert_eq!(by_day.total.credits.to_string(), "61.00");
