@@ -192,7 +192,7 @@ CREATE TABLE generation (
   details      TEXT NOT NULL CHECK (json_valid(details)),
   UNIQUE (organization, request_id, attempt),
   UNIQUE (id, organization),
-  UNIQUE (id, organization, request_id)
+  UNIQUE (id, organization, request_id, agent)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX generation_by_agent ON generation (organization, agent, created_us);
 -- The newest of an organization come first without sorting, of whatever period.
@@ -234,6 +234,7 @@ CREATE TABLE generation_state (
   generation   BLOB PRIMARY KEY,
   organization TEXT NOT NULL,
   request_id   TEXT NOT NULL,
+  agent        TEXT NOT NULL,
   version      INTEGER NOT NULL,
   state        TEXT NOT NULL,
   delivered    INTEGER CHECK (delivered BETWEEN 0 AND 40),
@@ -248,7 +249,7 @@ CREATE TABLE generation_state (
   finished_us  INTEGER,
   -- Text, adjustments and failure as JSON: shown, never searched.
   details      TEXT CHECK (details IS NULL OR json_valid(details)),
-  FOREIGN KEY (generation, organization, request_id) REFERENCES generation (id, organization, request_id),
+  FOREIGN KEY (generation, organization, request_id, agent) REFERENCES generation (id, organization, request_id, agent),
   FOREIGN KEY (generation, version, state) REFERENCES generation_event (generation, version, to_state),
   CHECK ((cost_pd IS NULL) = (cost_source IS NULL)),
   CHECK (state NOT IN ('stored', 'settled') OR delivered >= 1),
@@ -260,6 +261,8 @@ CREATE TABLE generation_state (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_id) WHERE state <> 'voided';
 CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
+-- Limits count what an agent has under way, which has no end yet, and what it has ended in a period.
+CREATE INDEX generation_by_agent_end ON generation_state (organization, agent, finished_us);
 -- Sums over a period read that period of one organization.
 CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
 
@@ -445,6 +448,7 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ledger_once ON ledger (generation, kind) WHERE generation IS NOT NULL;
 CREATE INDEX ledger_by_time ON ledger (organization, at_us) WHERE generation IS NOT NULL;
+CREATE INDEX ledger_refund ON ledger (organization, at_us) WHERE kind = 'refund';
 CREATE UNIQUE INDEX ledger_reference ON ledger (organization, reference) WHERE kind = 'purchase';
 
 -- A foreign key cannot say which outcome it wants: a charge needs the end of a hold that was posted.

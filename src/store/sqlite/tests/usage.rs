@@ -13,6 +13,7 @@ use crate::store::sqlite::usage::{conditions, sql};
 use histories::{End, One, live};
 
 mod histories;
+mod limits;
 
 fn at(minute: i64) -> Timestamp {
     let start: Timestamp = "2026-11-28T00:00:00Z".parse().expect("a time");
@@ -155,9 +156,9 @@ async fn costs_beyond_nine_million_dollars_are_summed() {
       WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 25)
       INSERT INTO generation SELECT randomblob(16), 'acme', n, 1, zeroblob(32), 'a', 'm', 'hub', 'live', '', 'platform',
              1, 'k', 1, 2, '{}' FROM n;
-      INSERT INTO generation_state (generation, organization, request_id, version, state, delivered, charged_images,
+      INSERT INTO generation_state (generation, organization, request_id, agent, version, state, delivered, charged_images,
              cost_pd, cost_source, charge_cc, finished_us)
-      SELECT id, organization, request_id, 5, 'settled', 1, 1, 999999999999999999, 'usage', 1, 1 FROM generation;";
+      SELECT id, organization, request_id, agent, 5, 'settled', 1, 1, 999999999999999999, 'usage', 1, 1 FROM generation;";
     raw.execute_batch(rows).expect("rows");
     let total = usage(&books, UsageQuery::default()).await.total;
     let dear: Decimal = "24999999.999999999975".parse().expect("a cost");
