@@ -30,7 +30,7 @@ use crate::transport::{self, Tls};
 
 use cellar::Cellar;
 
-pub use secrets::{Replaced, replace_key};
+pub use secrets::{GivenUp, Replaced, give_up_lost, replace_key};
 
 mod cellar;
 mod doors;
@@ -313,6 +313,7 @@ fn parts(
     let payers = Arc::new(Payers::new(
         Arc::clone(&openrouter_keys),
         Arc::clone(&vault),
+        Arc::clone(&keyring),
         Arc::clone(provider),
     ));
     let generator = Generator::new(generate::Parts {

@@ -30,6 +30,9 @@ const OPERATOR_START: &str = "sq_operator_";
 /// What is compared with where no hash is kept; the answer is no whatever it equals.
 const NOBODY: [u8; 32] = [0; 32];
 
+/// Bytes of the [fingerprint](Keyring::fingerprint) of an OpenRouter key: enough to tell keys apart.
+const FINGERPRINT_BYTES: usize = 8;
+
 /// Bytes of a [seal](Keyring::seal): guessing one takes 2^64 calls.
 pub const SEAL_BYTES: usize = 8;
 
@@ -142,11 +145,21 @@ impl Keyring {
     /// A name for an organization that upstream may know: the same for all its calls, and nobody
     /// can tell the organization from it.
     pub fn tag(&self, organization: &OrganizationId) -> String {
-        let mac = self.mac("organization-tag", organization.as_str());
-        mac.iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&self.mac("organization-tag", organization.as_str())[..16])
+    }
+
+    /// By what the books know an organization's own OpenRouter key: 16 hexadecimal digits, the same for
+    /// the same key under one pepper, and nobody else can compute them (`reliability.md` §6).
+    pub fn fingerprint(&self, key: &SecretString) -> String {
+        fingerprint(&self.pepper, key)
+    }
+
+    /// Whether the books know this key of an organization by these words, under this pepper or one of
+    /// before the key of keys was replaced.
+    pub fn is_known_by(&self, key: &SecretString, words: &str) -> bool {
+        let former = self.former.iter().map(|(_, pepper)| pepper);
+        let mut peppers = former.chain([&self.pepper]);
+        peppers.any(|pepper| fingerprint(pepper, key) == words)
     }
 
     /// The seal of what was handed out and comes back: nobody else can make it.
@@ -210,6 +223,15 @@ fn keyed_hash(pepper: &[u8; 32], purpose: &str, text: &str) -> [u8; 32] {
     mac.update(&[0]);
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().into()
+}
+
+fn fingerprint(pepper: &[u8; 32], key: &SecretString) -> String {
+    let mac = keyed_hash(pepper, "openrouter-key", key.expose_secret());
+    hex(&mac[..FINGERPRINT_BYTES])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn first<const N: usize>(mac: &[u8; 32]) -> [u8; N] {
@@ -294,6 +316,28 @@ mod tests {
         assert!(!renewed.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
         let shown = format!("{renewed:?}");
         assert!(!shown.contains("7, 7"), "{shown}");
+    }
+
+    #[test]
+    fn an_openrouter_key_is_known_by_what_only_the_pepper_tells() {
+        let key = SecretString::from("sk-or-v1-0123456789abcdef0123456789abcdef");
+        let other = SecretString::from("sk-or-v1-0123456789abcdef0123456789abcdee");
+        let old = keyring();
+        let words = old.fingerprint(&key);
+        assert_eq!(words.len(), 2 * FINGERPRINT_BYTES);
+        assert_eq!(words, old.fingerprint(&key));
+        assert_ne!(words, old.fingerprint(&other));
+        let renewed = Keyring::new([8; 32], None);
+        assert_ne!(
+            words,
+            renewed.fingerprint(&key),
+            "without the pepper, no hash"
+        );
+        assert!(!renewed.is_known_by(&key, &words));
+        let renewed = renewed.with_former([[6; 32], [7; 32]]);
+        assert!(renewed.is_known_by(&key, &words));
+        assert!(renewed.is_known_by(&key, &renewed.fingerprint(&key)));
+        assert!(!renewed.is_known_by(&other, &words));
     }
 
     #[test]

@@ -54,7 +54,7 @@ CREATE TABLE audit_entry (
   prev_seq     INTEGER,
   action       TEXT NOT NULL CHECK (action IN ('organization_created', 'api_key_created', 'api_key_revoked', 'tool_created',
     'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added', 'openrouter_key_set',
-    'openrouter_key_deleted')),
+    'openrouter_key_deleted', 'openrouter_key_given_up')),
   -- The key it was done with; none is the operator's. Its prefix is what people know it by.
   actor        BLOB,
   actor_prefix TEXT,
@@ -92,18 +92,22 @@ CREATE TABLE openrouter_key (
   created_us   INTEGER NOT NULL,
   checked_us   INTEGER NOT NULL,
   ended_us     INTEGER CHECK (ended_us >= created_us),
-  CHECK ((ended_us IS NULL) = (kek IS NOT NULL)),
-  CHECK ((ended_us IS NULL) = (wrapped IS NOT NULL)),
-  CHECK ((ended_us IS NULL) = (sealed IS NOT NULL))
+  -- When it was given up, because nothing opens it any more: it must be set once more, or deleted.
+  lost_us      INTEGER CHECK (lost_us >= created_us),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (kek IS NOT NULL)),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (wrapped IS NOT NULL)),
+  CHECK ((coalesce(ended_us, lost_us) IS NULL) = (sealed IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX openrouter_key_one ON openrouter_key (organization) WHERE ended_us IS NULL;
 
 -- What API keys were hashed with before the key-encryption key was replaced: they still open.
 CREATE TABLE pepper (
   id      BLOB PRIMARY KEY CHECK (length(id) = 8),
-  kek     BLOB NOT NULL CHECK (length(kek) = 8),
-  wrapped BLOB NOT NULL CHECK (length(wrapped) = 72),
-  sealed  BLOB NOT NULL CHECK (length(sealed) = 72)
+  -- Nothing, if it was given up: no key that was hashed with it ever opens again.
+  kek     BLOB CHECK (length(kek) = 8),
+  wrapped BLOB CHECK (length(wrapped) = 72),
+  sealed  BLOB CHECK (length(sealed) = 72),
+  CHECK ((kek IS NULL) = (wrapped IS NULL) AND (kek IS NULL) = (sealed IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tool (
@@ -188,7 +192,7 @@ CREATE TABLE generation (
   details      TEXT NOT NULL CHECK (json_valid(details)),
   UNIQUE (organization, request_id, attempt),
   UNIQUE (id, organization),
-  UNIQUE (id, organization, request_id)
+  UNIQUE (id, organization, request_id, agent)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX generation_by_agent ON generation (organization, agent, created_us);
 -- The newest of an organization come first without sorting, of whatever period.
@@ -230,6 +234,7 @@ CREATE TABLE generation_state (
   generation   BLOB PRIMARY KEY,
   organization TEXT NOT NULL,
   request_id   TEXT NOT NULL,
+  agent        TEXT NOT NULL,
   version      INTEGER NOT NULL,
   state        TEXT NOT NULL,
   delivered    INTEGER CHECK (delivered BETWEEN 0 AND 40),
@@ -244,7 +249,7 @@ CREATE TABLE generation_state (
   finished_us  INTEGER,
   -- Text, adjustments and failure as JSON: shown, never searched.
   details      TEXT CHECK (details IS NULL OR json_valid(details)),
-  FOREIGN KEY (generation, organization, request_id) REFERENCES generation (id, organization, request_id),
+  FOREIGN KEY (generation, organization, request_id, agent) REFERENCES generation (id, organization, request_id, agent),
   FOREIGN KEY (generation, version, state) REFERENCES generation_event (generation, version, to_state),
   CHECK ((cost_pd IS NULL) = (cost_source IS NULL)),
   CHECK (state NOT IN ('stored', 'settled') OR delivered >= 1),
@@ -256,6 +261,8 @@ CREATE TABLE generation_state (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX generation_live ON generation_state (organization, request_id) WHERE state <> 'voided';
 CREATE INDEX generation_open ON generation_state (state) WHERE state NOT IN ('settled', 'voided');
+-- Limits count what an agent has under way, which has no end yet, and what it has ended in a period.
+CREATE INDEX generation_by_agent_end ON generation_state (organization, agent, finished_us);
 -- Sums over a period read that period of one organization.
 CREATE INDEX generation_by_end ON generation_state (organization, finished_us) WHERE finished_us IS NOT NULL;
 
@@ -441,6 +448,7 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ledger_once ON ledger (generation, kind) WHERE generation IS NOT NULL;
 CREATE INDEX ledger_by_time ON ledger (organization, at_us) WHERE generation IS NOT NULL;
+CREATE INDEX ledger_refund ON ledger (organization, at_us) WHERE kind = 'refund';
 CREATE UNIQUE INDEX ledger_reference ON ledger (organization, reference) WHERE kind = 'purchase';
 
 -- A foreign key cannot say which outcome it wants: a charge needs the end of a hold that was posted.
@@ -499,11 +507,14 @@ CREATE TRIGGER api_key_fixed BEFORE UPDATE OF id, organization, name, prefix, ma
 CREATE TRIGGER api_key_ended BEFORE UPDATE OF revoked_us ON api_key WHEN OLD.revoked_us IS NOT NULL
   BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
 CREATE TRIGGER api_key_kept BEFORE DELETE ON api_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
--- Of an OpenRouter key, only refusals, its wrapping and its end are told later; its end is told once.
+-- Of an OpenRouter key, only refusals, its wrapping, its loss and its end are told later; the last two
+-- are told once.
 CREATE TRIGGER openrouter_key_fixed BEFORE UPDATE OF id, organization, fingerprint, masked, created_us ON openrouter_key
   BEGIN SELECT RAISE(ABORT, 'a key is fixed'); END;
 CREATE TRIGGER openrouter_key_ended BEFORE UPDATE ON openrouter_key WHEN OLD.ended_us IS NOT NULL
   BEGIN SELECT RAISE(ABORT, 'a key ends once'); END;
+CREATE TRIGGER openrouter_key_lost BEFORE UPDATE OF lost_us ON openrouter_key WHEN OLD.lost_us IS NOT NULL
+  BEGIN SELECT RAISE(ABORT, 'what is given up stays so'); END;
 CREATE TRIGGER openrouter_key_kept BEFORE DELETE ON openrouter_key BEGIN SELECT RAISE(ABORT, 'a key is kept'); END;
 CREATE TRIGGER pepper_kept BEFORE DELETE ON pepper BEGIN SELECT RAISE(ABORT, 'a pepper is kept'); END;
 CREATE TRIGGER audit_by_ended BEFORE INSERT ON audit_entry

@@ -15,6 +15,10 @@ use crate::keys::{KekId, Keyring, Owner, PepperId, Unopened, Vault, pepper_id};
 use crate::ports::SettingsError;
 use crate::store::sqlite::{HandedOver, Sqlite, Whose};
 
+pub use lost::{GivenUp, give_up_lost};
+
+mod lost;
+
 /// What API keys are hashed with is derived from the key of keys under these words; changing them
 /// makes every key useless.
 const PEPPER: &str = "image-gateway api keys v1";
@@ -53,19 +57,21 @@ pub struct Replaced {
 enum Misfit {
     /// What is in the books was sealed with another key.
     #[error(
-        "the books were sealed with another key; give the one they were sealed with (KEY_ENCRYPTION_KEY, or the file key-encryption-key)"
+        "the books were sealed with another key; give the one they were sealed with (KEY_ENCRYPTION_KEY, or the file key-encryption-key), or, if it is lost for good, give up what it protected (image-gateway keys give-up-lost)"
     )]
     OtherKey,
     /// The folder has no key, but its books had one.
     #[error(
-        "the file key-encryption-key is missing, and what the books hold opens with no other key; restore it from a backup, or set KEY_ENCRYPTION_KEY to what it held"
+        "the file key-encryption-key is missing, and what the books hold opens with no other key; restore it from a backup, set KEY_ENCRYPTION_KEY to what it held, or, if it is lost for good, give up what it protected (image-gateway keys give-up-lost)"
     )]
     Missing,
     /// The new key is the one that is in use.
     #[error("the new key is the one in use; nothing is changed")]
     SameKey,
     /// What is in the books does not open.
-    #[error("a pepper does not open")]
+    #[error(
+        "what API keys were hashed with does not open; restore the books, or give up what does not open (image-gateway keys give-up-lost)"
+    )]
     Pepper(#[source] Unopened),
     /// A pepper has an odd length.
     #[error("a pepper is damaged")]

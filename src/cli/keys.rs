@@ -1,6 +1,6 @@
 //! `image-gateway keys`: makes a key for the operator; makes, lists and ends those of organizations
 //! at a running gateway; sets and deletes their own OpenRouter keys there; replaces the key that
-//! protects all of them.
+//! protects all of them, or gives up what it protected if it is lost.
 
 use clap::{Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use crate::keys;
 use crate::proto;
 use crate::proto::organization_service_client::OrganizationServiceClient;
 
+mod lost;
 mod openrouter;
 mod paper;
 mod replace;
@@ -49,6 +50,8 @@ enum Command {
     DeleteOpenrouter(Box<openrouter::Delete>),
     /// Replace the key-encryption key of a data folder that no gateway uses
     ReplaceEncryption(Box<replace::Args>),
+    /// Give up what opens no more in a data folder that no gateway uses
+    GiveUpLost(Box<lost::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -161,6 +164,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         Command::SetOpenrouter(args) => openrouter::set(*args).await,
         Command::DeleteOpenrouter(args) => openrouter::delete(*args).await,
         Command::ReplaceEncryption(args) => replace::run(*args).await,
+        Command::GiveUpLost(args) => lost::run(*args).await,
     }
 }
 

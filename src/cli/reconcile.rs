@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
             Failed::new("OpenRouter does not tell what the key has spent").because(error)
         })?;
     let bill = args.bill.as_deref().map(Bill::read).transpose()?;
-    let key = client.key_fingerprint(&UpstreamKey::Platform);
+    let key = client.platform_fingerprint();
     let report = Report::compare(&inspector, &key, theirs, bill.as_ref()).map_err(unreadable)?;
     if args.json {
         terminal::json(&report)?;

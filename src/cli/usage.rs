@@ -18,7 +18,8 @@ mod paper;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Needs a key of the role ADMIN, or the operator's key and --organization. Days are in UTC. Credits are
-those of the ledger, to the hundredth. In CSV an apostrophe stands before what a spreadsheet would take
+those of the ledger, to the hundredth. USD is what OpenRouter billed the platform, Own USD what it
+billed the organization itself, under its own key. In CSV an apostrophe stands before what a spreadsheet would take
 for a formula; on a terminal its control characters are written as \\u{…}.
 
 Example:
@@ -48,6 +49,9 @@ pub(super) struct Args {
     /// Of this end user alone
     #[arg(long, value_name = "ID")]
     user: Option<String>,
+    /// Of what was drawn with this key alone
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    key_mode: Option<KeyMode>,
     /// Print the answer as JSON
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -71,6 +75,15 @@ enum By {
     Channel,
     /// End users
     User,
+}
+
+/// Whose OpenRouter key paid.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KeyMode {
+    /// The platform's: charged by cost
+    Platform,
+    /// The organization's own: 1 credit per image
+    Organization,
 }
 
 /// Asks, and prints.
@@ -101,6 +114,11 @@ impl Args {
             By::Channel => proto::UsageGroup::Channel,
             By::User => proto::UsageGroup::User,
         };
+        let key_mode = match self.key_mode {
+            None => proto::KeyMode::Unspecified,
+            Some(KeyMode::Platform) => proto::KeyMode::Platform,
+            Some(KeyMode::Organization) => proto::KeyMode::Organization,
+        };
         proto::QueryUsageRequest {
             organization_id: self.organization.clone(),
             start_time: self.from.map(wire),
@@ -110,6 +128,7 @@ impl Args {
             model: self.model.clone().unwrap_or_default(),
             channel: self.channel.clone().unwrap_or_default(),
             user_id: self.user.clone().unwrap_or_default(),
+            key_mode: key_mode.into(),
         }
     }
 }

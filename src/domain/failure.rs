@@ -65,7 +65,7 @@ words! {
         NoImageReturned = "NO_IMAGE_RETURNED",
         /// What came is not a whole picture of a known format.
         ImageInvalid = "IMAGE_INVALID",
-        /// OpenRouter refuses the organization's own key.
+        /// The organization's own OpenRouter key is of no use: refused there, or unreadable here.
         OpenrouterKeyInvalid = "OPENROUTER_KEY_INVALID",
         /// The organization's own OpenRouter key has no credit left there.
         OpenrouterKeyOutOfCredit = "OPENROUTER_KEY_OUT_OF_CREDIT",
@@ -182,11 +182,27 @@ impl Failure {
     }
 
     /// OpenRouter refuses the organization's own key.
-    pub fn openrouter_key_invalid() -> Self {
-        Self::new(
-            Reason::OpenrouterKeyInvalid,
-            "OpenRouter refuses your organization's own key; nothing was charged. An administrator must set another one or delete it.",
-        )
+    pub fn openrouter_key_refused() -> Self {
+        let message = "OpenRouter refuses your organization's own key; nothing was charged. An administrator must set another one or delete it.";
+        Self::openrouter_key_invalid("refused", message)
+    }
+
+    /// The organization's own OpenRouter key cannot be opened: it was sealed with a key-encryption key
+    /// that is lost, or what is kept of it is damaged.
+    pub fn openrouter_key_unreadable() -> Self {
+        let message = "Your organization's own OpenRouter key can no longer be read here; nothing was charged. An administrator must set it once more or delete it.";
+        Self::openrouter_key_invalid("unreadable", message)
+    }
+
+    /// The organization's own OpenRouter key is the platform's, which pays for nobody in its place.
+    pub fn openrouter_key_is_platforms() -> Self {
+        let message = "What is set as your organization's own OpenRouter key is not its own; nothing was charged. An administrator must set another one or delete it.";
+        Self::openrouter_key_invalid("platform", message)
+    }
+
+    /// The organization's own OpenRouter key is of no use, for a cause that the contract names.
+    pub fn openrouter_key_invalid(cause: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Reason::OpenrouterKeyInvalid, message).with("cause", cause)
     }
 
     /// Says that OpenRouter may have billed the organization itself, though nothing is charged here

@@ -224,6 +224,10 @@ impl Status {
                 "OpenRouter refuses the organization's own key; set another one or delete it."
                     .to_owned(),
             ),
+            (_, KeyStatus::Unreadable) => Self::NeedsConfiguration(
+                "The organization's own OpenRouter key can no longer be read; set it once more or delete it."
+                    .to_owned(),
+            ),
             (status, KeyStatus::Active) => status,
         }
     }

@@ -32,6 +32,8 @@ words! {
         OpenrouterKeySet = "openrouter_key_set",
         /// The organization's own OpenRouter key was deleted.
         OpenrouterKeyDeleted = "openrouter_key_deleted",
+        /// The organization's own OpenRouter key was given up, because nothing opened it any more.
+        OpenrouterKeyGivenUp = "openrouter_key_given_up",
     }
 }
 

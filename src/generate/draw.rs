@@ -350,7 +350,7 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
             Reason::UpstreamTimeout,
             "The image provider did not answer in time; try again with the same request_id.",
         ),
-        DrawCause::KeyRefused if own_key => Failure::openrouter_key_invalid(),
+        DrawCause::KeyRefused if own_key => Failure::openrouter_key_refused(),
         DrawCause::KeyOutOfCredit if own_key => Failure::openrouter_key_out_of_credit(),
         DrawCause::Unavailable
         | DrawCause::KeyRefused

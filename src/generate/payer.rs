@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use super::refusals::unsettled;
 use crate::domain::failure::Failure;
 use crate::domain::generation::KeyMode;
 use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::KeyStatus;
-use crate::keys::{Owner, Vault};
+use crate::keys::{Keyring, Owner, Unopened, Vault};
 use crate::ports::{
     Asking, Bill, DrawCause, DrawError, ImageProvider, KeyNote, OpenRouterKey, OpenRouterKeys,
     OwnKey, UpstreamKey,
@@ -25,7 +26,21 @@ const PURPOSE: &str = "openrouter key";
 pub struct Payers {
     keys: Arc<dyn OpenRouterKeys>,
     vault: Arc<Vault>,
+    keyring: Arc<Keyring>,
     provider: Arc<dyn ImageProvider>,
+}
+
+/// Why an organization's own key is of no use.
+#[derive(Debug)]
+enum Useless {
+    /// OpenRouter refuses it.
+    Refused,
+    /// It is the platform's.
+    Platforms,
+    /// It was given up, because nothing opened it.
+    GivenUp,
+    /// It does not open.
+    Unopened(Unopened),
 }
 
 /// With whose key one generation is drawn, from its beginning to its end.
@@ -53,15 +68,17 @@ pub fn owner<'a>(organization: &'a OrganizationId, id: &'a [u8]) -> Owner<'a> {
 // === impl Payers ===
 
 impl Payers {
-    /// Over these keys, which this vault opens.
+    /// Over these keys, which this vault opens and this keyring names.
     pub fn new(
         keys: Arc<dyn OpenRouterKeys>,
         vault: Arc<Vault>,
+        keyring: Arc<Keyring>,
         provider: Arc<dyn ImageProvider>,
     ) -> Self {
         Self {
             keys,
             vault,
+            keyring,
             provider,
         }
     }
@@ -69,32 +86,34 @@ impl Payers {
     /// Who pays for what an organization draws now.
     ///
     /// # Errors
-    /// `OPENROUTER_KEY_INVALID` if its own key is known to be refused.
+    /// `OPENROUTER_KEY_INVALID` if its own key is known to be refused, cannot be opened, or is the
+    /// platform's.
     pub async fn of(&self, organization: &OrganizationId) -> Result<Payer, Failure> {
         let own = self.keys.openrouter_key(organization).await;
         let Some(own) = own.map_err(unsettled)? else {
-            let key = UpstreamKey::Platform;
             return Ok(Payer {
-                fingerprint: self.provider.key_fingerprint(&key),
-                key,
+                fingerprint: self.provider.platform_fingerprint(),
+                key: UpstreamKey::Platform,
                 own: None,
                 since: crate::clock::now(),
             });
         };
-        if own.status() == KeyStatus::Invalid {
-            return Err(Failure::openrouter_key_invalid());
-        }
-        // The settings may have changed since it was set: the platform would pay for one credit.
-        if own.fingerprint == self.provider.key_fingerprint(&UpstreamKey::Platform) {
-            tracing::error!(%organization, "the organization's own OpenRouter key is the platform's: nothing is drawn with it");
-            return Err(Failure::openrouter_key_invalid());
-        }
+        let key = self.use_of(&own).map_err(|useless| useless.told(&own))?;
         Ok(Payer {
-            key: self.open(&own).ok_or_else(Failure::internal)?,
+            key,
             fingerprint: own.fingerprint,
             own: Some((own.id, own.refusals)),
             since: crate::clock::now(),
         })
+    }
+
+    /// Whether an organization's own key can be drawn with: what [`of`](Self::of) would say now.
+    pub fn status(&self, own: &OpenRouterKey) -> KeyStatus {
+        match self.use_of(own) {
+            Ok(_) => KeyStatus::Active,
+            Err(Useless::Refused | Useless::Platforms) => KeyStatus::Invalid,
+            Err(Useless::GivenUp | Useless::Unopened(_)) => KeyStatus::Unreadable,
+        }
     }
 
     /// What a call cost, asked with the key that it was made with. If that is gone, nobody can be
@@ -116,10 +135,11 @@ impl Payers {
     /// The organization's own key that a call was made with, if it is still there to ask with.
     async fn still_there(&self, asked: &OwnKey) -> Option<UpstreamKey> {
         let own = self.keys.openrouter_key(&asked.organization).await.ok()??;
-        if own.fingerprint != asked.fingerprint {
-            return None;
-        }
-        self.open(&own)
+        let secret = self.open(&own).ok()?;
+        // The same key may have been set again since its hashes are keyed with another pepper.
+        let is_same = own.fingerprint == asked.fingerprint
+            || self.keyring.is_known_by(&secret, &asked.fingerprint);
+        is_same.then_some(UpstreamKey::Organization(secret))
     }
 
     /// What became of the key in a generation, for the next one: a refusal counts if OpenRouter
@@ -132,6 +152,7 @@ impl Payers {
             let checked = self.provider.check_key(&payer.key).await;
             match checked.map_err(|error| error.cause) {
                 Err(DrawCause::KeyRefused) => KeyNote::Refused,
+                Ok(record) if record.has_expired(crate::clock::now()) => KeyNote::Refused,
                 // It works, or nobody knows.
                 _ => return,
             }
@@ -152,16 +173,45 @@ impl Payers {
         }
     }
 
-    fn open(&self, own: &OpenRouterKey) -> Option<UpstreamKey> {
+    /// The key itself, unless nothing may be drawn with it.
+    fn use_of(&self, own: &OpenRouterKey) -> Result<UpstreamKey, Useless> {
+        let key = UpstreamKey::Organization(self.open(own)?);
+        // The settings may have changed since it was set: the platform would pay for one credit.
+        if self.provider.is_platforms(&key) {
+            return Err(Useless::Platforms);
+        }
+        match KeyStatus::after(own.refusals) {
+            KeyStatus::Active => Ok(key),
+            KeyStatus::Invalid | KeyStatus::Unreadable => Err(Useless::Refused),
+        }
+    }
+
+    fn open(&self, own: &OpenRouterKey) -> Result<SecretString, Useless> {
+        let sealed = own.sealed.as_ref().ok_or(Useless::GivenUp)?;
         let id = own.id.uuid();
-        let opened = self
-            .vault
-            .open(owner(&own.organization, id.as_bytes()), &own.sealed);
-        match opened {
-            Ok(secret) => Some(UpstreamKey::Organization(secret)),
-            Err(error) => {
-                tracing::error!(openrouter_key = %own.id, %error, "an organization's own OpenRouter key cannot be opened");
-                None
+        let whose = owner(&own.organization, id.as_bytes());
+        self.vault.open(whose, sealed).map_err(Useless::Unopened)
+    }
+}
+
+// === impl Useless ===
+
+impl Useless {
+    /// To whoever asks for a picture; and to the operator, if it is the operator's to mend.
+    fn told(self, own: &OpenRouterKey) -> Failure {
+        let OpenRouterKey {
+            id, organization, ..
+        } = own;
+        match self {
+            Self::Refused => Failure::openrouter_key_refused(),
+            Self::Platforms => {
+                tracing::error!(%organization, "the organization's own OpenRouter key is the platform's: nothing is drawn with it");
+                Failure::openrouter_key_is_platforms()
+            }
+            Self::GivenUp => Failure::openrouter_key_unreadable(),
+            Self::Unopened(error) => {
+                tracing::error!(openrouter_key = %id, %organization, %error, "an organization's own OpenRouter key cannot be opened: nothing is drawn with it");
+                Failure::openrouter_key_unreadable()
             }
         }
     }

@@ -7,7 +7,7 @@ use super::page::{Asked, Page};
 use super::{Service, caller, read, write};
 use crate::domain::books::EntryKind;
 use crate::domain::failure::Failure;
-use crate::domain::generation::Channel;
+use crate::domain::generation::{Channel, KeyMode};
 use crate::domain::ids::{AgentId, GenerationId};
 use crate::ports::{EntryFilter, UsageBy, UsageQuery, UsageRow};
 use crate::proto;
@@ -90,6 +90,11 @@ fn usage_query(request: proto::QueryUsageRequest) -> Result<UsageQuery, Failure>
         Group::Channel => UsageBy::Channel,
         Group::User => UsageBy::User,
     };
+    let key_mode = match read::known("key_mode", request.key_mode)? {
+        proto::KeyMode::Unspecified => None,
+        proto::KeyMode::Platform => Some(KeyMode::Platform),
+        proto::KeyMode::Organization => Some(KeyMode::Organization),
+    };
     let agent = &request.agent_id;
     let channels: Vec<_> = Channel::ALL
         .iter()
@@ -109,6 +114,7 @@ fn usage_query(request: proto::QueryUsageRequest) -> Result<UsageQuery, Failure>
         },
         channel: read::optional("channel", &request.channel, Channel::parse, &accepted)?,
         user: Some(read::text("user_id", request.user_id, 255)?).filter(|user| !user.is_empty()),
+        key_mode,
     })
 }
 
@@ -120,6 +126,7 @@ fn usage_row(row: &UsageRow) -> proto::UsageRow {
         images: count(row.images),
         credits: row.credits.to_string(),
         usd_cost: row.usd_cost.to_string(),
+        own_usd_cost: row.own_usd_cost.to_string(),
         failed: count(row.failed),
     }
 }

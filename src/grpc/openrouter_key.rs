@@ -1,5 +1,6 @@
 //! An organization's own OpenRouter key: set, deleted, and what follows from it for prices and tools.
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tonic::Request;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::{KeyStatus, check, mask};
 use crate::domain::pricelist::PriceList;
 use crate::generate::{owner, unsettled};
-use crate::ports::{DrawCause, DrawError, OpenRouterKey, Organization, UpstreamKey};
+use crate::ports::{DrawCause, DrawError, KeyRecord, OpenRouterKey, Organization, UpstreamKey};
 use crate::proto;
 
 impl Service {
@@ -41,9 +42,9 @@ impl Service {
         let own = OpenRouterKey {
             id: key_id,
             organization: id,
-            fingerprint: self.parts.provider.key_fingerprint(&key),
+            fingerprint: self.parts.keyring.fingerprint(&secret),
             masked: mask(secret.expose_secret()),
-            sealed,
+            sealed: Some(sealed),
             refusals: 0,
             created: by.at,
             checked: by.at,
@@ -51,7 +52,10 @@ impl Service {
         let keys = &self.parts.openrouter_keys;
         let set = keys.set_openrouter_key(own.clone(), by).await;
         set.map_err(refused)?;
-        Ok(write::organization(&organization, Some(&own)))
+        Ok(write::organization(
+            &organization,
+            Some((&own, KeyStatus::Active)),
+        ))
     }
 
     pub(super) async fn delete_key(
@@ -76,6 +80,11 @@ impl Service {
         keys.openrouter_key(organization).await.map_err(unsettled)
     }
 
+    /// Whether an organization's own key can be drawn with.
+    pub(super) fn key_status(&self, own: &OpenRouterKey) -> KeyStatus {
+        self.parts.generator.payers().status(own)
+    }
+
     /// Prices as the organization pays them, and whether its own key is in the way of its tools.
     pub(super) async fn prices_of(
         &self,
@@ -85,7 +94,7 @@ impl Service {
         let list = self.parts.prices.current();
         Ok(match own {
             None => (list.with_key(KeyMode::Platform), KeyStatus::Active),
-            Some(own) => (list.with_key(KeyMode::Organization), own.status()),
+            Some(own) => (list.with_key(KeyMode::Organization), self.key_status(&own)),
         })
     }
 
@@ -105,25 +114,40 @@ impl Service {
     /// Asks OpenRouter whether it takes the key, before anything is kept.
     async fn admit(&self, key: &UpstreamKey) -> Result<(), Failure> {
         let provider = &self.parts.provider;
-        let platforms = provider.key_fingerprint(&UpstreamKey::Platform);
-        if provider.key_fingerprint(key) == platforms {
+        if provider.is_platforms(key) {
             // One credit would be charged for what the platform pays.
             return Err(Failure::invalid("key", "is not the organization's own"));
         }
         let record = provider.check_key(key).await.map_err(unchecked)?;
-        if record.manages {
-            let what = "manages other keys and makes no images; make an API key at OpenRouter";
-            return Err(Failure::invalid("key", what));
-        }
-        Ok(())
+        worthless(record, crate::clock::now()).map_or(Ok(()), Err)
     }
+}
+
+/// Why a key that OpenRouter knows is not kept: with what it says of it, every picture would fail.
+fn worthless(record: KeyRecord, now: Timestamp) -> Option<Failure> {
+    if record.manages {
+        let what = "manages other keys and makes no images; make an API key at OpenRouter";
+        return Some(Failure::invalid("key", what));
+    }
+    if let Some(at) = record.expires.filter(|_| record.has_expired(now)) {
+        let message = format!(
+            "This key stopped working at OpenRouter at {at}; nothing was changed. Make a new one there."
+        );
+        return Some(Failure::openrouter_key_invalid("expired", message));
+    }
+    record.is_used_up.then(|| {
+        Failure::new(
+            Reason::OpenrouterKeyOutOfCredit,
+            "The limit of this key, or the budget it is under, is used up at OpenRouter; nothing was changed. Raise it there first, or wait until it is reset.",
+        )
+    })
 }
 
 /// Why a key is not kept.
 fn unchecked(error: DrawError) -> Failure {
     let failure = match error.cause {
-        DrawCause::KeyRefused => Failure::new(
-            Reason::OpenrouterKeyInvalid,
+        DrawCause::KeyRefused => Failure::openrouter_key_invalid(
+            "refused",
             "OpenRouter does not know this key; nothing was changed. Copy it once more, or make a new one at OpenRouter.",
         ),
         DrawCause::KeyOutOfCredit => Failure::new(

@@ -112,7 +112,8 @@ impl Service {
         let id = read::subject(&caller, &request.get_ref().organization_id)?;
         let found = self.existing(&id).await?;
         let own = self.own_key(&id).await?;
-        Ok(write::organization(&found, own.as_ref()))
+        let own = own.as_ref().map(|own| (own, self.key_status(own)));
+        Ok(write::organization(&found, own))
     }
 
     async fn new_api_key(

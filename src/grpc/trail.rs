@@ -84,6 +84,7 @@ const fn action(wire: proto::AuditAction) -> Option<Action> {
         Wire::CreditsAdded => Action::CreditsAdded,
         Wire::OpenrouterKeySet => Action::OpenrouterKeySet,
         Wire::OpenrouterKeyDeleted => Action::OpenrouterKeyDeleted,
+        Wire::OpenrouterKeyGivenUp => Action::OpenrouterKeyGivenUp,
     })
 }
 
@@ -100,6 +101,7 @@ const fn wire(action: Action) -> proto::AuditAction {
         Action::CreditsAdded => Wire::CreditsAdded,
         Action::OpenrouterKeySet => Wire::OpenrouterKeySet,
         Action::OpenrouterKeyDeleted => Wire::OpenrouterKeyDeleted,
+        Action::OpenrouterKeyGivenUp => Wire::OpenrouterKeyGivenUp,
     }
 }
 

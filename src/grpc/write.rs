@@ -327,16 +327,18 @@ pub(super) fn ledger_entry(value: &LedgerEntry) -> proto::LedgerEntry {
     }
 }
 
-/// An organization, with what may be shown of its own OpenRouter key.
+/// An organization, with what may be shown of its own OpenRouter key, and what that is worth.
 pub(super) fn organization(
     value: &Organization,
-    own: Option<&OpenRouterKey>,
+    own: Option<(&OpenRouterKey, KeyStatus)>,
 ) -> proto::Organization {
     let mode = own.map_or(KeyMode::Platform, |_| KeyMode::Organization);
-    let status = own.map(|own| match own.status() {
+    let status = own.map(|(_, status)| match status {
         KeyStatus::Active => proto::OpenRouterKeyStatus::Active,
         KeyStatus::Invalid => proto::OpenRouterKeyStatus::Invalid,
+        KeyStatus::Unreadable => proto::OpenRouterKeyStatus::Unreadable,
     });
+    let own = own.map(|(own, _)| own);
     proto::Organization {
         id: value.id.to_string(),
         name: value.name.clone(),

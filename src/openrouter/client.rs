@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::RetryBudget;
@@ -192,8 +193,14 @@ impl ImageProvider for Client {
         self.record_of_key(key).await
     }
 
-    fn key_fingerprint(&self, key: &UpstreamKey) -> String {
-        fingerprint(self.secret(key))
+    fn is_platforms(&self, key: &UpstreamKey) -> bool {
+        let [one, other] =
+            [self.secret(key), &self.config.api_key].map(SecretString::expose_secret);
+        bool::from(one.as_bytes().ct_eq(other.as_bytes()))
+    }
+
+    fn platform_fingerprint(&self) -> String {
+        fingerprint(&self.config.api_key)
     }
 }
 

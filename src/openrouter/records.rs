@@ -18,8 +18,8 @@ use crate::ports::{Bill, DrawCause, DrawError, KeyRecord, UpstreamKey};
 /// How long a question may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Bytes of a key's fingerprint: enough to tell keys apart, and nothing to guess a key from, which
-/// is long and random.
+/// Bytes of the fingerprint of the platform's key: enough to tell keys apart, and nothing to guess a
+/// key from, which is long and random.
 const FINGERPRINT_BYTES: usize = 8;
 
 impl Client {
@@ -86,7 +86,9 @@ impl Client {
     }
 }
 
-/// The same for the same key, and of no use to anybody else.
+/// By what the books know the platform's key. It is keyed with nothing, so that `reconcile` finds what
+/// this key has paid in any copy of the books, whatever protects the secrets in them; organizations'
+/// keys are known by [another](crate::keys::Keyring::fingerprint).
 pub(super) fn fingerprint(key: &SecretString) -> String {
     let digest = Sha256::digest(key.expose_secret().as_bytes());
     digest

@@ -8,7 +8,11 @@ use serde_json::value::RawValue;
 use super::error_body::{ErrorBody, lenient_error};
 use super::lenient::{lenient, lenient_object, lenient_objects};
 use crate::domain::money::UsdCost;
-use crate::ports;
+
+pub(super) use key::KeyRecord;
+pub use key::KeyUsage;
+
+mod key;
 
 /// An answer of either door, or one event of a stream of it, without its pictures.
 #[derive(Debug, Default, Deserialize)]
@@ -111,65 +115,6 @@ struct RecordData {
     is_byok: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     upstream_inference_cost: Option<Box<RawValue>>,
-}
-
-/// The answer of `GET /key`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct KeyRecord {
-    #[serde(default, deserialize_with = "lenient_object")]
-    data: Option<KeyData>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct KeyData {
-    #[serde(default, deserialize_with = "lenient")]
-    usage: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "lenient")]
-    usage_daily: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "lenient")]
-    usage_weekly: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "lenient")]
-    usage_monthly: Option<Box<RawValue>>,
-    #[serde(default, deserialize_with = "lenient")]
-    is_management_key: Option<bool>,
-    #[serde(default, deserialize_with = "lenient")]
-    is_provisioning_key: Option<bool>,
-}
-
-/// What a key has spent, as far as it was told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyUsage {
-    /// Ever.
-    pub all: Option<UsdCost>,
-    /// Today (UTC).
-    pub day: Option<UsdCost>,
-    /// This week, from Monday (UTC).
-    pub week: Option<UsdCost>,
-    /// This month (UTC).
-    pub month: Option<UsdCost>,
-}
-
-impl KeyRecord {
-    /// What it is good for. The older name for a management key is still told beside the new one.
-    /// `None` if it says nothing.
-    pub(super) fn key(&self) -> Option<ports::KeyRecord> {
-        let data = self.data.as_ref()?;
-        let manages = [data.is_management_key, data.is_provisioning_key];
-        Some(ports::KeyRecord {
-            manages: manages.contains(&Some(true)),
-        })
-    }
-
-    pub(super) fn usage(&self) -> KeyUsage {
-        let cost = |raw: &Option<Box<RawValue>>| UsdCost::from_json(raw.as_ref()?.get());
-        let data = self.data.as_ref();
-        KeyUsage {
-            all: data.and_then(|data| cost(&data.usage)),
-            day: data.and_then(|data| cost(&data.usage_daily)),
-            week: data.and_then(|data| cost(&data.usage_weekly)),
-            month: data.and_then(|data| cost(&data.usage_monthly)),
-        }
-    }
 }
 
 /// What the platform pays: the price, or under a provider key of its own at OpenRouter the fee

@@ -173,18 +173,20 @@ pub struct Opening {
     pub draft: Draft,
     /// The tool's limits, checked in the same transaction.
     pub limits: Limits,
-    /// The window those limits count in, as UTC instants.
+    /// The first instant of the day (UTC). What has ended since counts, and so does what is under way,
+    /// whenever it was begun.
     pub day_start: Timestamp,
-    /// The first instant of the month.
+    /// The first instant of the month (UTC), likewise.
     pub month_start: Timestamp,
 }
 
 /// The limits of one tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Images a day, in flight included; `None` is no limit.
+    /// Images a day, in flight included: those of the usage of this day, and those that may still come;
+    /// `None` is no limit.
     pub daily_images: Option<u32>,
-    /// Credits a month, holds included; `None` is no limit.
+    /// Credits a month, holds included and refunds taken off; `None` is no limit.
     pub monthly_credits: Option<Credits>,
 }
 

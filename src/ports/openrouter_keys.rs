@@ -72,25 +72,16 @@ pub struct OpenRouterKey {
     pub id: OpenRouterKeyId,
     /// Whose it is.
     pub organization: OrganizationId,
-    /// What generations made with it are known by: the fingerprint that bills are joined by.
+    /// What generations made with it are known by: a keyed hash of it.
     pub fingerprint: String,
     /// What may be shown of it.
     pub masked: String,
-    /// The key itself, sealed.
-    pub sealed: Sealed,
+    /// The key itself, sealed; `None` if it was given up, because nothing opened it any more.
+    pub sealed: Option<Sealed>,
     /// Confirmed refusals since it was last taken.
     pub refusals: u32,
     /// When it was set.
     pub created: Timestamp,
     /// When OpenRouter last said whether it takes it.
     pub checked: Timestamp,
-}
-
-// === impl OpenRouterKey ===
-
-impl OpenRouterKey {
-    /// Whether it can be drawn with.
-    pub const fn status(&self) -> KeyStatus {
-        KeyStatus::after(self.refusals)
-    }
 }

@@ -16,6 +16,7 @@ use crate::domain::shape::PixelSize;
 use crate::domain::shape::Quality;
 use crate::domain::shape::Resolution;
 use bytes::Bytes;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,12 @@ pub trait ImageProvider: fmt::Debug + Send + Sync {
     /// [`DrawError`]: [`DrawCause::KeyRefused`] if it does not know the key.
     async fn check_key(&self, key: &UpstreamKey) -> Result<KeyRecord, DrawError>;
 
-    /// The fingerprint of a key: the same for the same key, and of no use to anybody else.
-    fn key_fingerprint(&self, key: &UpstreamKey) -> String;
+    /// Whether a key is the platform's, under whatever name it comes.
+    fn is_platforms(&self, key: &UpstreamKey) -> bool;
+
+    /// By what the books know the platform's key: the same for the same key, and nothing to guess it
+    /// from.
+    fn platform_fingerprint(&self) -> String;
 }
 
 /// With whose key a call is made. It is chosen when a generation begins and stays: no call of an
@@ -62,6 +67,17 @@ pub enum UpstreamKey {
 pub struct KeyRecord {
     /// It manages other keys, and draws nothing.
     pub manages: bool,
+    /// Nothing is left of its limit, or of the budget it is under.
+    pub is_used_up: bool,
+    /// When it stops working, or did; `None` if never, or if that is not told.
+    pub expires: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// Whether it has stopped working.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
 }
 
 /// What the provider's records say about a call.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::{LedgerEntry, LedgerError};
 use crate::domain::books::{EntryKind, Stage};
-use crate::domain::generation::{Channel, Generation};
+use crate::domain::generation::{Channel, Generation, KeyMode};
 use crate::domain::ids::{AgentId, ApiKeyId, GenerationId, OrganizationId, Slug};
 use crate::domain::money::Credits;
 use crate::domain::trail::{Action, By, Deed};
@@ -175,6 +175,8 @@ pub struct UsageQuery {
     pub channel: Option<Channel>,
     /// The end user.
     pub user: Option<String>,
+    /// Whose OpenRouter key paid upstream.
+    pub key_mode: Option<KeyMode>,
 }
 
 /// What was consumed.
@@ -199,8 +201,10 @@ pub struct UsageRow {
     pub images: u64,
     /// Credits taken, minus those that came back.
     pub credits: Credits,
-    /// What upstream cost, in USD.
+    /// What upstream cost the platform, in USD.
     pub usd_cost: Decimal,
+    /// What upstream cost the organization itself, under its own key, in USD; not in `usd_cost`.
+    pub own_usd_cost: Decimal,
     /// Generations that ended without an image; not among `generations`.
     pub failed: u64,
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use health::{Ails, Health};
 pub use inspector::Inspector;
+pub use lost::Lost;
 pub use sealed::{HandedOver, Whose};
 use writer::Writer;
 
@@ -26,6 +27,7 @@ mod health;
 mod hold;
 mod inspector;
 mod ledger;
+mod lost;
 mod migrate;
 mod openrouter_keys;
 mod pinned;

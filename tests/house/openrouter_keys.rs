@@ -15,6 +15,7 @@ use crate::helpers::{
 mod kept;
 mod paying;
 mod refused;
+mod unreadable;
 
 pub(crate) const OWN: &str = "sk-or-v1-acmes-own-key-0123456789abcdef-c0de";
 const OTHER: &str = "sk-or-v1-another-key-of-acme-0123456789-beef";
@@ -48,7 +49,7 @@ impl House {
         deleted.map(tonic::Response::into_inner)
     }
 
-    async fn organization(&self) -> proto::Organization {
+    pub(crate) async fn organization(&self) -> proto::Organization {
         let request = proto::GetOrganizationRequest::default();
         let mut organizations = self.organizations(&self.admin);
         let found = organizations.get_organization(request).await;

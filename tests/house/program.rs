@@ -27,6 +27,7 @@ mod full;
 mod generate;
 mod help;
 mod keys;
+mod lost;
 mod mock_openrouter;
 mod pages;
 mod restored;

@@ -10,17 +10,9 @@ use crate::cli::failed::Failed;
 use crate::cli::terminal;
 use crate::config::{self, MasterKey};
 
-/// What `keys replace-encryption` can be told.
+/// A data folder that no gateway uses, and the key of its books.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
-The gateway must be stopped. Everything that is encrypted with the key is encrypted anew, in one
-step: if it is cut short, the next start finds out which key is in use. API keys go on as they are.
-Without --new-key-file a new key is made in the data folder, in place of the one there.
-
-Examples:
-  image-gateway keys replace-encryption --data-dir ./data
-  image-gateway keys replace-encryption --key-encryption-key-file old.key --new-key-file new.key")]
-pub(super) struct Args {
+pub(super) struct Folder {
     /// Folder of the database
     #[arg(long, env = "DATA_DIR", value_name = "DIR", default_value = config::DATA_DIR)]
     data_dir: PathBuf,
@@ -41,6 +33,21 @@ pub(super) struct Args {
         hide_env_values = true
     )]
     key_encryption_key_file: Option<String>,
+}
+
+/// What `keys replace-encryption` can be told.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+The gateway must be stopped. Everything that is encrypted with the key is encrypted anew, in one
+step: if it is cut short, the next start finds out which key is in use. API keys go on as they are.
+Without --new-key-file a new key is made in the data folder, in place of the one there.
+
+Examples:
+  image-gateway keys replace-encryption --data-dir ./data
+  image-gateway keys replace-encryption --key-encryption-key-file old.key --new-key-file new.key")]
+pub(super) struct Args {
+    #[command(flatten)]
+    folder: Folder,
     /// A file that holds the new key: 32 bytes as 64 hexadecimal digits or in base64
     #[arg(long, value_name = "FILE")]
     new_key_file: Option<String>,
@@ -58,14 +65,15 @@ struct Told {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
-    let given = (args.key_encryption_key, args.key_encryption_key_file);
-    let old = config::master_key("KEY_ENCRYPTION_KEY", given)?;
+    let (data_dir, old) = args.folder.open()?;
     let new = config::master_key("NEW_KEY", (None, args.new_key_file))?;
     if old.is_some() && new.is_none() {
         let what = "the key in use is given by the settings, so the new one must be given too";
         return Err(Failed::usage(what).hint("name it with --new-key-file"));
     }
-    let replaced = replace(args.data_dir, old, new).await?;
+    let replaced = app::replace_key(data_dir, old, new).await;
+    let replaced =
+        replaced.map_err(|error| Failed::new("cannot replace the key").because(error))?;
     let Replaced {
         handed_over,
         kept_in_folder,
@@ -90,15 +98,25 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn replace(
-    data_dir: PathBuf,
-    old: Option<MasterKey>,
-    new: Option<MasterKey>,
-) -> Result<Replaced, Failed> {
-    if !data_dir.is_dir() {
-        let what = format!("there is no data folder {}", data_dir.display());
-        return Err(Failed::new(what).hint("name it with --data-dir"));
+// === impl Folder ===
+
+impl Folder {
+    /// The folder, if it is there, and the key that was given for it.
+    ///
+    /// # Errors
+    /// If there is no such folder, or what was given is no key.
+    pub(super) fn open(self) -> Result<(PathBuf, Option<MasterKey>), Failed> {
+        let Self {
+            data_dir,
+            key_encryption_key,
+            key_encryption_key_file,
+        } = self;
+        let given = (key_encryption_key, key_encryption_key_file);
+        let given = config::master_key("KEY_ENCRYPTION_KEY", given)?;
+        if !data_dir.is_dir() {
+            let what = format!("there is no data folder {}", data_dir.display());
+            return Err(Failed::new(what).hint("name it with --data-dir"));
+        }
+        Ok((data_dir, given))
     }
-    let replaced = app::replace_key(data_dir, old, new).await;
-    replaced.map_err(|error| Failed::new("cannot replace the key").because(error))
 }

@@ -17,7 +17,7 @@ const SPLITS: [char; 4] = [';', '\t', '\r', '\n'];
 /// control characters are written out.
 pub(super) fn csv(answer: &QueryUsageResponse, by: &str, shown: bool) -> String {
     let header = format!(
-        "{},generations,images,credits,usd_cost,failed\r\n",
+        "{},generations,images,credits,usd_cost,own_usd_cost,failed\r\n",
         by.to_lowercase()
     );
     let rows = answer.rows.iter().map(|row| (row.key.as_str(), row));
@@ -77,6 +77,7 @@ mod tests {
             images: 2,
             credits: "1.00".to_owned(),
             usd_cost: "0.014".to_owned(),
+            own_usd_cost: "0".to_owned(),
             failed: 0,
         };
         QueryUsageResponse {
@@ -141,7 +142,7 @@ mod tests {
         ] {
             let csv = csv(&answer(&[key]), "Agent", false);
             let expected = format!(
-                "agent,generations,images,credits,usd_cost,failed\r\n{cell},1,2,1.00,0.014,0\r\n"
+                "agent,generations,images,credits,usd_cost,own_usd_cost,failed\r\n{cell},1,2,1.00,0.014,0,0\r\n"
             );
             assert_eq!(csv, expected, "{key:?}");
         }
@@ -167,7 +168,7 @@ mod tests {
             let rows = parse(&csv, ',');
             prop_assert_eq!(rows.len(), 1 + keys.len());
             for (row, key) in rows[1..].iter().zip(&keys) {
-                prop_assert_eq!(row.len(), 6);
+                prop_assert_eq!(row.len(), 7);
                 prop_assert_eq!(&unguarded(&row[0]), key);
             }
             // However it is split, no cell begins a formula.

@@ -23,7 +23,14 @@ const HEAD: Style = Style::new().bold();
 const BAR: Style = AnsiColor::Cyan.on_default();
 
 /// The columns after the first.
-const COLUMNS: [&str; 5] = ["Generations", "Images", "Credits", "USD", "Failed"];
+const COLUMNS: [&str; 6] = [
+    "Generations",
+    "Images",
+    "Credits",
+    "USD",
+    "Own USD",
+    "Failed",
+];
 
 /// A table for people: numbers to the right, a bar for the share of credits. In lines of so many cells
 /// bars go first, then the ends of names.
@@ -74,12 +81,13 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize
     lines.join("\n")
 }
 
-pub(super) fn cells(row: &UsageRow) -> [Cow<'_, str>; 5] {
+pub(super) fn cells(row: &UsageRow) -> [Cow<'_, str>; 6] {
     [
         row.generations.to_string().into(),
         row.images.to_string().into(),
         row.credits.as_str().into(),
         row.usd_cost.as_str().into(),
+        row.own_usd_cost.as_str().into(),
         row.failed.to_string().into(),
     ]
 }
@@ -96,8 +104,8 @@ fn widths<'a>(
     by: &str,
     rows: impl Iterator<Item = (&'a str, &'a UsageRow)>,
     total: &'a UsageRow,
-) -> [usize; 6] {
-    let mut widths = [0; 6];
+) -> [usize; 7] {
+    let mut widths = [0; 7];
     let mut widen = |place: usize, text: &str| {
         if let Some(width) = widths.get_mut(place) {
             *width = (*width).max(terminal::width(text));
@@ -116,7 +124,7 @@ fn widths<'a>(
     widths
 }
 
-fn line(name: &str, cells: &[&str; 5], widths: &[usize; 6]) -> String {
+fn line(name: &str, cells: &[&str; 6], widths: &[usize; 7]) -> String {
     let mut line = terminal::left(&terminal::cut(name, widths[0]), widths[0]);
     for (cell, width) in cells.iter().zip(&widths[1..]) {
         line.push_str(GAP);
@@ -157,6 +165,7 @@ mod tests {
             images: 2,
             credits: credits.to_owned(),
             usd_cost: "0.014".to_owned(),
+            own_usd_cost: "0.3".to_owned(),
             failed: 0,
         }
     }
@@ -176,10 +185,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "Agent    Generations  Images  Credits    USD  Failed",
-                "painter            1       2   100.00  0.014       0  ████████████████████████",
-                "(none)             1       2    12.50  0.014       0  ███",
-                "Total              1       2   112.50  0.014       0",
+                "Agent    Generations  Images  Credits    USD  Own USD  Failed",
+                "painter            1       2   100.00  0.014      0.3       0  ████████████████████████",
+                "(none)             1       2    12.50  0.014      0.3       0  ███",
+                "Total              1       2   112.50  0.014      0.3       0",
             ]
         );
     }
@@ -194,14 +203,14 @@ mod tests {
     fn on_a_narrow_terminal_names_are_cut_and_bars_go() {
         let mut answer = answer();
         answer.rows[0].key = "an-agent-with-a-name-that-does-not-end".to_owned();
-        for (columns, bars) in [(120, true), (85, false), (60, false)] {
+        for (columns, bars) in [(130, true), (94, false), (70, false)] {
             let table = super::table(&answer, "Agent", Some(columns));
             let table = anstream::adapter::strip_str(&table).to_string();
             for line in table.lines() {
                 assert!(terminal::width(line) <= columns, "{columns}: {line}");
             }
             assert_eq!(table.contains('█'), bars, "{table}");
-            assert_eq!(table.contains('…'), columns < 80, "{table}");
+            assert_eq!(table.contains('…'), columns < 90, "{table}");
         }
     }
 }

@@ -155,8 +155,8 @@ impl Change {
         let model = found.ok_or_else(|| Failure::model_not_found(self.model.as_str()))?;
         let before = model.usability(!sight.switched_off.contains(&self.model));
         Ok(match before {
-            // A key that is refused is in the way of every tool, whatever the model.
-            _ if sight.key == KeyStatus::Invalid => None,
+            // A key that is of no use is in the way of every tool, whatever the model.
+            _ if sight.key != KeyStatus::Active => None,
             same if same == model.usability(self.available) => None,
             Usability::Usable => Some((proto::ToolStatus::Ready, model.takes())),
             _ => Some((proto::ToolStatus::NeedsConfiguration, model.takes())),

@@ -1,6 +1,7 @@
 //! What each change is called in the audit trail, and what is told of it.
 
 use crate::domain::ids::Slug;
+use crate::domain::openrouter_key::KeyStatus;
 use crate::domain::tool::Tool;
 use crate::domain::trail::{Action, By, Deed, Field, changes};
 use crate::ports::{ApiKey, OpenRouterKey, Organization, Purchase};
@@ -95,6 +96,18 @@ pub(super) fn openrouter_key_deleted(key: &OpenRouterKey) -> Deed {
         action: Action::OpenrouterKeyDeleted,
         subject: key.id.to_string(),
         changes: changes(Some(&openrouter_key(key)), None),
+    }
+}
+
+pub(super) fn openrouter_key_given_up(key: &OpenRouterKey) -> Deed {
+    let status = |status: KeyStatus| [("openrouter_key_status", Some(status.to_string()))];
+    Deed {
+        action: Action::OpenrouterKeyGivenUp,
+        subject: key.id.to_string(),
+        changes: changes(
+            Some(&status(KeyStatus::after(key.refusals))),
+            Some(&status(KeyStatus::Unreadable)),
+        ),
     }
 }
 

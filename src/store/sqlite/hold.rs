@@ -104,28 +104,42 @@ fn beyond_limits(
     Ok(None)
 }
 
-/// Images of the agent: those delivered, and those that are being made.
+/// Images of an agent since an instant, as [`usage`](super::usage) counts them, and those that are being
+/// made, whenever they were begun: they may come now.
+pub(super) const IMAGES_USED: &str = "
+  SELECT coalesce(sum(images), 0) FROM (
+    SELECT s.delivered AS images FROM generation_state s
+     WHERE s.organization = ?1 AND s.agent = ?2 AND s.finished_us >= ?3 AND s.state = 'settled'
+    UNION ALL
+    SELECT coalesce(s.delivered, g.requested)
+      FROM generation_state s JOIN generation g ON g.id = s.generation
+     WHERE s.organization = ?1 AND s.agent = ?2 AND s.finished_us IS NULL)";
+
+/// Credits of an agent since an instant, as [`usage`](super::usage) counts them: those charged, minus
+/// those that came back; and those that are held, whenever that was: they may be charged now.
+pub(super) const CREDITS_USED: &str = "
+  SELECT coalesce(sum(credits), 0) FROM (
+    SELECT s.charge_cc AS credits FROM generation_state s
+     WHERE s.organization = ?1 AND s.agent = ?2 AND s.finished_us >= ?3 AND s.state = 'settled'
+    UNION ALL
+    SELECT -l.amount_cc FROM ledger l JOIN generation g ON g.id = l.generation
+     WHERE l.organization = ?1 AND g.agent = ?2 AND l.at_us >= ?3 AND l.kind = 'refund'
+    UNION ALL
+    SELECT h.amount_cc FROM generation_state s JOIN hold h ON h.generation = s.generation
+     WHERE s.organization = ?1 AND s.agent = ?2 AND s.finished_us IS NULL)";
+
 fn images_since(connection: &Connection, draft: &Draft, since: i64) -> Result<u32, LedgerError> {
-    let sql = "
-      SELECT coalesce(sum(coalesce(s.delivered, g.requested)), 0)
-        FROM generation g JOIN generation_state s ON s.generation = g.id
-       WHERE g.organization = ?1 AND g.agent = ?2 AND g.created_us >= ?3 AND s.state <> 'voided'";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(IMAGES_USED)?;
     let key = params![draft.organization.as_str(), draft.agent.as_str(), since];
     Ok(statement.query_row(key, |row| row.get(0))?)
 }
 
-/// Credits of the agent: those charged, and those held.
 fn credits_since(
     connection: &Connection,
     draft: &Draft,
     since: i64,
 ) -> Result<Credits, LedgerError> {
-    let sql = "
-      SELECT coalesce(sum(coalesce(s.charge_cc, h.amount_cc)), 0)
-        FROM generation g JOIN generation_state s ON s.generation = g.id JOIN hold h ON h.generation = g.id
-       WHERE g.organization = ?1 AND g.agent = ?2 AND g.created_us >= ?3 AND s.state <> 'voided'";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(CREDITS_USED)?;
     let key = params![draft.organization.as_str(), draft.agent.as_str(), since];
     Ok(Credits::from_hundredths(
         statement.query_row(key, |row| row.get(0))?,
@@ -170,10 +184,15 @@ fn write(
         .execute(params![id, micros(draft.created)])?;
     connection
         .prepare_cached(
-            "INSERT INTO generation_state (generation, organization, request_id, version, state)
-             VALUES (?1, ?2, ?3, 0, 'held')",
+            "INSERT INTO generation_state (generation, organization, request_id, agent, version, state)
+             VALUES (?1, ?2, ?3, ?4, 0, 'held')",
         )?
-        .execute(params![id, organization, draft.request_id.as_str()])?;
+        .execute(params![
+            id,
+            organization,
+            draft.request_id.as_str(),
+            draft.agent.as_str()
+        ])?;
     connection
         .prepare_cached("INSERT INTO hold VALUES (?1, ?2, ?3)")?
         .execute(params![id, organization, draft.hold.hundredths()])?;

@@ -1,4 +1,4 @@
-//! The port of organizations' own OpenRouter keys. A row outlives its key: generations name its
+//! The port of organizations' own OpenRouter keys, and how one is given up. A row outlives its key: generations name its
 //! fingerprint, and so does the audit trail its id. Of the key nothing is left when it ends.
 
 use async_trait::async_trait;
@@ -106,7 +106,8 @@ fn take(
     Ok(())
 }
 
-fn find(
+/// The key that an organization draws with, or would.
+pub(super) fn find(
     connection: &Connection,
     organization: &OrganizationId,
 ) -> Result<Option<OpenRouterKey>, rusqlite::Error> {
@@ -126,9 +127,9 @@ fn insert(connection: &Connection, key: &OpenRouterKey) -> Result<(), rusqlite::
         key.organization.as_str(),
         key.fingerprint,
         key.masked,
-        key.sealed.kek.as_slice(),
-        key.sealed.wrapped,
-        key.sealed.sealed,
+        key.sealed.as_ref().map(|sealed| sealed.kek.as_slice()),
+        key.sealed.as_ref().map(|sealed| &sealed.wrapped),
+        key.sealed.as_ref().map(|sealed| &sealed.sealed),
         key.refusals,
         micros(key.created),
         micros(key.checked),
@@ -150,19 +151,45 @@ fn end(
     Ok(())
 }
 
+/// Gives up a key that nothing opens, and who has done so. Its row stays: without one the platform would
+/// pay for its organization.
+pub(super) fn give_up(
+    connection: &Connection,
+    key: &OpenRouterKey,
+    by: &By,
+) -> Result<(), SettingsError> {
+    let sql = "
+      UPDATE openrouter_key SET lost_us = max(?2, created_us), kek = NULL, wrapped = NULL, sealed = NULL
+       WHERE id = ?1";
+    let id = key.id.uuid();
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![id.as_bytes().as_slice(), micros(by.at)])?;
+    let deed = deeds::openrouter_key_given_up(key);
+    Ok(trail::append(connection, &key.organization, by, &deed)?)
+}
+
 fn key(row: &Row<'_>) -> Result<OpenRouterKey, rusqlite::Error> {
     Ok(OpenRouterKey {
         id: OpenRouterKeyId::from_uuid(rows::uuid(row, 0)?),
         organization: word(row, 1, |text| OrganizationId::parse(text).ok())?,
         fingerprint: row.get(2)?,
         masked: row.get(3)?,
-        sealed: Sealed {
-            kek: row.get(4)?,
-            wrapped: row.get(5)?,
-            sealed: row.get(6)?,
-        },
+        sealed: sealed(row)?,
         refusals: row.get(7)?,
         created: time(row.get(8)?),
         checked: time(row.get(9)?),
     })
+}
+
+/// Nothing, of a key that was given up.
+fn sealed(row: &Row<'_>) -> Result<Option<Sealed>, rusqlite::Error> {
+    let kek: Option<[u8; 8]> = row.get(4)?;
+    let Some(kek) = kek else {
+        return Ok(None);
+    };
+    Ok(Some(Sealed {
+        kek,
+        wrapped: row.get(5)?,
+        sealed: row.get(6)?,
+    }))
 }

@@ -8,6 +8,14 @@ use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::Sealed;
 use crate::ports::SettingsError;
 
+/// The peppers that keys are hashed with and that are not given up.
+pub(super) const HASHED_WITH: &str = "
+  SELECT DISTINCT pepper FROM api_key WHERE pepper NOT IN (SELECT id FROM pepper WHERE kek IS NULL)";
+
+/// The peppers that can be opened.
+pub(super) const PEPPERS: &str =
+    "SELECT id, kek, wrapped, sealed FROM pepper WHERE kek IS NOT NULL";
+
 /// Whose secret it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -46,19 +54,21 @@ impl Sqlite {
     pub fn key_encryption_keys(&self) -> Result<Vec<[u8; 8]>, SettingsError> {
         let connection = self.shared.reader();
         let sql = "
-          SELECT DISTINCT kek FROM openrouter_key WHERE kek IS NOT NULL UNION SELECT kek FROM pepper";
+          SELECT DISTINCT kek FROM openrouter_key WHERE kek IS NOT NULL UNION SELECT kek FROM pepper
+           WHERE kek IS NOT NULL";
         let mut statement = connection.prepare(sql)?;
         let names = statement.query_map([], |row| row.get(0))?;
         Ok(names.collect::<Result<_, _>>()?)
     }
 
-    /// The names of what API keys are hashed with, of all keys that were ever made.
+    /// The names of what API keys are hashed with, of all keys that were ever made, but for what was
+    /// [given up](Self::give_up_lost).
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
     pub fn peppers_of_api_keys(&self) -> Result<Vec<[u8; 8]>, SettingsError> {
         let connection = self.shared.reader();
-        let mut statement = connection.prepare("SELECT DISTINCT pepper FROM api_key")?;
+        let mut statement = connection.prepare(HASHED_WITH)?;
         let names = statement.query_map([], |row| row.get(0))?;
         Ok(names.collect::<Result<_, _>>()?)
     }
@@ -69,7 +79,7 @@ impl Sqlite {
     /// [`SettingsError::Broken`].
     pub fn peppers(&self) -> Result<Vec<([u8; 8], Sealed)>, SettingsError> {
         let connection = self.shared.reader();
-        let mut statement = connection.prepare("SELECT id, kek, wrapped, sealed FROM pepper")?;
+        let mut statement = connection.prepare(PEPPERS)?;
         let peppers = statement.query_map([], |row| Ok((row.get(0)?, sealed(row, 1)?)))?;
         Ok(peppers.collect::<Result<_, _>>()?)
     }
@@ -115,7 +125,7 @@ impl Sqlite {
 fn hand_over_keys(connection: &Connection, reseal: Reseal<'_>) -> Result<u32, SettingsError> {
     let next = "
       SELECT id, organization, kek, wrapped, sealed FROM openrouter_key
-       WHERE ended_us IS NULL AND id > ?1 ORDER BY id LIMIT 1";
+       WHERE kek IS NOT NULL AND id > ?1 ORDER BY id LIMIT 1";
     let mut next = connection.prepare(next)?;
     let change = "UPDATE openrouter_key SET kek = ?2, wrapped = ?3, sealed = ?4 WHERE id = ?1";
     let mut change = connection.prepare(change)?;
@@ -148,8 +158,7 @@ fn hand_over_peppers(
     in_use: &[u8; 8],
     reseal: Reseal<'_>,
 ) -> Result<u32, SettingsError> {
-    let sql = "SELECT id, kek, wrapped, sealed FROM pepper WHERE id <> ?1";
-    let mut all = connection.prepare(sql)?;
+    let mut all = connection.prepare(&format!("{PEPPERS} AND id <> ?1"))?;
     let all = all.query_map([in_use], |row| Ok((row.get(0)?, sealed(row, 1)?)))?;
     let all: Vec<([u8; 8], Sealed)> = all.collect::<Result<_, _>>()?;
     let mut done = 0;
@@ -162,7 +171,7 @@ fn hand_over_peppers(
     Ok(done)
 }
 
-fn sealed(row: &Row<'_>, from: usize) -> Result<Sealed, rusqlite::Error> {
+pub(super) fn sealed(row: &Row<'_>, from: usize) -> Result<Sealed, rusqlite::Error> {
     Ok(Sealed {
         kek: row.get(from)?,
         wrapped: row.get(from + 1)?,

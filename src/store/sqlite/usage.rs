@@ -17,7 +17,8 @@ const MILLI: i64 = 1_000_000_000;
 /// Something that counts, each with its time. The period is asked of each source by itself, so that
 /// its index is used.
 struct Source {
-    /// Generations, images, credits, cost and failures of a row.
+    /// Generations, images, credits, cost of the platform, cost of the organization itself and failures
+    /// of a row.
     values: &'static str,
     from: &'static str,
     organization: &'static str,
@@ -29,21 +30,24 @@ struct Source {
 const SOURCES: [Source; 3] = [
     Source {
         values: "0 AS generations, 0 AS images,
-                 CASE l.kind WHEN 'refund' THEN -l.amount_cc ELSE l.amount_cc END AS credits, 0 AS cost, 0 AS failed",
+                 CASE l.kind WHEN 'refund' THEN -l.amount_cc ELSE l.amount_cc END AS credits,
+                 0 AS cost, 0 AS own_cost, 0 AS failed",
         from: "ledger l JOIN generation g ON g.id = l.generation AND l.generation IS NOT NULL",
         organization: "l.organization",
         at: "l.at_us",
     },
     Source {
         values: "s.state = 'settled', iif(s.state = 'settled', s.delivered, 0), 0,
-                 iif(s.state = 'settled', s.cost_pd, 0), s.state = 'voided'",
+                 iif(s.state = 'settled' AND g.key_mode = 'platform', s.cost_pd, 0),
+                 iif(s.state = 'settled' AND g.key_mode = 'organization', s.cost_pd, 0), s.state = 'voided'",
         from: "generation_state s JOIN generation g ON g.id = s.generation AND s.finished_us IS NOT NULL",
         organization: "s.organization",
         at: "s.finished_us",
     },
     // Corrections are few: they come first, whatever the planner thinks.
     Source {
-        values: "0, 0, 0, c.cost_pd - s.cost_pd, 0",
+        values: "0, 0, 0, iif(g.key_mode = 'platform', c.cost_pd - s.cost_pd, 0),
+                 iif(g.key_mode = 'organization', c.cost_pd - s.cost_pd, 0), 0",
         from: "correction c CROSS JOIN generation_state s ON s.generation = c.generation
                CROSS JOIN generation g ON g.id = c.generation",
         organization: "s.organization",
@@ -96,10 +100,12 @@ pub(super) fn sql(by: UsageBy, conditions: &Conditions) -> String {
     format!(
         "WITH sums AS MATERIALIZED (
            SELECT key, sum(generations) AS generations, sum(images) AS images, sum(credits) AS credits,
-                  sum(cost / {MILLI}) AS milli, sum(cost % {MILLI}) AS pico, sum(failed) AS failed
+                  sum(cost / {MILLI}) AS milli, sum(cost % {MILLI}) AS pico,
+                  sum(own_cost / {MILLI}) AS own_milli, sum(own_cost % {MILLI}) AS own_pico, sum(failed) AS failed
              FROM ({events}) GROUP BY key)
          SELECT '', coalesce(sum(generations), 0), coalesce(sum(images), 0), coalesce(sum(credits), 0),
-                coalesce(sum(milli), 0), coalesce(sum(pico), 0), coalesce(sum(failed), 0) FROM sums
+                coalesce(sum(milli), 0), coalesce(sum(pico), 0), coalesce(sum(own_milli), 0),
+                coalesce(sum(own_pico), 0), coalesce(sum(failed), 0) FROM sums
          UNION ALL
          SELECT * FROM (SELECT * FROM sums ORDER BY {order} LIMIT {})",
         GROUPS_MAX + 1
@@ -128,6 +134,9 @@ pub(super) fn conditions(organization: &OrganizationId, query: &UsageQuery) -> C
     if let Some(user) = &query.user {
         all.add("g.user =", user.clone());
     }
+    if let Some(key_mode) = query.key_mode {
+        all.add("g.key_mode =", key_mode.as_str());
+    }
     all
 }
 
@@ -146,16 +155,20 @@ fn row(row: &Row<'_>) -> Result<UsageRow, rusqlite::Error> {
         let count: i64 = row.get(column)?;
         u64::try_from(count).map_err(|_| odd("a count"))
     };
-    let (milli, pico): (i64, i64) = (row.get(4)?, row.get(5)?);
-    let pico = i128::from(milli) * i128::from(MILLI) + i128::from(pico);
-    let usd = Decimal::try_from_i128_with_scale(pico, 12).map_err(|_| odd("cost_pd"))?;
+    let usd = |column| {
+        let (milli, pico): (i64, i64) = (row.get(column)?, row.get(column + 1)?);
+        let pico = i128::from(milli) * i128::from(MILLI) + i128::from(pico);
+        let usd = Decimal::try_from_i128_with_scale(pico, 12).map_err(|_| odd("cost_pd"))?;
+        Ok::<_, rusqlite::Error>(usd.normalize())
+    };
     Ok(UsageRow {
         key: row.get(0)?,
         generations: count(1)?,
         images: count(2)?,
         credits: Credits::from_hundredths(row.get(3)?),
-        usd_cost: usd.normalize(),
-        failed: count(6)?,
+        usd_cost: usd(4)?,
+        own_usd_cost: usd(6)?,
+        failed: count(8)?,
     })
 }
 
@@ -168,8 +181,10 @@ fn rest(total: &UsageRow, rows: &[UsageRow]) -> UsageRow {
         let credits = rest.credits.hundredths() - row.credits.hundredths();
         rest.credits = Credits::from_hundredths(credits);
         rest.usd_cost = rest.usd_cost.saturating_sub(row.usd_cost);
+        rest.own_usd_cost = rest.own_usd_cost.saturating_sub(row.own_usd_cost);
         rest.failed = rest.failed.saturating_sub(row.failed);
     }
     rest.usd_cost = rest.usd_cost.normalize();
+    rest.own_usd_cost = rest.own_usd_cost.normalize();
     rest
 }

@@ -158,7 +158,9 @@ impl Studio {
             trap: Arc::clone(&self.trap),
         };
         let vault = Arc::new(Vault::new([7; 32], [7; 8]));
-        Arc::new(Payers::new(Arc::new(keys), vault, self.provider.clone()))
+        let keyring = Arc::new(Keyring::new([7; 32], None));
+        let provider = self.provider.clone();
+        Arc::new(Payers::new(Arc::new(keys), vault, keyring, provider))
     }
 
     /// A process with nothing running.

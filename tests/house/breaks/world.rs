@@ -149,8 +149,12 @@ impl ImageProvider for TrappedProvider {
         self.trap.cross("check_key", lost, work).await
     }
 
-    fn key_fingerprint(&self, key: &UpstreamKey) -> String {
-        self.client.key_fingerprint(key)
+    fn is_platforms(&self, key: &UpstreamKey) -> bool {
+        self.client.is_platforms(key)
+    }
+
+    fn platform_fingerprint(&self) -> String {
+        self.client.platform_fingerprint()
     }
 }
 

@@ -12,12 +12,18 @@ async fn a_key_is_kept_only_if_openrouter_takes_it_and_nobody_sees_it_again() {
     let kept = house.organization().await;
     let answer = |status, body| Script::error(status, body).for_path("/key");
     let manager = serde_json::json!({ "data": { "is_management_key": true } });
+    let used_up = serde_json::json!({ "data": { "limit": 5, "limit_remaining": 0 } });
+    let budget = serde_json::json!({ "data": { "effective_budget": { "remaining_usd": -0.01 } } });
+    let expired = serde_json::json!({ "data": { "expires_at": "2026-01-01T00:00:00Z" } });
     let cases = [
         (
             Some(Script::bad_key(OWN).times(1)),
             "OPENROUTER_KEY_INVALID",
         ),
         (Some(answer(200, manager)), "INVALID_REQUEST"),
+        (Some(answer(200, used_up)), "OPENROUTER_KEY_OUT_OF_CREDIT"),
+        (Some(answer(200, budget)), "OPENROUTER_KEY_OUT_OF_CREDIT"),
+        (Some(answer(200, expired)), "OPENROUTER_KEY_INVALID"),
         (
             Some(Script::sample("err-402-insufficient-credits").for_path("/key")),
             "OPENROUTER_KEY_OUT_OF_CREDIT",
@@ -125,5 +131,46 @@ async fn whoever_sets_or_deletes_a_key_stands_in_the_audit_trail_and_the_key_doe
     assert!(shown.contains("…c0de") && shown.contains("…beef"));
     assert!(!shown.contains(OWN) && !shown.contains(OTHER));
     assert_eq!(house.painter().await.model, KLEIN);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_with_a_limit_and_a_last_day_is_kept_as_long_as_it_can_pay() {
+    let house = House::open().await;
+    let good = serde_json::json!({ "data": {
+        "limit": 5, "limit_remaining": 0.01, "expires_at": "2999-01-01T00:00:00Z",
+    } });
+    house.mock.script(Script::error(200, good).for_path("/key"));
+    let set = house.set_openrouter_key(&house.admin, OWN).await;
+    assert_eq!(
+        set.expect("set").openrouter_key_status(),
+        proto::OpenRouterKeyStatus::Active
+    );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_is_known_in_the_books_by_nothing_that_can_be_computed_from_it_alone() {
+    use sha2::{Digest, Sha256};
+
+    let house = House::open().await;
+    for _ in 0..2 {
+        let set = house.set_openrouter_key(&house.admin, OWN).await;
+        set.expect("set");
+    }
+    house.generate(request("own")).await.expect("a picture");
+    let books = rusqlite::Connection::open(house.database()).expect("the books");
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = books.prepare(sql).expect("a statement");
+        let names = statement.query_map([], |row| row.get(0)).expect("rows");
+        names.collect::<Result<_, _>>().expect("names")
+    };
+    let known = names("SELECT DISTINCT fingerprint FROM openrouter_key");
+    assert_eq!(known.len(), 1, "the same key, the same words: {known:?}");
+    let paid = names("SELECT upstream_key FROM generation");
+    assert_eq!(paid, known);
+    let bare = Sha256::digest(OWN.as_bytes());
+    let bare: String = bare.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!bare.contains(&known[0]), "it is a bare hash");
     house.close().await;
 }

@@ -272,3 +272,54 @@ async fn whatever_brings_no_picture_says_that_openrouter_may_have_billed_the_org
     }
     house.close().await;
 }
+
+#[tokio::test]
+async fn usage_tells_what_openrouter_billed_the_platform_from_what_it_billed_the_organization() {
+    let house = House::open().await;
+    let (mut platform, mut own, mut credits) = (Decimal::ZERO, Decimal::ZERO, Decimal::ZERO);
+    let number = |text: &str| text.parse::<Decimal>().expect("a number");
+    for (id, with_own) in [
+        ("a", false),
+        ("b", true),
+        ("c", true),
+        ("d", false),
+        ("e", true),
+    ] {
+        if with_own {
+            let set = house.set_openrouter_key(&house.admin, OWN).await;
+            set.expect("set");
+        } else {
+            let gone = house.delete_openrouter_key(&house.admin).await;
+            gone.expect("gone");
+        }
+        let charge = house.generate(request(id)).await.expect("a picture");
+        let charge = charge.charge();
+        *if with_own { &mut own } else { &mut platform } += number(&charge.usd_cost);
+        credits += number(&charge.credits);
+    }
+    assert!(own > platform && platform > Decimal::ZERO);
+    let usage = async |key_mode: proto::KeyMode| {
+        let query = proto::QueryUsageRequest {
+            group_by: proto::UsageGroup::Agent.into(),
+            key_mode: key_mode.into(),
+            ..Default::default()
+        };
+        let usage = house.billing(&house.admin).query_usage(query).await;
+        let usage = usage.expect("sums").into_inner();
+        assert_eq!(usage.rows.len(), 1);
+        let (row, total) = (&usage.rows[0], usage.total.as_ref().expect("a total"));
+        assert_eq!(
+            (&row.usd_cost, &row.own_usd_cost),
+            (&total.usd_cost, &total.own_usd_cost)
+        );
+        let sums = [&row.usd_cost, &row.own_usd_cost, &row.credits];
+        (row.generations, sums.map(|sum| number(sum)))
+    };
+    let whole = usage(proto::KeyMode::Unspecified).await;
+    assert_eq!(whole, (5, [platform, own, credits]));
+    let (count, sums) = usage(proto::KeyMode::Platform).await;
+    assert_eq!((count, &sums[..2]), (2, &[platform, Decimal::ZERO][..]));
+    let (count, sums) = usage(proto::KeyMode::Organization).await;
+    assert_eq!((count, sums), (3, [Decimal::ZERO, own, Decimal::from(3)]));
+    house.close().await;
+}

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::{Ended, Served, finish, program, serve};
 use crate::helpers::{House, OPERATOR_KEY, request};
 
-const OWN_KEY: &str = "sk-or-v1-0123456789abcdef0123456789abcdef-c0de";
-const OTHER_KEY: &str = "sk-or-v1-fedcba9876543210fedcba9876543210-beef";
+pub(super) const OWN_KEY: &str = "sk-or-v1-0123456789abcdef0123456789abcdef-c0de";
+pub(super) const OTHER_KEY: &str = "sk-or-v1-fedcba9876543210fedcba9876543210-beef";
 
-fn key_file(house: &House) -> PathBuf {
+pub(super) fn key_file(house: &House) -> PathBuf {
     house.dir.path().join("key-encryption-key")
 }
 
@@ -28,7 +28,7 @@ fn key_files(house: &House) -> Vec<String> {
         .collect()
 }
 
-async fn replace(house: &House, arguments: &[&str]) -> Ended {
+pub(super) async fn replace(house: &House, arguments: &[&str]) -> Ended {
     let folder = house.dir.path().to_str().expect("a path");
     let mut all = vec!["keys", "replace-encryption", "--data-dir", folder];
     all.extend(arguments);
@@ -36,7 +36,7 @@ async fn replace(house: &House, arguments: &[&str]) -> Ended {
 }
 
 /// What is sealed in the books, each value by itself.
-fn sealed(house: &House) -> Vec<Vec<u8>> {
+pub(super) fn sealed(house: &House) -> Vec<Vec<u8>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let books = Connection::open_with_flags(house.database(), flags).expect("the books");
     let sql = "

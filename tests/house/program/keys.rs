@@ -314,7 +314,10 @@ async fn the_platform_never_pays_for_an_organization_whose_key_it_has_become() {
     let refused = served.house.generate(request("whose")).await;
     let refused = refused.expect_err("it is the platform's");
     assert_eq!(crate::helpers::reason(&refused), "OPENROUTER_KEY_INVALID");
+    assert_eq!(crate::helpers::detail(&refused, "cause"), "platform");
     assert!(served.house.mock.bill().is_empty());
+    let status = served.house.organization().await.openrouter_key_status();
+    assert_eq!(status, proto::OpenRouterKeyStatus::Invalid);
     let ended = served.close().await;
     assert!(ended.stderr.contains("is the platform's"), "{ended:#?}");
 }

@@ -29,14 +29,37 @@ async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
     let csv = finish(&mut usage(&["--by", "model", "--csv"])).await;
     assert_eq!(
         csv.stdout,
-        "model,generations,images,credits,usd_cost,failed\r\n\
-         \"black-forest-labs/flux.2-klein-4b\",2,2,58.00,0.028,0\r\n"
+        "model,generations,images,credits,usd_cost,own_usd_cost,failed\r\n\
+         \"black-forest-labs/flux.2-klein-4b\",2,2,58.00,0.028,0,0\r\n"
     );
+
+    // Its own key pays for one more.
+    let own = "sk-or-v1-0123456789abcdef0123456789abcdef-c0de";
+    let set = served.house.set_openrouter_key(OPERATOR_KEY, own).await;
+    set.expect("set");
+    served
+        .house
+        .generate(request("c"))
+        .await
+        .expect("a picture");
+    for (whose, line) in [
+        (&[][..], "3,3,59.00,0.028,0.014,0"),
+        (&["--key-mode", "platform"], "2,2,58.00,0.028,0,0"),
+        (&["--key-mode", "organization"], "1,1,1.00,0,0.014,0"),
+    ] {
+        let csv = finish(&mut usage(&[&["--by", "agent", "--csv"], whose].concat())).await;
+        assert!(
+            csv.stdout.contains(&format!("\"painter\",{line}\r\n")),
+            "{csv:#?}"
+        );
+    }
+    let table = finish(&mut usage(&["--key-mode", "organization"])).await;
+    assert!(table.stdout.contains("Own USD"), "{table:#?}");
 
     let mut operator = usage(&["--by", "agent", "--csv", "--organization", "acme"]);
     let operator = finish(operator.env("GATEWAY_KEY", OPERATOR_KEY)).await;
     assert!(
-        operator.stdout.contains("\"painter\",2,2,"),
+        operator.stdout.contains("\"painter\",3,3,"),
         "{operator:#?}"
     );
     let mut nobody = usage(&[]);
@@ -46,8 +69,10 @@ async fn consumption_is_printed_as_a_table_as_csv_and_as_json() {
 
     let json = finish(&mut usage(&["--json", "--from", "2020-01-01"])).await;
     let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(json["total"]["credits"], "58.00");
-    assert_eq!(json["total"]["images"], "2");
+    assert_eq!(json["total"]["credits"], "59.00");
+    assert_eq!(json["total"]["images"], "3");
+    assert_eq!(json["total"]["usdCost"], "0.028");
+    assert_eq!(json["total"]["ownUsdCost"], "0.014");
 
     let past = finish(&mut usage(&["--to", "2020-01-01"])).await;
     assert!(past.stdout.contains("nothing was consumed"), "{past:#?}");

@@ -334,7 +334,7 @@ async fn a_second_live_attempt_under_a_request_is_refused() {
          INSERT INTO generation_event VALUES (zeroblob(16), 0, NULL, 'none', 'held', 0);",
     )
     .expect("an attempt by itself is fine");
-    let second = "INSERT INTO generation_state (generation, organization, request_id, version, state) VALUES (zeroblob(16), 'acme', 'held', 0, 'held')";
+    let second = "INSERT INTO generation_state (generation, organization, request_id, agent, version, state) VALUES (zeroblob(16), 'acme', 'held', 'painter', 0, 'held')";
     assert!(raw.execute_batch(second).is_err());
 }
 

@@ -156,14 +156,19 @@ async fn limits_count_what_is_made_and_what_is_being_made() {
         matches!(outcome, HoldOutcome::MonthlyLimit(quota) if quota.used.hundredths() == 800),
         "{outcome:?}"
     );
-    let later = Opening {
+    let later = |limits| Opening {
         day_start: "2026-11-24T00:00:00Z".parse().expect("a time"),
-        ..limited("d", daily(1))
+        ..limited("d", limits)
     };
-    let outcome = books.sqlite.hold(later).await.expect("an outcome");
+    let outcome = books.sqlite.hold(later(daily(1))).await;
     assert!(
-        matches!(outcome, HoldOutcome::Held(_)),
-        "yesterday does not count"
+        matches!(outcome, Ok(HoldOutcome::DailyLimit(Quota { used: 1, .. }))),
+        "what is under way since yesterday may come today: {outcome:?}"
+    );
+    let outcome = books.sqlite.hold(later(daily(2))).await;
+    assert!(
+        matches!(outcome, Ok(HoldOutcome::Held(_))),
+        "what ended yesterday does not count: {outcome:?}"
     );
     books.audited().await;
 }

@@ -12,11 +12,11 @@ fn key(organization_id: &str, byte: u8) -> OpenRouterKey {
         organization: organization(organization_id),
         fingerprint: format!("{byte:02x}").repeat(8),
         masked: "sk-or-v1-…c0de".to_owned(),
-        sealed: Sealed {
+        sealed: Some(Sealed {
             kek: [1; 8],
             wrapped: vec![byte; 72],
             sealed: vec![byte; 100],
-        },
+        }),
         refusals: 0,
         created: crate::clock::now(),
         checked: crate::clock::now(),
@@ -105,7 +105,7 @@ async fn the_database_keeps_one_key_for_each_and_ends_it_once() {
     let row = |organization: &str, kek: &str, wrapped: &str, ended: &str| {
         format!(
             "INSERT INTO openrouter_key VALUES (randomblob(16), '{organization}', '0123456789abcdef', '…c0de',
-               {kek}, {wrapped}, zeroblob(100), 0, 5, 5, {ended})"
+               {kek}, {wrapped}, zeroblob(100), 0, 5, 5, {ended}, NULL)"
         )
     };
     let good = row("other", "zeroblob(8)", "zeroblob(72)", "NULL");

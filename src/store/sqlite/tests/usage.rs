@@ -10,12 +10,13 @@ use crate::ports::{
 };
 use crate::store::sqlite::usage::{conditions, sql};
 
-use histories::{End, One};
+use histories::{End, One, live};
 
 mod histories;
+mod limits;
 
 fn at(minute: i64) -> Timestamp {
-    let start: Timestamp = "2026-11-20T00:00:00Z".parse().expect("a time");
+    let start: Timestamp = "2026-11-28T00:00:00Z".parse().expect("a time");
     start + SignedDuration::from_mins(minute)
 }
 
@@ -44,12 +45,13 @@ async fn a_refund_counts_on_its_own_day_against_the_agent_that_was_charged() {
         user: 0,
         minute: 1,
         later: 1440,
+        own_key: false,
         end: End::Corrected {
             pico: 40_000_000_000,
             told: 30_000_000_000,
         },
     };
-    one.lives(&books, 0).await;
+    live(&books, &[one]).await;
     let kinds: Vec<_> = ledger(&books, Period::default()).await;
     assert!(kinds.iter().any(|row| row.kind == EntryKind::Refund));
     let by_day = usage(&books, UsageQuery::default()).await;
@@ -69,8 +71,8 @@ async fn a_refund_counts_on_its_own_day_against_the_agent_that_was_charged() {
     assert_eq!(
         shown,
         [
-            ("2026-11-20", "81.00".to_owned(), "0.04".to_owned(), 1),
-            ("2026-11-21", "-20.00".to_owned(), "-0.01".to_owned(), 0),
+            ("2026-11-28", "81.00".to_owned(), "0.04".to_owned(), 1),
+            ("2026-11-29", "-20.00".to_owned(), "-0.01".to_owned(), 0),
         ]
     );
     assert_eq!(by_day.total.credits.to_string(), "61.00");
@@ -154,9 +156,9 @@ async fn costs_beyond_nine_million_dollars_are_summed() {
       WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 25)
       INSERT INTO generation SELECT randomblob(16), 'acme', n, 1, zeroblob(32), 'a', 'm', 'hub', 'live', '', 'platform',
              1, 'k', 1, 2, '{}' FROM n;
-      INSERT INTO generation_state (generation, organization, request_id, version, state, delivered, charged_images,
+      INSERT INTO generation_state (generation, organization, request_id, agent, version, state, delivered, charged_images,
              cost_pd, cost_source, charge_cc, finished_us)
-      SELECT id, organization, request_id, 5, 'settled', 1, 1, 999999999999999999, 'usage', 1, 1 FROM generation;";
+      SELECT id, organization, request_id, agent, 5, 'settled', 1, 1, 999999999999999999, 'usage', 1, 1 FROM generation;";
     raw.execute_batch(rows).expect("rows");
     let total = usage(&books, UsageQuery::default()).await.total;
     let dear: Decimal = "24999999.999999999975".parse().expect("a cost");

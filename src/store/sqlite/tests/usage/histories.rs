@@ -41,10 +41,12 @@ pub(super) struct One {
     pub(super) user: u8,
     pub(super) minute: i64,
     pub(super) later: i64,
+    /// Whether its organization pays OpenRouter itself.
+    pub(super) own_key: bool,
     pub(super) end: End,
 }
 
-fn one() -> impl Strategy<Value = One> {
+pub(super) fn one() -> impl Strategy<Value = One> {
     let cost = 0i64..400_000_000_000;
     let end = prop_oneof![
         4 => cost.clone().prop_map(|pico| End::Settled { pico }),
@@ -52,7 +54,7 @@ fn one() -> impl Strategy<Value = One> {
         2 => Just(End::Voided),
         1 => Just(End::Open),
     ];
-    let place = (0u8..3, 0u8..2, 0usize..3, 0u8..3);
+    let place = (0u8..3, 0u8..2, 0usize..3, 0u8..3, any::<bool>());
     // Four days; a correction comes up to two days later.
     (place, 0i64..5760, 0i64..2880, end).prop_map(|(place, minute, later, end)| One {
         agent: place.0,
@@ -61,6 +63,7 @@ fn one() -> impl Strategy<Value = One> {
         user: place.3,
         minute,
         later,
+        own_key: place.4,
         end,
     })
 }
@@ -70,37 +73,53 @@ fn usd(pico: i64) -> UsdCost {
 }
 
 impl One {
+    fn key_mode(&self) -> KeyMode {
+        if self.own_key {
+            KeyMode::Organization
+        } else {
+            KeyMode::Platform
+        }
+    }
+
+    /// A picture that cost so much.
+    fn settlement(&self, id: GenerationId, pico: i64) -> Settlement {
+        let mut ending = settlement(id, &usd(pico).to_string());
+        ending.delivery.now = at(self.minute);
+        ending.charge.key_mode = self.key_mode();
+        if self.own_key {
+            ending.charge.credits = Credits::from_whole(1);
+        }
+        ending
+    }
+
     fn draft(&self, place: usize) -> Draft {
         let mut draft = draft(&format!("r-{place}"), 300);
         draft.agent = AgentId::parse(&format!("agent-{}", self.agent)).expect("an agent");
         draft.model = Slug::parse(&format!("acme/{}", self.model)).expect("a slug");
+        draft.key_mode = self.key_mode();
         draft.context.channel = CHANNELS[self.channel];
         draft.context.user_id = ["", "ann", "=bob"][usize::from(self.user)].to_owned();
         draft
     }
 
-    pub(super) async fn lives(&self, books: &Books, place: usize) {
-        let id = books.held(&self.draft(place)).await;
-        let now = at(self.minute);
+    /// Ends, as far as it does.
+    async fn ends(&self, books: &Books, id: GenerationId, place: usize) {
         let sqlite = &books.sqlite;
-        sqlite.dispatch(id, now).await.expect("dispatched");
         match self.end {
             End::Open => {}
             End::Voided => {
                 let ending = Voiding {
-                    now,
+                    now: at(self.minute),
                     ..voiding(Reason::ContentRejected)
                 };
                 sqlite.void(id, ending).await.expect("voided");
             }
             End::Settled { pico } => {
-                let mut ending = settlement(id, &usd(pico).to_string());
-                ending.delivery.now = now;
+                let ending = self.settlement(id, pico);
                 sqlite.settle(id, ending).await.expect("settled");
             }
-            End::Corrected { pico, told } => {
-                let mut ending = settlement(id, &usd(pico).to_string());
-                ending.delivery.now = now;
+            End::Corrected { pico, .. } => {
+                let mut ending = self.settlement(id, pico);
                 ending.charge.cost_source = CostSource::Computed;
                 ending.delivery.calls = vec![CallRecord {
                     upstream_id: Some(format!("gen-{place}")),
@@ -108,12 +127,22 @@ impl One {
                     ..CallRecord::default()
                 }];
                 sqlite.settle(id, ending).await.expect("settled");
-                let due = sqlite.questions(Timestamp::MAX, 1).await.expect("a look");
-                let then = at(self.minute + self.later);
-                let told = Answer::Told(usd(told));
-                sqlite.answer(&due[0], told, then).await.expect("noted");
             }
         }
+    }
+
+    /// Is told what it has cost, if that comes after its charge.
+    async fn is_told(&self, books: &Books, id: GenerationId) {
+        let End::Corrected { told, .. } = self.end else {
+            return;
+        };
+        let sqlite = &books.sqlite;
+        let due = sqlite.questions(Timestamp::MAX, 100).await.expect("a look");
+        let mine = due.iter().find(|asking| asking.generation == id);
+        let then = at(self.minute + self.later);
+        let told = Answer::Told(usd(told));
+        let answered = sqlite.answer(mine.expect("a question"), told, then);
+        answered.await.expect("noted");
     }
 
     fn key(&self, by: UsageBy, at: Timestamp) -> String {
@@ -124,6 +153,15 @@ impl One {
             UsageBy::Model => draft.model.to_string(),
             UsageBy::Channel => draft.context.channel.as_str().to_owned(),
             UsageBy::User => draft.context.user_id,
+        }
+    }
+
+    /// The sum that its cost belongs to.
+    fn paid<'a>(&self, row: &'a mut UsageRow) -> &'a mut Decimal {
+        if self.own_key {
+            &mut row.own_usd_cost
+        } else {
+            &mut row.usd_cost
         }
     }
 
@@ -140,14 +178,38 @@ impl One {
             End::Settled { pico } | End::Corrected { pico, .. } => add(self.minute, &|row| {
                 row.generations += 1;
                 row.images += 1;
-                row.usd_cost += usd(pico).to_decimal();
+                *self.paid(row) += usd(pico).to_decimal();
             }),
         }
+        // Above what was charged by cost it is the platform's loss, and no usage.
         if let End::Corrected { pico, told } = self.end
-            && told < pico
+            && (told < pico || self.own_key)
         {
             let less = usd(pico).to_decimal() - usd(told).to_decimal();
-            add(self.minute + self.later, &|row| row.usd_cost -= less);
+            add(self.minute + self.later, &|row| *self.paid(row) -= less);
+        }
+    }
+}
+
+/// All of them, each step in the order of its time: the clock is not set back.
+pub(super) async fn live(books: &Books, all: &[One]) {
+    let mut ids = Vec::new();
+    let mut steps = Vec::new();
+    for (place, one) in all.iter().enumerate() {
+        let id = books.held(&one.draft(place)).await;
+        let dispatched = books.sqlite.dispatch(id, at(0)).await;
+        dispatched.expect("dispatched");
+        ids.push(id);
+        steps.push((one.minute, false, place));
+        steps.push((one.minute + one.later, true, place));
+    }
+    steps.sort_unstable();
+    for (_, is_told, place) in steps {
+        let (one, id) = (&all[place], ids[place]);
+        if is_told {
+            one.is_told(books, id).await;
+        } else {
+            one.ends(books, id, place).await;
         }
     }
 }
@@ -201,6 +263,7 @@ fn assert_equal(found: &Usage, mut expected: BTreeMap<String, UsageRow>, query: 
         total.images += row.images;
         total.credits = total.credits.checked_add(row.credits).expect("fits");
         total.usd_cost += row.usd_cost;
+        total.own_usd_cost += row.own_usd_cost;
         total.failed += row.failed;
     }
     assert!(expected.is_empty(), "{query:?} lacks {expected:?}");
@@ -215,9 +278,7 @@ fn assert_equal(found: &Usage, mut expected: BTreeMap<String, UsageRow>, query: 
 
 async fn compare(all: &[One], from: Option<i64>, before: Option<i64>) {
     let books = Books::open(100_000).await;
-    for (place, one) in all.iter().enumerate() {
-        one.lives(&books, place).await;
-    }
+    live(&books, all).await;
     let period = Period {
         from: from.map(at),
         before: before.map(at),
@@ -238,6 +299,7 @@ async fn compare(all: &[One], from: Option<i64>, before: Option<i64>) {
         model: Slug::parse("acme/0").ok(),
         channel: Some(Channel::Hub),
         user: Some("ann".to_owned()),
+        key_mode: None,
     };
     let matches = |one: &One| (one.agent, one.model, one.channel, one.user) == (1, 0, 1, 1);
     let found = usage(&books, narrowed.clone()).await;
@@ -252,9 +314,40 @@ async fn compare(all: &[One], from: Option<i64>, before: Option<i64>) {
         (counted.generations, counted.failed)
     );
     assert_eq!(found.total.usd_cost, counted.usd_cost);
+    by_payer(&books, period).await;
     // What is under way may be days older than the rest.
     let under_way = |one: &str| one.starts_with("I11:") && one.ends_with(" dispatched");
     books.audited_but_for(under_way).await;
+}
+
+/// Asked for each payer alone, the sums are the parts of the whole.
+async fn by_payer(books: &Books, period: Period) {
+    let of = async |key_mode: Option<KeyMode>| {
+        let query = UsageQuery {
+            period,
+            key_mode,
+            ..UsageQuery::default()
+        };
+        usage(books, query).await.total
+    };
+    let (whole, platform, own) = (
+        of(None).await,
+        of(Some(KeyMode::Platform)).await,
+        of(Some(KeyMode::Organization)).await,
+    );
+    assert_eq!(
+        (platform.usd_cost, platform.own_usd_cost),
+        (whole.usd_cost, Decimal::ZERO)
+    );
+    assert_eq!(
+        (own.usd_cost, own.own_usd_cost),
+        (Decimal::ZERO, whole.own_usd_cost)
+    );
+    let credits = platform.credits.checked_add(own.credits);
+    assert_eq!(credits.expect("fits"), whole.credits);
+    assert_eq!(platform.generations + own.generations, whole.generations);
+    assert_eq!(platform.images + own.images, whole.images);
+    assert_eq!(platform.failed + own.failed, whole.failed);
 }
 
 proptest! {
