@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::catalog::{Absurd, Catalog, Kept, PriceChange, Renewal, renew};
 use crate::domain::generation::KeyMode;
 use crate::domain::ids::Slug;
+use crate::domain::listing::Listed;
 use crate::domain::pricelist::PriceList;
 use crate::domain::recent::Recent;
 use crate::metrics::Metrics;
@@ -42,10 +43,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How often upstream is asked; never by itself if it is `None`.
     pub interval: Option<Duration>,
-    /// Runs what must not end in the midst because a caller hangs up. Not that of generations, for
-    /// which a gateway waits before it ends.
+    /// Runs what must not end in the midst because a caller hangs up. Not that of generations, which
+    /// have as long as a drain takes.
     pub tracker: TaskTracker,
-    /// Cancelled when the gateway goes down: a sync that was asked for is dropped then.
+    /// Cancelled when the gateway goes down: a list that is not whole by then is not read to its end.
     pub stop: CancellationToken,
 }
 
@@ -91,7 +92,7 @@ pub enum SyncError {
     /// The list could not be kept.
     #[error("the list could not be kept")]
     Store(#[from] SettingsError),
-    /// The gateway is going down.
+    /// The gateway went down before the list was whole.
     #[error("the gateway is going down")]
     Stopped,
 }
@@ -161,23 +162,27 @@ impl Prices {
     fn begin(self: &Arc<Self>) -> Running {
         let prices = Arc::clone(self);
         let syncing = self.parts.tracker.spawn(async move {
-            let synced = prices
-                .parts
-                .stop
-                .run_until_cancelled(prices.sync_here())
-                .await;
+            let synced = prices.sync_here().await;
             *prices
                 .running
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = None;
-            synced.unwrap_or(Err(SyncError::Stopped))
+            synced
         });
         let told = syncing.map(|told| told.unwrap_or(Err(SyncError::Stopped)).map_err(Arc::new));
         told.boxed().shared()
     }
 
     async fn sync_here(&self) -> Result<Synced, SyncError> {
-        let renewed = self.renew().await;
+        // Only what upstream has not told is given up: what is being kept is kept.
+        let listing = self.parts.lister.list();
+        let Some(listing) = self.parts.stop.run_until_cancelled(listing).await else {
+            return Err(SyncError::Stopped);
+        };
+        let renewed = match listing {
+            Ok(listing) => self.renew(listing).await,
+            Err(error) => Err(error.into()),
+        };
         self.look().await;
         self.parts.metrics.prices_synced(renewed.is_ok());
         match &renewed {
@@ -223,10 +228,13 @@ impl Prices {
         self.parts.store.price_changes(model, after, limit).await
     }
 
-    /// Syncs every so often, and looks what pictures cost, until told to stop.
+    /// Syncs every so often, and looks what pictures cost, until told to stop; then waits for what
+    /// is being kept.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let work = async { tokio::join!(self.keep_in_sync(), self.keep_looking()) };
         stop.run_until_cancelled(work).await;
+        self.parts.tracker.close();
+        self.parts.tracker.wait().await;
     }
 
     async fn keep_in_sync(self: &Arc<Self>) {
@@ -261,8 +269,7 @@ impl Prices {
         }
     }
 
-    async fn renew(&self) -> Result<Synced, SyncError> {
-        let listing = self.parts.lister.list().await?;
+    async fn renew(&self, listing: Vec<Listed>) -> Result<Synced, SyncError> {
         let mut kept = self.kept.lock().await;
         let now = crate::clock::now();
         let Renewal {

@@ -139,7 +139,11 @@ fn seen(place: &[u8]) -> Result<ChangePlace, Failure> {
 /// The operator is told what stands in the way; nothing has changed.
 fn not_synced(error: Arc<SyncError>) -> Failure {
     match &*error {
-        SyncError::List(_) | SyncError::Absurd(_) | SyncError::Stopped => {
+        SyncError::Stopped => {
+            let what = "The gateway is going down and has not read the list; the last good one stays. Ask again when it is up.";
+            Failure::new(Reason::ShuttingDown, what)
+        }
+        SyncError::List(_) | SyncError::Absurd(_) => {
             let what = format!("The last good list stays: {error}.");
             Failure::new(Reason::UpstreamUnavailable, what)
         }
