@@ -16,10 +16,12 @@ use tokio_util::task::TaskTracker;
 use crate::domain::catalog::{Absurd, Catalog, Kept, PriceChange, Renewal, renew};
 use crate::domain::generation::KeyMode;
 use crate::domain::ids::Slug;
+use crate::domain::listing::Listed;
 use crate::domain::pricelist::PriceList;
 use crate::domain::recent::Recent;
+use crate::domain::trail::{Actor, By};
 use crate::metrics::Metrics;
-use crate::ports::{ChangePlace, ListError, Lister, PriceStore, SettingsError};
+use crate::ports::{ChangePlace, ListError, ListUpdate, Lister, PriceStore, SettingsError};
 
 /// How often it is looked what pictures really cost.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -42,10 +44,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How often upstream is asked; never by itself if it is `None`.
     pub interval: Option<Duration>,
-    /// Runs what must not end in the midst because a caller hangs up. Not that of generations, for
-    /// which a gateway waits before it ends.
+    /// Runs what must not end in the midst because a caller hangs up. Not that of generations, which
+    /// have as long as a drain takes.
     pub tracker: TaskTracker,
-    /// Cancelled when the gateway goes down: a sync that was asked for is dropped then.
+    /// Cancelled when the gateway goes down: a list that is not whole by then is not read to its end.
     pub stop: CancellationToken,
 }
 
@@ -91,7 +93,7 @@ pub enum SyncError {
     /// The list could not be kept.
     #[error("the list could not be kept")]
     Store(#[from] SettingsError),
-    /// The gateway is going down.
+    /// The gateway went down before the list was whole.
     #[error("the gateway is going down")]
     Stopped,
 }
@@ -146,38 +148,42 @@ impl Prices {
     }
 
     /// Reads upstream's list and takes it over, whoever hangs up meanwhile. Whoever comes while that
-    /// runs gets its result.
+    /// runs gets its result; whoever began it is told of in the audit trail.
     ///
     /// # Errors
     /// Nothing has changed but what [`PriceList::trouble`] says.
-    pub async fn sync(self: &Arc<Self>) -> Result<Synced, Arc<SyncError>> {
+    pub async fn sync(self: &Arc<Self>, actor: Actor) -> Result<Synced, Arc<SyncError>> {
         let running = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.get_or_insert_with(|| self.begin()).clone()
+            running.get_or_insert_with(|| self.begin(actor)).clone()
         };
         running.await
     }
 
-    fn begin(self: &Arc<Self>) -> Running {
+    fn begin(self: &Arc<Self>, actor: Actor) -> Running {
         let prices = Arc::clone(self);
         let syncing = self.parts.tracker.spawn(async move {
-            let synced = prices
-                .parts
-                .stop
-                .run_until_cancelled(prices.sync_here())
-                .await;
+            let synced = prices.sync_here(actor).await;
             *prices
                 .running
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = None;
-            synced.unwrap_or(Err(SyncError::Stopped))
+            synced
         });
         let told = syncing.map(|told| told.unwrap_or(Err(SyncError::Stopped)).map_err(Arc::new));
         told.boxed().shared()
     }
 
-    async fn sync_here(&self) -> Result<Synced, SyncError> {
-        let renewed = self.renew().await;
+    async fn sync_here(&self, actor: Actor) -> Result<Synced, SyncError> {
+        // Only what upstream has not told is given up: what is being kept is kept.
+        let listing = self.parts.lister.list();
+        let Some(listing) = self.parts.stop.run_until_cancelled(listing).await else {
+            return Err(SyncError::Stopped);
+        };
+        let renewed = match listing {
+            Ok(listing) => self.renew(listing, actor).await,
+            Err(error) => Err(error.into()),
+        };
         self.look().await;
         self.parts.metrics.prices_synced(renewed.is_ok());
         match &renewed {
@@ -192,20 +198,19 @@ impl Prices {
     ///
     /// # Errors
     /// If that could not be kept.
-    pub async fn confirm(&self, slug: &Slug) -> Result<bool, SettingsError> {
+    pub async fn confirm(&self, slug: &Slug, actor: Actor) -> Result<bool, SettingsError> {
         let mut kept = self.kept.lock().await;
         let mut found = kept.iter_mut();
         let doubted = found.find(|one| one.listed.slug == *slug && one.caution.is_some());
         let (Some(doubted), Some(read)) = (doubted, self.current().last_sync) else {
             return Ok(false);
         };
-        let believed = Kept {
-            caution: None,
-            ..doubted.clone()
+        let by = By {
+            actor,
+            at: crate::clock::now(),
         };
-        let store = &self.parts.store;
-        store.keep(vec![believed.clone()], Vec::new(), read).await?;
-        *doubted = believed;
+        self.parts.store.believe(doubted.clone(), by).await?;
+        doubted.caution = None;
         self.put(&kept, read);
         Ok(true)
     }
@@ -223,10 +228,13 @@ impl Prices {
         self.parts.store.price_changes(model, after, limit).await
     }
 
-    /// Syncs every so often, and looks what pictures cost, until told to stop.
+    /// Syncs every so often, and looks what pictures cost, until told to stop; then waits for what
+    /// is being kept.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let work = async { tokio::join!(self.keep_in_sync(), self.keep_looking()) };
         stop.run_until_cancelled(work).await;
+        self.parts.tracker.close();
+        self.parts.tracker.wait().await;
     }
 
     async fn keep_in_sync(self: &Arc<Self>) {
@@ -235,7 +243,7 @@ impl Prices {
         };
         loop {
             // What went wrong is told by `sync` itself.
-            let _ = self.sync().await;
+            let _ = self.sync(Actor::Gateway).await;
             sleep_until(Instant::now() + jittered(interval)).await;
         }
     }
@@ -261,8 +269,7 @@ impl Prices {
         }
     }
 
-    async fn renew(&self) -> Result<Synced, SyncError> {
-        let listing = self.parts.lister.list().await?;
+    async fn renew(&self, listing: Vec<Listed>, actor: Actor) -> Result<Synced, SyncError> {
         let mut kept = self.kept.lock().await;
         let now = crate::clock::now();
         let Renewal {
@@ -292,7 +299,14 @@ impl Prices {
         for model in &by_last_good {
             tracing::warn!(%model, "a price cannot be read or is gone; the last good one stays");
         }
-        self.parts.store.keep(models, prices, now).await?;
+        let update = ListUpdate {
+            models,
+            prices,
+            added,
+            withdrawn,
+        };
+        let by = By { actor, at: now };
+        self.parts.store.keep(update, by).await?;
         *kept = next;
         self.put(&kept, now);
         Ok(synced)

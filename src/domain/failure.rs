@@ -81,6 +81,8 @@ words! {
         StorageFull = "STORAGE_FULL",
         /// The gateway's own database or disk does not work, and the call has changed nothing.
         StorageUnavailable = "STORAGE_UNAVAILABLE",
+        /// The gateway is going down, and the call has changed nothing.
+        ShuttingDown = "SHUTTING_DOWN",
         /// Our own fault.
         Internal = "INTERNAL",
     }

@@ -233,7 +233,9 @@ fn role(value: i32) -> Result<Role, Failure> {
 }
 
 fn expiry(at: prost_types::Timestamp) -> Result<Timestamp, Failure> {
-    let read = Timestamp::new(at.seconds, at.nanos).ok();
-    read.filter(|at| *at > crate::clock::now())
-        .ok_or_else(|| Failure::invalid("expire_time", "must be in the future"))
+    let at = read::instant("expire_time", &at)?;
+    if at <= crate::clock::now() {
+        return Err(Failure::invalid("expire_time", "must be in the future"));
+    }
+    Ok(at)
 }

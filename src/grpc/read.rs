@@ -1,5 +1,7 @@
 //! From the wire to the domain: each field is read once, and a bad one is named.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 
 use crate::domain::failure::Failure;
@@ -11,6 +13,19 @@ use crate::ports::Period;
 use crate::proto;
 
 use super::caller::Caller;
+
+/// The seconds of `google.protobuf.Timestamp`: from the first of the year 1 to the last of 9999.
+const TIMES: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// Nanoseconds in a second; a time of day is never negative there.
+const NANOS: i32 = 1_000_000_000;
+
+/// Nanoseconds in a microsecond, which is what the books keep.
+const NANOS_PER_MICRO: i32 = 1_000;
+
+/// The last time that the books can keep: after it comes the year 10000 somewhere on earth, and no
+/// number of microseconds is a time (`jiff`).
+const LAST: Timestamp = Timestamp::constant(253_402_207_200, 0);
 
 /// The organization that pays: the key's. An operator has none.
 pub(super) fn payer(caller: &Caller) -> Result<OrganizationId, Failure> {
@@ -150,12 +165,16 @@ pub(super) fn period(
     Ok(Period { from, before })
 }
 
-fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
-    // The range of `google.protobuf.Timestamp`; a time of day is never negative there.
-    let first: i64 = -62_135_596_800;
-    let instant = Timestamp::new(at.seconds, at.nanos).ok();
-    let instant = instant.filter(|_| at.seconds >= first && at.nanos >= 0);
-    instant.ok_or_else(|| Failure::invalid(field, "is no time between the years 1 and 9999"))
+/// A time, to the microsecond. What is later than [`LAST`] is that: many write the end of the year
+/// 9999 for "never".
+pub(super) fn instant(field: &str, at: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
+    let whole = TIMES.contains(&at.seconds) && (0..NANOS).contains(&at.nanos);
+    if !whole {
+        let what = "is no time between the years 1 and 9999";
+        return Err(Failure::invalid(field, what));
+    }
+    let micros = at.nanos - at.nanos % NANOS_PER_MICRO;
+    Ok(Timestamp::new(at.seconds, micros).map_or(LAST, |at| at.min(LAST)))
 }
 
 /// A known value of an enum; an unknown number is an error, not a guess.

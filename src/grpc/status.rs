@@ -64,9 +64,10 @@ const fn code(reason: Reason) -> Code {
             Code::Aborted
         }
         Reason::GenerationCancelled => Code::Cancelled,
-        Reason::UpstreamRateLimited | Reason::UpstreamUnavailable | Reason::StorageUnavailable => {
-            Code::Unavailable
-        }
+        Reason::UpstreamRateLimited
+        | Reason::UpstreamUnavailable
+        | Reason::StorageUnavailable
+        | Reason::ShuttingDown => Code::Unavailable,
         Reason::UpstreamTimeout | Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::Internal => Code::Internal,
     }

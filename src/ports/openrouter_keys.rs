@@ -85,3 +85,16 @@ pub struct OpenRouterKey {
     /// When OpenRouter last said whether it takes it.
     pub checked: Timestamp,
 }
+
+// === impl OpenRouterKey ===
+
+impl OpenRouterKey {
+    /// Whether it can be drawn with, as far as the books know: whether it opens, only whoever has the
+    /// key-encryption key can tell.
+    pub const fn status(&self) -> KeyStatus {
+        if self.sealed.is_none() {
+            return KeyStatus::Unreadable;
+        }
+        KeyStatus::after(self.refusals)
+    }
+}

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use health::{Ails, Health};
 pub use inspector::Inspector;
-pub use lost::Lost;
-pub use sealed::{HandedOver, Whose};
+pub use lost::{InUse, Lost};
+pub use sealed::{HandedOver, Replacing, Whose};
 use writer::Writer;
 
 mod api_keys;
@@ -30,6 +30,7 @@ mod ledger;
 mod lost;
 mod migrate;
 mod openrouter_keys;
+mod operator;
 mod pinned;
 mod prices;
 mod records;

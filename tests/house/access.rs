@@ -3,6 +3,7 @@
 use image_gateway::proto;
 use tonic::{Code, Status};
 
+use crate::canary;
 use crate::helpers::{House, OPERATOR_KEY, PLATFORM_KEY, reason, request};
 use crate::reflection::{contract, invoke};
 
@@ -165,6 +166,65 @@ async fn a_key_stops_working_when_it_expires() {
         reason(&list().await.expect_err("expired")),
         "UNAUTHENTICATED"
     );
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_may_expire_at_any_time_that_a_timestamp_can_tell() {
+    let house = House::open().await;
+    let mut organizations = house.organizations(&house.admin);
+    let last = "9999-12-30T22:00:00Z";
+    let (beyond, none) = (
+        "is no time between the years 1 and 9999",
+        "must be in the future",
+    );
+    for (time, expected) in [
+        (
+            (253_370_764_800, 123_456_789),
+            Ok("9999-01-01T00:00:00.123456Z"),
+        ),
+        // The last days of the year 9999, as many write for never: no clock here goes so far.
+        ((253_402_207_200, 1_000), Ok(last)),
+        ((253_402_214_400, 0), Ok(last)),
+        ((253_402_300_799, 999_999_999), Ok(last)),
+        ((253_402_300_800, 0), Err(beyond)),
+        ((i64::MAX, 0), Err(beyond)),
+        ((253_370_764_800, -1), Err(beyond)),
+        ((253_370_764_800, 1_000_000_000), Err(beyond)),
+        ((0, 0), Err(none)),
+    ] {
+        let (seconds, nanos) = time;
+        let request = proto::CreateApiKeyRequest {
+            name: "late".to_owned(),
+            role: proto::Role::Runtime.into(),
+            expire_time: Some(prost_types::Timestamp { seconds, nanos }),
+            ..Default::default()
+        };
+        let made = organizations.create_api_key(request).await;
+        match (made, expected) {
+            (Ok(made), Ok(expected)) => {
+                let made = made.into_inner();
+                canary::plant(&made.secret);
+                let key = made.api_key.expect("a key");
+                let shown = key.expire_time.expect("a time").to_string();
+                assert_eq!(shown, expected);
+                house.ask(&made.secret).await.expect("a good key");
+                // As it was told, so it is kept.
+                let list = proto::ListApiKeysRequest {
+                    page_size: 1,
+                    ..Default::default()
+                };
+                let kept = organizations.list_api_keys(list).await.expect("keys");
+                assert_eq!(kept.get_ref().api_keys[0].expire_time, key.expire_time);
+            }
+            (Err(status), Err(expected)) => {
+                assert_eq!(reason(&status), "INVALID_REQUEST");
+                let message = status.message();
+                assert_eq!(message, format!("expire_time {expected}."), "{time:?}");
+            }
+            (made, expected) => panic!("{time:?}: {made:?}, not {expected:?}"),
+        }
+    }
     house.close().await;
 }
 

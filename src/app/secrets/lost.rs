@@ -11,7 +11,7 @@ use crate::config::MasterKey;
 use crate::domain::openrouter_key::Sealed;
 use crate::domain::trail::{Actor, By};
 use crate::keys::pepper_id;
-use crate::store::sqlite::Lost;
+use crate::store::sqlite::{InUse, Lost};
 
 /// What is lost.
 #[derive(Clone, Debug)]
@@ -49,7 +49,10 @@ pub async fn give_up_lost(
         None if confirmed => Some(MasterKey::open(&data_dir).map_err(in_folder)?),
         key => key,
     };
-    let in_use = key.as_ref().map(|key| pepper_id(&key.derive(PEPPER)));
+    let in_use = key.as_ref().map(|key| InUse {
+        kek: vault(key).id(),
+        pepper: pepper_id(&key.derive(PEPPER)),
+    });
     let vault = key.as_ref().map(vault);
     let opens = move |whose: &Whose, sealed: &Sealed| {
         let opens = |vault: &Vault| opens(vault, whose, sealed);

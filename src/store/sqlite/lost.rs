@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::sealed::{HASHED_WITH, PEPPERS, Whose, sealed};
-use super::{Sqlite, api_keys, openrouter_keys, rows};
+use super::{Sqlite, api_keys, deeds, openrouter_keys, rows, trail};
 use crate::domain::ids::{ApiKeyId, OrganizationId};
 use crate::domain::openrouter_key::Sealed;
 use crate::domain::trail::By;
@@ -16,6 +16,15 @@ pub(super) const NAMED_MAX: usize = 1_000;
 
 /// The name of what API keys are hashed with.
 type PepperId = [u8; 8];
+
+/// The key-encryption key of now, by the names that the books know.
+#[derive(Clone, Copy, Debug)]
+pub struct InUse {
+    /// Its own, under which things are sealed.
+    pub kek: [u8; 8],
+    /// That of what API keys are hashed with; it is kept nowhere.
+    pub pepper: PepperId,
+}
 
 /// What nothing opens any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,19 +42,17 @@ pub struct Lost {
 /// Tells what opens.
 struct Opener<'a> {
     opens: &'a mut dyn FnMut(&Whose, &Sealed) -> bool,
-    /// What API keys are hashed with now; it is kept nowhere.
-    in_use: Option<PepperId>,
+    in_use: Option<InUse>,
 }
 
 impl Sqlite {
-    /// Finds what nothing opens. `in_use` is the name of what API keys are hashed with now, if there is
-    /// a key at all.
+    /// Finds what nothing opens. `in_use` is the key of now, if there is one.
     ///
     /// # Errors
     /// [`SettingsError::Broken`].
     pub async fn lost(
         &self,
-        in_use: Option<PepperId>,
+        in_use: Option<InUse>,
         mut opens: impl FnMut(&Whose, &Sealed) -> bool + Send + 'static,
     ) -> Result<Lost, SettingsError> {
         self.read(move |connection| {
@@ -56,13 +63,14 @@ impl Sqlite {
     }
 
     /// Gives up what nothing opens, in one transaction: all of it or nothing. Each organization's trail
-    /// tells of its OpenRouter key and of its API keys.
+    /// tells of its OpenRouter key and of its API keys, the platform's of the key-encryption key, if it
+    /// is another one than it was.
     ///
     /// # Errors
     /// [`SettingsError::Full`], [`SettingsError::Broken`].
     pub async fn give_up_lost(
         &self,
-        in_use: PepperId,
+        in_use: InUse,
         mut opens: impl FnMut(&Whose, &Sealed) -> bool + Send + 'static,
         by: By,
     ) -> Result<Lost, SettingsError> {
@@ -82,11 +90,12 @@ fn look(
     by: Option<&By>,
 ) -> Result<Lost, SettingsError> {
     let mut lost = Lost::default();
+    let before = sealed_with(connection)?;
     look_at_openrouter_keys(connection, opener, by, &mut lost)?;
     for pepper in lost_peppers(connection, opener)? {
         lost.peppers += 1;
         // What is in use is known without a row.
-        if opener.in_use != Some(pepper) {
+        if opener.in_use.is_none_or(|in_use| in_use.pepper != pepper) {
             lost.api_keys += look_at_api_keys(connection, &pepper, by)?;
         }
         if by.is_some() {
@@ -96,7 +105,41 @@ fn look(
             connection.execute(sql, params![pepper])?;
         }
     }
+    let found = lost.openrouter_keys + lost.peppers > 0;
+    if let (true, Some(by), Some(in_use)) = (found, by, opener.in_use) {
+        tell(connection, before, &in_use, by)?;
+    }
     Ok(lost)
+}
+
+/// Tells that another key-encryption key is in use from now on, if it is.
+fn tell(
+    connection: &Connection,
+    before: Option<[u8; 8]>,
+    in_use: &InUse,
+    by: &By,
+) -> Result<(), SettingsError> {
+    let told = "
+      SELECT changes ->> '$[0].new' FROM audit_entry
+       WHERE trail = '' AND action = 'encryption_key_replaced' ORDER BY seq DESC LIMIT 1";
+    let told = connection
+        .query_row(told, [], |row| row.get(0))
+        .optional()?;
+    let old: Option<String> = told.or_else(|| before.as_ref().map(deeds::name_of));
+    if old == Some(deeds::name_of(&in_use.kek)) {
+        return Ok(());
+    }
+    let deed = deeds::encryption_key_replaced(old, &in_use.kek);
+    Ok(trail::append_for_all(connection, by, &deed)?)
+}
+
+/// The name of the key-encryption key that something is sealed with.
+fn sealed_with(connection: &Connection) -> Result<Option<[u8; 8]>, rusqlite::Error> {
+    let sql = "
+      SELECT kek FROM openrouter_key WHERE kek IS NOT NULL
+       UNION SELECT kek FROM pepper WHERE kek IS NOT NULL LIMIT 1";
+    let name = connection.query_row(sql, [], |row| row.get(0));
+    name.optional()
 }
 
 fn look_at_openrouter_keys(
@@ -146,7 +189,8 @@ fn lost_peppers(
     connection: &Connection,
     opener: &mut Opener<'_>,
 ) -> Result<Vec<PepperId>, rusqlite::Error> {
-    let mut known: Vec<PepperId> = opener.in_use.into_iter().collect();
+    let in_use = opener.in_use.map(|in_use| in_use.pepper);
+    let mut known: Vec<PepperId> = in_use.into_iter().collect();
     let mut lost: Vec<PepperId> = Vec::new();
     let mut kept = connection.prepare(PEPPERS)?;
     let kept = kept.query_map([], |row| Ok((row.get(0)?, sealed(row, 1)?)))?;

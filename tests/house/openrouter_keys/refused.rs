@@ -1,6 +1,7 @@
 //! What OpenRouter refuses a key, and when that ends it.
 
 use image_gateway::domain::openrouter_key::REFUSALS_APART;
+use image_gateway::proto::AuditAction;
 
 use super::*;
 
@@ -124,10 +125,23 @@ async fn two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why()
         1
     );
 
-    house
-        .set_openrouter_key(&house.admin, OTHER)
-        .await
-        .expect("set");
+    let set = house.set_openrouter_key(&house.admin, OTHER).await;
+    set.expect("set");
+    let status = "openrouter_key_status";
+    let trail = house.newest_entries(2).await;
+    // The gateway found out that it is refused; whoever set another made it good again.
+    for (entry, expected) in trail.iter().zip([
+        (AuditAction::OpenrouterKeySet, "invalid", "active"),
+        (AuditAction::OpenrouterKeyStatusChanged, "active", "invalid"),
+    ]) {
+        let mut changes = entry.changes.iter();
+        let change = changes.find(|change| change.field == status);
+        let change = change.unwrap_or_else(|| panic!("no status in {entry:?}"));
+        let told = (entry.action(), change.old_value(), change.new_value());
+        assert_eq!(told, expected);
+        let is_gateways = entry.action() == AuditAction::OpenrouterKeyStatusChanged;
+        assert_eq!(entry.actor == "gateway", is_gateways, "{entry:?}");
+    }
     assert_eq!(house.painter().await.status(), proto::ToolStatus::Ready);
     house.generate(request("f")).await.expect("a picture");
     house.close().await;

@@ -39,6 +39,28 @@ async fn organization(house: &House) -> proto::Organization {
     found.expect("an organization").into_inner()
 }
 
+/// Whether what is left agrees with itself, and with what the trails tell.
+async fn agrees(house: &House) {
+    let folder = house.dir.path().to_str().expect("a path");
+    let audit = finish(&mut program(&["audit", "--data-dir", folder])).await;
+    assert_eq!(audit.status, Some(0), "{audit:#?}");
+}
+
+/// The names of the key-encryption keys that replaced others, by the platform's trail.
+async fn replaced(house: &House) -> Vec<proto::FieldChange> {
+    let request = proto::ListAuditEntriesRequest {
+        action: proto::AuditAction::EncryptionKeyReplaced.into(),
+        ..Default::default()
+    };
+    let mut organizations = house.organizations(OPERATOR_KEY);
+    let listed = organizations.list_audit_entries(request).await;
+    let entries = listed.expect("a trail").into_inner().entries;
+    entries
+        .into_iter()
+        .flat_map(|entry| entry.changes)
+        .collect()
+}
+
 /// What the operator has given up, by the trail of the organization.
 async fn given_up(house: &House) -> Vec<String> {
     let request = proto::ListAuditEntriesRequest {
@@ -97,6 +119,7 @@ async fn when_the_key_is_lost_for_good_everything_else_goes_on() {
     );
     let again = give_up(&house, &["--yes"]).await;
     assert!(again.stdout.contains("nothing to give up"), "{again:#?}");
+    agrees(&house).await;
 
     house = go_on(Served::again(house, &[]).await, &balance).await;
     house.mock.stop().await;
@@ -138,10 +161,32 @@ async fn go_on(mut served: Served, balance: &proto::Balance) -> House {
     assert_eq!(drawn.expect("a picture").charge().credits, "1.00");
     let (house, ended) = served.stop().await;
     assert_eq!(ended.status, Some(0), "{ended:#?}");
-    let folder = house.dir.path().to_str().expect("a path");
-    let audit = finish(&mut program(&["audit", "--data-dir", folder])).await;
-    assert_eq!(audit.status, Some(0), "{audit:#?}");
+    agrees(&house).await;
     house
+}
+
+#[tokio::test]
+async fn a_key_that_is_lost_after_others_is_told_as_the_next_of_them() {
+    let served = Served::start(&[]).await;
+    let set = served.house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect("set");
+    let (house, _) = served.stop().await;
+    assert_eq!(replace(&house, &[]).await.status, Some(0));
+    fs::remove_file(key_file(&house)).expect("lost");
+    assert_eq!(told(&house, &["--yes"]).await["given_up"], true);
+    agrees(&house).await;
+    let served = Served::again(house, &[]).await;
+    let set = served.house.set_openrouter_key(OPERATOR_KEY, OWN_KEY).await;
+    set.expect("set once more");
+    let told = replaced(&served.house).await;
+    let [lost, first] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(lost.old_value, first.new_value);
+    assert_ne!(lost.new_value, first.new_value);
+    let (mut house, _) = served.stop().await;
+    agrees(&house).await;
+    house.mock.stop().await;
 }
 
 #[tokio::test]
@@ -181,6 +226,7 @@ async fn one_damaged_key_is_given_up_alone_and_the_rest_can_be_sealed_anew() {
     assert_eq!(replaced.status, Some(0), "{replaced:#?}");
     let replaced: Value = serde_json::from_str(&replaced.stdout).expect("JSON");
     assert_eq!(replaced["openrouter_keys"], 1);
+    agrees(&house).await;
     let served = Served::again(house, &[]).await;
     let drawn = served.house.generate(request("acme")).await;
     assert_eq!(drawn.expect("a picture").charge().credits, "1.00");
@@ -205,6 +251,7 @@ async fn what_api_keys_were_hashed_with_is_given_up_if_it_is_damaged_and_those_m
         (&done["openrouter_keys"], &done["peppers"]),
         (&0.into(), &1.into())
     );
+    agrees(&house).await;
     let served = Served::again(house, &[]).await;
     let refused = served.house.ask(&old).await.expect_err("it opens nothing");
     assert_eq!(refused.code(), Code::Unauthenticated);

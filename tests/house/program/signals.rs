@@ -5,7 +5,7 @@ use image_gateway::proto;
 use tonic::Streaming;
 
 use super::{Served, audited_open_holds};
-use crate::helpers::{OPERATOR_KEY, Story, request};
+use crate::helpers::{OPERATOR_KEY, Story, reason, request};
 
 /// A generation that has reached the upstream and waits there.
 async fn stuck(served: &Served) -> Streaming<proto::GenerationEvent> {
@@ -87,7 +87,7 @@ async fn a_stuck_upstream_is_left_behind_when_the_time_for_draining_is_up() {
 }
 
 #[tokio::test]
-async fn a_sync_of_prices_is_dropped_at_the_drain_and_is_no_generation() {
+async fn a_sync_of_prices_ends_at_the_drain_with_a_reason_and_is_no_generation() {
     let served = Served::start(&[]).await;
     let mock = &served.house.mock;
     mock.script(Script::gated("lists").for_path("/models").times(u32::MAX));
@@ -100,8 +100,18 @@ async fn a_sync_of_prices_is_dropped_at_the_drain_and_is_no_generation() {
         _ = ask() => panic!("upstream has not answered"),
         () = mock.wait_at_gate("lists") => {}
     }
-    let (waited, ()) = tokio::join!(ask(), served.running.signal("TERM"));
-    waited.expect_err("dropped");
+    let mut waiting = std::pin::pin!(ask());
+    tokio::select! {
+        _ = &mut waiting => panic!("upstream has not answered"),
+        // Its turn is long before that.
+        () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {}
+    }
+    served.running.signal("TERM").await;
+    let refused = waiting.await.expect_err("going down");
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (tonic::Code::Unavailable, "SHUTTING_DOWN")
+    );
     let Served { running, .. } = served;
     let ended = running.ended().await;
     assert_eq!(ended.status, Some(0), "{ended:#?}");
