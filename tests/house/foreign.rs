@@ -322,7 +322,7 @@ impl Street {
         let asked = json!({"pageSize": 1}).to_string();
         let owner = &self.house.owner;
         let answer = invoke(&self.house, method, &asked, owner).await;
-        let answer = answer.expect(method.name());
+        let answer = answer.expect("a list");
         let theirs = answer[0]["nextPageToken"].as_str().expect("a second page");
         let mut nobodys = theirs.to_owned();
         let last = nobodys.pop().expect("a token");

@@ -32,6 +32,7 @@ mod openrouter_keys;
 mod orphans;
 mod overload;
 mod paging;
+mod panics;
 mod places;
 mod prices;
 mod program;
