@@ -184,7 +184,7 @@ async fn a_key_that_is_lost_after_others_is_told_as_the_next_of_them() {
     };
     assert_eq!(lost.old_value, first.new_value);
     assert_ne!(lost.new_value, first.new_value);
-    let (mut house, _) = served.stop().await;
+    let (house, _) = served.stop().await;
     agrees(&house).await;
     house.mock.stop().await;
 }
