@@ -64,6 +64,31 @@ async fn what_openrouter_refuses_a_key_is_told_apart_and_the_platforms_key_never
     house.close().await;
 }
 
+impl House {
+    /// The gateway found out that the key is refused; whoever set another made it good again.
+    async fn tells_what_became_of_the_key(&self) {
+        let trail = self.newest_entries(2).await;
+        let expected = [
+            (AuditAction::OpenrouterKeySet, "invalid", "active", false),
+            (
+                AuditAction::OpenrouterKeyStatusChanged,
+                "active",
+                "invalid",
+                true,
+            ),
+        ];
+        assert_eq!(trail.len(), expected.len());
+        for (entry, expected) in trail.iter().zip(expected) {
+            let mut changes = entry.changes.iter();
+            let change = changes.find(|change| change.field == "openrouter_key_status");
+            let change = change.unwrap_or_else(|| panic!("no status in {entry:?}"));
+            let by_itself = entry.actor == "gateway";
+            let (old, new) = (change.old_value(), change.new_value());
+            assert_eq!((entry.action(), old, new, by_itself), expected);
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why() {
     let house = House::open().await;
@@ -127,21 +152,7 @@ async fn two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why()
 
     let set = house.set_openrouter_key(&house.admin, OTHER).await;
     set.expect("set");
-    let status = "openrouter_key_status";
-    let trail = house.newest_entries(2).await;
-    // The gateway found out that it is refused; whoever set another made it good again.
-    for (entry, expected) in trail.iter().zip([
-        (AuditAction::OpenrouterKeySet, "invalid", "active"),
-        (AuditAction::OpenrouterKeyStatusChanged, "active", "invalid"),
-    ]) {
-        let mut changes = entry.changes.iter();
-        let change = changes.find(|change| change.field == status);
-        let change = change.unwrap_or_else(|| panic!("no status in {entry:?}"));
-        let told = (entry.action(), change.old_value(), change.new_value());
-        assert_eq!(told, expected);
-        let is_gateways = entry.action() == AuditAction::OpenrouterKeyStatusChanged;
-        assert_eq!(entry.actor == "gateway", is_gateways, "{entry:?}");
-    }
+    house.tells_what_became_of_the_key().await;
     assert_eq!(house.painter().await.status(), proto::ToolStatus::Ready);
     house.generate(request("f")).await.expect("a picture");
     house.close().await;

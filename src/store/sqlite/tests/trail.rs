@@ -244,6 +244,36 @@ async fn a_trail_is_searched_by_what_by_whom_and_when_and_is_one_organizations()
     ));
 }
 
+/// The next entry in the trail of acme, but for one of its columns.
+fn entry(replaced: (&str, &str)) -> String {
+    let columns = [
+        ("trail", "trail"),
+        ("seq", "seq + 1"),
+        ("prev_seq", "seq"),
+        ("action", "'tool_created'"),
+        ("actor_kind", "'operator'"),
+        ("actor", "NULL"),
+        ("actor_prefix", "NULL"),
+        ("subject", "'a'"),
+        ("changes", "'[]'"),
+        ("at_us", "0"),
+        ("prev_hash", "hash"),
+        ("hash", "randomblob(32)"),
+    ];
+    let pick = |(name, value)| {
+        if name == replaced.0 {
+            replaced.1
+        } else {
+            value
+        }
+    };
+    let values: Vec<&str> = columns.into_iter().map(pick).collect();
+    format!(
+        "INSERT INTO audit_entry SELECT {} FROM audit_entry WHERE trail = 'acme' ORDER BY seq DESC LIMIT 1",
+        values.join(", ")
+    )
+}
+
 #[tokio::test]
 async fn a_trail_and_a_key_cannot_be_changed() {
     let books = Books::open(100).await;
@@ -251,34 +281,6 @@ async fn a_trail_and_a_key_cannot_be_changed() {
     books.organization("other").await;
     books.revoke(&key, operator()).await.expect("revoked");
     let raw = books.raw();
-    let entry = |replaced: (&str, &str)| {
-        let columns = [
-            ("trail", "trail"),
-            ("seq", "seq + 1"),
-            ("prev_seq", "seq"),
-            ("action", "'tool_created'"),
-            ("actor_kind", "'operator'"),
-            ("actor", "NULL"),
-            ("actor_prefix", "NULL"),
-            ("subject", "'a'"),
-            ("changes", "'[]'"),
-            ("at_us", "0"),
-            ("prev_hash", "hash"),
-            ("hash", "randomblob(32)"),
-        ];
-        let pick = |(name, value)| {
-            if name == replaced.0 {
-                replaced.1
-            } else {
-                value
-            }
-        };
-        let values: Vec<&str> = columns.into_iter().map(pick).collect();
-        format!(
-            "INSERT INTO audit_entry SELECT {} FROM audit_entry WHERE trail = 'acme' ORDER BY seq DESC LIMIT 1",
-            values.join(", ")
-        )
-    };
     raw.execute_batch(&entry(("", "")))
         .expect("a good one is taken");
     let ended = format!("(SELECT id FROM api_key WHERE prefix = '{}')", key.prefix);
