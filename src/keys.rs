@@ -186,6 +186,11 @@ impl Presented {
     }
 }
 
+/// The name of an operator's key under a pepper: by it two keys are told apart, and neither is known.
+pub fn operator_key_name(pepper: &[u8; 32], key: &SecretString) -> [u8; 8] {
+    first(&keyed_hash(pepper, "operator-name", key.expose_secret()))
+}
+
 /// A new operator's key, of the form that the settings take. It is kept nowhere.
 ///
 /// # Errors

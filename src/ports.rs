@@ -26,15 +26,15 @@ mod upkeep;
 
 pub use gallery::{Canvas, Gallery, GalleryError, ImageSource};
 pub use inspection::{
-    AuditProgress, Chain, Day, Extent, Finding, Head, Heads, Item, KnownCall, Paper, PictureCheck,
-    Stand,
+    AuditProgress, Chain, Day, Extent, Finding, Head, Heads, Item, KeptHeads, KnownCall, Paper,
+    PictureCheck, PlatformHead, Stand,
 };
 pub use ledger::{
     Delivery, HoldOutcome, Ledger, LedgerEntry, LedgerError, Limits, Opening, Purchase, Purchased,
     Settlement, Voiding, Which,
 };
 pub use openrouter_keys::{KeyNote, OpenRouterKey, OpenRouterKeys};
-pub use prices::{ChangePlace, KeptList, ListError, Lister, PriceStore};
+pub use prices::{ChangePlace, KeptList, ListError, ListUpdate, Lister, PriceStore};
 pub use provider::{
     Bill, Billed, DrawCause, DrawError, DrawEvent, Drawing, ImageProvider, KeyRecord, Order,
     Receipt, ReferenceImage, UpstreamKey,

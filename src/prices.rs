@@ -19,8 +19,9 @@ use crate::domain::ids::Slug;
 use crate::domain::listing::Listed;
 use crate::domain::pricelist::PriceList;
 use crate::domain::recent::Recent;
+use crate::domain::trail::{Actor, By};
 use crate::metrics::Metrics;
-use crate::ports::{ChangePlace, ListError, Lister, PriceStore, SettingsError};
+use crate::ports::{ChangePlace, ListError, ListUpdate, Lister, PriceStore, SettingsError};
 
 /// How often it is looked what pictures really cost.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -147,22 +148,22 @@ impl Prices {
     }
 
     /// Reads upstream's list and takes it over, whoever hangs up meanwhile. Whoever comes while that
-    /// runs gets its result.
+    /// runs gets its result; whoever began it is told of in the audit trail.
     ///
     /// # Errors
     /// Nothing has changed but what [`PriceList::trouble`] says.
-    pub async fn sync(self: &Arc<Self>) -> Result<Synced, Arc<SyncError>> {
+    pub async fn sync(self: &Arc<Self>, actor: Actor) -> Result<Synced, Arc<SyncError>> {
         let running = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.get_or_insert_with(|| self.begin()).clone()
+            running.get_or_insert_with(|| self.begin(actor)).clone()
         };
         running.await
     }
 
-    fn begin(self: &Arc<Self>) -> Running {
+    fn begin(self: &Arc<Self>, actor: Actor) -> Running {
         let prices = Arc::clone(self);
         let syncing = self.parts.tracker.spawn(async move {
-            let synced = prices.sync_here().await;
+            let synced = prices.sync_here(actor).await;
             *prices
                 .running
                 .lock()
@@ -173,14 +174,14 @@ impl Prices {
         told.boxed().shared()
     }
 
-    async fn sync_here(&self) -> Result<Synced, SyncError> {
+    async fn sync_here(&self, actor: Actor) -> Result<Synced, SyncError> {
         // Only what upstream has not told is given up: what is being kept is kept.
         let listing = self.parts.lister.list();
         let Some(listing) = self.parts.stop.run_until_cancelled(listing).await else {
             return Err(SyncError::Stopped);
         };
         let renewed = match listing {
-            Ok(listing) => self.renew(listing).await,
+            Ok(listing) => self.renew(listing, actor).await,
             Err(error) => Err(error.into()),
         };
         self.look().await;
@@ -197,20 +198,19 @@ impl Prices {
     ///
     /// # Errors
     /// If that could not be kept.
-    pub async fn confirm(&self, slug: &Slug) -> Result<bool, SettingsError> {
+    pub async fn confirm(&self, slug: &Slug, actor: Actor) -> Result<bool, SettingsError> {
         let mut kept = self.kept.lock().await;
         let mut found = kept.iter_mut();
         let doubted = found.find(|one| one.listed.slug == *slug && one.caution.is_some());
         let (Some(doubted), Some(read)) = (doubted, self.current().last_sync) else {
             return Ok(false);
         };
-        let believed = Kept {
-            caution: None,
-            ..doubted.clone()
+        let by = By {
+            actor,
+            at: crate::clock::now(),
         };
-        let store = &self.parts.store;
-        store.keep(vec![believed.clone()], Vec::new(), read).await?;
-        *doubted = believed;
+        self.parts.store.believe(doubted.clone(), by).await?;
+        doubted.caution = None;
         self.put(&kept, read);
         Ok(true)
     }
@@ -243,7 +243,7 @@ impl Prices {
         };
         loop {
             // What went wrong is told by `sync` itself.
-            let _ = self.sync().await;
+            let _ = self.sync(Actor::Gateway).await;
             sleep_until(Instant::now() + jittered(interval)).await;
         }
     }
@@ -269,7 +269,7 @@ impl Prices {
         }
     }
 
-    async fn renew(&self, listing: Vec<Listed>) -> Result<Synced, SyncError> {
+    async fn renew(&self, listing: Vec<Listed>, actor: Actor) -> Result<Synced, SyncError> {
         let mut kept = self.kept.lock().await;
         let now = crate::clock::now();
         let Renewal {
@@ -299,7 +299,14 @@ impl Prices {
         for model in &by_last_good {
             tracing::warn!(%model, "a price cannot be read or is gone; the last good one stays");
         }
-        self.parts.store.keep(models, prices, now).await?;
+        let update = ListUpdate {
+            models,
+            prices,
+            added,
+            withdrawn,
+        };
+        let by = By { actor, at: now };
+        self.parts.store.keep(update, by).await?;
         *kept = next;
         self.put(&kept, now);
         Ok(synced)

@@ -46,32 +46,42 @@ CREATE TABLE api_key (
   UNIQUE (organization, id, prefix)
 ) STRICT, WITHOUT ROWID;
 
--- Who changed what. A chain like the ledger's: one per organization, each row with the hash of the
--- row before. Written in the transaction of the change.
+-- Who changed what. Chains like the ledger's: one per organization, and the platform's for what is
+-- done for all; each row with the hash of the row before. Written in the transaction of the change.
 CREATE TABLE audit_entry (
-  organization TEXT NOT NULL REFERENCES organization (id),
+  -- Whose: the id of an organization; the platform's is ''.
+  trail        TEXT NOT NULL,
   seq          INTEGER NOT NULL CHECK (seq >= 0),
   prev_seq     INTEGER,
   action       TEXT NOT NULL CHECK (action IN ('organization_created', 'api_key_created', 'api_key_revoked', 'tool_created',
     'tool_updated', 'tool_deleted', 'model_availability_changed', 'credits_added', 'openrouter_key_set',
-    'openrouter_key_deleted')),
-  -- The key it was done with; none is the operator's. Its prefix is what people know it by.
+    'openrouter_key_deleted', 'openrouter_key_status_changed', 'models_synced', 'price_confirmed',
+    'encryption_key_replaced', 'operator_key_changed')),
+  -- The operator, the gateway by itself, or whoever has a key of the organization.
+  actor_kind   TEXT NOT NULL CHECK (actor_kind IN ('operator', 'gateway', 'key')),
+  -- That key. Its prefix is what people know it by.
   actor        BLOB,
   actor_prefix TEXT,
   subject      TEXT NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),
-  -- What is different, as JSON: at most 12 fields, values of at most 201 characters.
+  -- What is different, as JSON: at most 12 fields, values of at most 217 characters.
   changes      TEXT NOT NULL CHECK (json_valid(changes) AND length(changes) <= 16000),
   at_us        INTEGER NOT NULL,
   prev_hash    BLOB,
   hash         BLOB NOT NULL CHECK (length(hash) = 32),
-  PRIMARY KEY (organization, seq),
-  UNIQUE (organization, seq, hash),
-  CHECK ((seq = 0) = (action = 'organization_created')),
+  -- So that an organization's points at one, and the platform's at none.
+  organization TEXT GENERATED ALWAYS AS (nullif(trail, '')) STORED REFERENCES organization (id),
+  PRIMARY KEY (trail, seq),
+  UNIQUE (trail, seq, hash),
+  CHECK (trail = '' OR (seq = 0) = (action = 'organization_created')),
+  CHECK (action = 'organization_created'
+      OR (trail = '') = (action IN ('models_synced', 'price_confirmed', 'encryption_key_replaced', 'operator_key_changed'))),
   CHECK ((seq = 0) = (prev_seq IS NULL)),
   CHECK (seq = 0 OR (seq = prev_seq + 1 AND prev_hash IS NOT NULL)),
+  CHECK ((actor_kind = 'key') = (actor IS NOT NULL)),
   CHECK ((actor IS NULL) = (actor_prefix IS NULL)),
+  CHECK (trail <> '' OR actor IS NULL),
   FOREIGN KEY (organization, actor, actor_prefix) REFERENCES api_key (organization, id, prefix),
-  FOREIGN KEY (organization, prev_seq, prev_hash) REFERENCES audit_entry (organization, seq, hash)
+  FOREIGN KEY (trail, prev_seq, prev_hash) REFERENCES audit_entry (trail, seq, hash)
 ) STRICT, WITHOUT ROWID;
 
 -- Organizations' own OpenRouter keys, sealed: the key-encryption key is not in the database. Of a key

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::secrets::Secrets;
 use super::{StartError, room};
 use crate::config::Config;
+use crate::domain::trail::{Actor, By};
 use crate::store::gallery::Files;
 use crate::store::sqlite::Sqlite;
 
@@ -45,9 +46,25 @@ impl Cellar {
                 gallery: Arc::new(gallery),
             })
         };
-        tokio::task::spawn_blocking(open)
+        let cellar: Self = tokio::task::spawn_blocking(open)
             .await
-            .map_err(room("the data folder"))?
+            .map_err(room("the data folder"))??;
+        cellar.note_operator_key(config).await?;
+        Ok(cellar)
+    }
+
+    /// Who may act for all follows from the settings; that it is another one than before is told in
+    /// the platform's audit trail before anything is done with it.
+    async fn note_operator_key(&self, config: &Config) -> Result<(), StartError> {
+        let names = self
+            .secrets
+            .operator_key_names(config.operator_key.as_ref());
+        let by = By {
+            actor: Actor::Gateway,
+            at: crate::clock::now(),
+        };
+        let noted = self.books.note_operator_key(names, by).await;
+        noted.map_err(within("the audit trail", &config.data_dir))
     }
 }
 

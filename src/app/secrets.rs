@@ -10,10 +10,11 @@ use super::StartError;
 use super::cellar::{lock, within};
 use crate::config::{MasterKey, MasterKeyError};
 use crate::domain::openrouter_key::Sealed;
+use crate::domain::trail::{Actor, By};
 use crate::generate::owner;
-use crate::keys::{KekId, Keyring, Owner, PepperId, Unopened, Vault, pepper_id};
+use crate::keys::{KekId, Keyring, Owner, PepperId, Unopened, Vault, operator_key_name, pepper_id};
 use crate::ports::SettingsError;
-use crate::store::sqlite::{HandedOver, Sqlite, Whose};
+use crate::store::sqlite::{HandedOver, Replacing, Sqlite, Whose};
 
 /// What API keys are hashed with is derived from the key of keys under these words; changing them
 /// makes every key useless.
@@ -135,6 +136,19 @@ impl Secrets {
         keyring.with_former(self.former.iter().copied())
     }
 
+    /// The names of the operator's key, if there is one: first the one it has now, then those it had
+    /// before the key-encryption key was replaced.
+    pub(super) fn operator_key_names(&self, operator_key: Option<&SecretString>) -> Vec<[u8; 8]> {
+        let former = self.former.iter().copied();
+        let peppers = std::iter::once(self.key.derive(PEPPER)).chain(former);
+        let names = |key| {
+            peppers
+                .map(|pepper| operator_key_name(&pepper, key))
+                .collect()
+        };
+        operator_key.map(names).unwrap_or_default()
+    }
+
     /// Seals and opens keys of others.
     pub(super) fn vault(&self) -> Vault {
         vault(&self.key)
@@ -199,6 +213,14 @@ async fn hand_over(books: &Sqlite, old: &Secrets, to: Vault) -> Result<HandedOve
     let id = pepper_id(&pepper);
     let sealed = to.seal_bytes(of_pepper(&id), &pepper);
     let sealed = sealed.map_err(|error| SettingsError::Broken(Box::new(error)))?;
+    let replacing = Replacing {
+        old: from.id(),
+        pepper: (id, sealed),
+        by: By {
+            actor: Actor::Operator,
+            at: crate::clock::now(),
+        },
+    };
     let reseal = move |whose: &Whose, sealed: &Sealed| match whose {
         Whose::OpenRouterKey { organization, id } => {
             let id = id.uuid();
@@ -206,7 +228,7 @@ async fn hand_over(books: &Sqlite, old: &Secrets, to: Vault) -> Result<HandedOve
         }
         Whose::Pepper { id } => from.hand_over(of_pepper(id), sealed, &to),
     };
-    books.hand_over((id, sealed), reseal).await
+    books.hand_over(replacing, reseal).await
 }
 
 /// The key in the folder; the one that waits, if the books were already sealed with that. None is

@@ -61,8 +61,8 @@ pub(super) struct Args {
     /// Read every byte of every kept picture, not only its size
     #[arg(long, conflicts_with_all = ["generation", "request", "database"])]
     pictures: bool,
-    /// Write the last row of each organization's ledger and audit trail to a file, to be kept on
-    /// another machine; nothing else is looked at
+    /// Write the last row of each organization's ledger and audit trail, and of the platform's trail,
+    /// to a file, to be kept on another machine; nothing else is looked at
     #[arg(long, value_name = "FILE", conflicts_with_all = ["generation", "request", "pictures", "json"])]
     write_heads: Option<PathBuf>,
     /// Whether the books still have all that they had when this file was written

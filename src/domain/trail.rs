@@ -2,17 +2,22 @@
 //! so is the size of an entry; a secret is never a value.
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
-use super::ids::ApiKeyId;
+use super::ids::{ApiKeyId, OrganizationId};
 use super::shape::words;
 
-/// The most characters of a value in the trail; what is longer is cut, and ends with `…`.
+/// The most characters of a value in the trail. What is longer is cut, and ends with `…` and the
+/// beginning of its hash, by which two long values that begin alike differ.
 pub const VALUE_CHARS_MAX: usize = 200;
+
+/// Bytes of that hash, which is SHA-256 over the whole value.
+const HASH_BYTES: usize = 8;
 
 words! {
     /// What was done.
     Action {
-        /// An organization was made; the first entry of its trail.
+        /// An organization was made; the first entry of its trail, and one of the platform's.
         OrganizationCreated = "organization_created",
         /// A key was made.
         ApiKeyCreated = "api_key_created",
@@ -32,15 +37,36 @@ words! {
         OpenrouterKeySet = "openrouter_key_set",
         /// The organization's own OpenRouter key was deleted.
         OpenrouterKeyDeleted = "openrouter_key_deleted",
+        /// OpenRouter refuses the organization's own key for good, or has taken it after all.
+        OpenrouterKeyStatusChanged = "openrouter_key_status_changed",
+        /// The price list was read, and was not as before; of the platform's trail.
+        ModelsSynced = "models_synced",
+        /// A price that is hard to believe was believed; of the platform's trail.
+        PriceConfirmed = "price_confirmed",
+        /// The key-encryption key was replaced; of the platform's trail.
+        EncryptionKeyReplaced = "encryption_key_replaced",
+        /// The gateway was started with another operator's key; of the platform's trail.
+        OperatorKeyChanged = "operator_key_changed",
     }
 }
 
-/// Whose key it was done with.
+/// Whose trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trail {
+    /// The platform's: what is done for all.
+    Platform,
+    /// An organization's.
+    Organization(OrganizationId),
+}
+
+/// Who does something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// The platform's.
+    /// Whoever has the operator's key, or the data folder itself.
     Operator,
-    /// An organization's.
+    /// The gateway by itself.
+    Gateway,
+    /// Whoever has a key of an organization.
     Key {
         /// Its id.
         id: ApiKeyId,
@@ -63,7 +89,8 @@ pub struct By {
 pub struct Deed {
     /// What was done.
     pub action: Action,
-    /// To what: the id of a key, an agent or an organization, a model, the reference of a top-up.
+    /// To what: the id of a key, an agent or an organization, a model, the reference of a top-up;
+    /// or one word for what there is one of.
     pub subject: String,
     /// The fields that are different now.
     pub changes: Vec<Change>,
@@ -116,7 +143,14 @@ impl Change {
 fn cut(value: String) -> String {
     match value.char_indices().nth(VALUE_CHARS_MAX) {
         None => value,
-        Some((end, _)) => format!("{}…", &value[..end]),
+        Some((end, _)) => {
+            let digest = Sha256::digest(value.as_bytes());
+            let hash: String = digest[..HASH_BYTES]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!("{}…{hash}", &value[..end])
+        }
     }
 }
 
@@ -161,9 +195,13 @@ mod tests {
     fn a_long_value_is_cut_and_still_known_to_be_different() {
         let (a, b) = ("é".repeat(300) + "a", "é".repeat(300) + "b");
         let told = changes(Some(&fields("m", &a)), Some(&fields("m", &b)));
-        let value = told[0].new.as_deref().expect("a value");
-        assert_eq!(value.chars().count(), VALUE_CHARS_MAX + 1);
-        assert!(value.ends_with('…'));
-        assert_eq!(told[0].old, told[0].new);
+        let [old, new] = [&told[0].old, &told[0].new].map(|value| {
+            let value = value.as_deref().expect("a value");
+            let (begin, hash) = value.split_once('…').expect("it is cut");
+            assert_eq!(begin, "é".repeat(VALUE_CHARS_MAX));
+            assert_eq!(hash.len(), 2 * HASH_BYTES);
+            hash
+        });
+        assert_ne!(old, new);
     }
 }

@@ -67,9 +67,9 @@ impl ModelService for Service {
 
     async fn sync_models(
         &self,
-        _: Request<proto::SyncModelsRequest>,
+        request: Request<proto::SyncModelsRequest>,
     ) -> Result<Response<proto::SyncModelsResponse>, Status> {
-        self.answer("SyncModels", self.sync().await)
+        self.answer("SyncModels", self.sync(request).await)
     }
 
     async fn confirm_price(

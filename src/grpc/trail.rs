@@ -2,11 +2,12 @@
 
 use tonic::Request;
 
+use super::caller::Caller;
 use super::page::{Asked, Page};
 use super::{Service, billing, caller, read, write};
 use crate::domain::failure::Failure;
 use crate::domain::ids::ApiKeyId;
-use crate::domain::trail::{Action, Actor, Change};
+use crate::domain::trail::{Action, Actor, Change, Trail};
 use crate::ports::{ActorId, AuditEntry, AuditFilter};
 use crate::proto;
 
@@ -16,6 +17,9 @@ const AT_A_TIME: u32 = 256;
 /// The operator's name among actors.
 pub(super) const OPERATOR: &str = "operator";
 
+/// The gateway's own.
+const GATEWAY: &str = "gateway";
+
 impl Service {
     pub(super) async fn audit_entries(
         &self,
@@ -23,9 +27,12 @@ impl Service {
     ) -> Result<proto::ListAuditEntriesResponse, Failure> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let organization = read::subject(&caller, &request.organization_id)?;
+        let trail = match caller {
+            Caller::Operator if request.organization_id.is_empty() => Trail::Platform,
+            _ => Trail::Organization(read::subject(&caller, &request.organization_id)?),
+        };
         let filter = filter(&request)?;
-        let asked = ("ListAuditEntries", &organization, &filter);
+        let asked = ("ListAuditEntries", &trail, &filter);
         let question = Asked::new(&self.parts.keyring, &asked);
         let mut page = Page::new(request.page_size)?;
         let last = question.place(&request.page_token)?;
@@ -33,7 +40,7 @@ impl Service {
         let records = &self.parts.records;
         let more = 'filling: loop {
             let wanted = page.wanted().min(AT_A_TIME);
-            let found = records.audit_entries(&organization, filter, last, wanted);
+            let found = records.audit_entries(&trail, filter, last, wanted);
             let found = found.await.map_err(billing::ledger_failure)?;
             for entry in &found {
                 if !page.add(shown(entry)) {
@@ -57,8 +64,9 @@ fn filter(request: &proto::ListAuditEntriesRequest) -> Result<AuditFilter, Failu
     let actor = match request.actor.as_str() {
         "" => None,
         OPERATOR => Some(ActorId::Operator),
+        GATEWAY => Some(ActorId::Gateway),
         id => {
-            let what = "must be \"operator\" or the id of a key";
+            let what = "must be \"operator\", \"gateway\" or the id of a key";
             let id = ApiKeyId::parse(id).ok_or_else(|| Failure::invalid("actor", what))?;
             Some(ActorId::Key(id))
         }
@@ -84,6 +92,11 @@ const fn action(wire: proto::AuditAction) -> Option<Action> {
         Wire::CreditsAdded => Action::CreditsAdded,
         Wire::OpenrouterKeySet => Action::OpenrouterKeySet,
         Wire::OpenrouterKeyDeleted => Action::OpenrouterKeyDeleted,
+        Wire::OpenrouterKeyStatusChanged => Action::OpenrouterKeyStatusChanged,
+        Wire::ModelsSynced => Action::ModelsSynced,
+        Wire::PriceConfirmed => Action::PriceConfirmed,
+        Wire::EncryptionKeyReplaced => Action::EncryptionKeyReplaced,
+        Wire::OperatorKeyChanged => Action::OperatorKeyChanged,
     })
 }
 
@@ -100,12 +113,18 @@ const fn wire(action: Action) -> proto::AuditAction {
         Action::CreditsAdded => Wire::CreditsAdded,
         Action::OpenrouterKeySet => Wire::OpenrouterKeySet,
         Action::OpenrouterKeyDeleted => Wire::OpenrouterKeyDeleted,
+        Action::OpenrouterKeyStatusChanged => Wire::OpenrouterKeyStatusChanged,
+        Action::ModelsSynced => Wire::ModelsSynced,
+        Action::PriceConfirmed => Wire::PriceConfirmed,
+        Action::EncryptionKeyReplaced => Wire::EncryptionKeyReplaced,
+        Action::OperatorKeyChanged => Wire::OperatorKeyChanged,
     }
 }
 
 fn shown(entry: &AuditEntry) -> proto::AuditEntry {
     let (actor, actor_prefix) = match &entry.by.actor {
         Actor::Operator => (OPERATOR.to_owned(), String::new()),
+        Actor::Gateway => (GATEWAY.to_owned(), String::new()),
         Actor::Key { id, prefix } => (id.to_string(), prefix.clone()),
     };
     proto::AuditEntry {

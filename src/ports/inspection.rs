@@ -98,7 +98,7 @@ pub struct KnownCall {
 }
 
 words! {
-    /// A chain of hashes that an organization has.
+    /// A chain of hashes. An organization has both, the platform the second.
     Chain {
         /// Its ledger.
         Ledger = "ledger",
@@ -129,6 +129,24 @@ pub struct Heads {
     pub ledger: Head,
     /// Of its audit trail.
     pub trail: Head,
+}
+
+/// The head of the platform's audit trail, likewise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformHead {
+    /// Of its audit trail; it has no ledger.
+    pub platform_trail: Head,
+}
+
+/// What is kept elsewhere, line by line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeptHeads {
+    /// Of an organization.
+    Organization(Heads),
+    /// Of the platform.
+    Platform(PlatformHead),
 }
 
 /// How a chain stands to a head that was kept elsewhere.

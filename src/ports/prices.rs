@@ -11,6 +11,7 @@ use crate::domain::catalog::{Kept, PriceChange, PricePart};
 use crate::domain::ids::Slug;
 use crate::domain::listing::Listed;
 use crate::domain::recent::{Figures, Kind};
+use crate::domain::trail::By;
 
 /// Whoever tells what models there are, and what they cost.
 #[async_trait]
@@ -49,17 +50,19 @@ pub trait PriceStore: fmt::Debug + Send + Sync {
     /// [`SettingsError::Broken`].
     async fn kept(&self) -> Result<Option<KeptList>, SettingsError>;
 
-    /// Keeps the models that have changed, the prices that have moved, and when the list was read,
-    /// all or nothing.
+    /// Keeps what a list has changed, when it was read, and, if it has changed anything, who read it
+    /// in the platform's audit trail, all or nothing.
     ///
     /// # Errors
-    /// [`SettingsError::Broken`].
-    async fn keep(
-        &self,
-        models: Vec<Kept>,
-        prices: Vec<PriceChange>,
-        read: Timestamp,
-    ) -> Result<(), SettingsError>;
+    /// [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn keep(&self, update: ListUpdate, by: By) -> Result<(), SettingsError>;
+
+    /// Keeps a model whose price is believed from now on, and who believes it in the platform's audit
+    /// trail, all or nothing.
+    ///
+    /// # Errors
+    /// [`SettingsError::Full`], [`SettingsError::Broken`].
+    async fn believe(&self, doubted: Kept, by: By) -> Result<(), SettingsError>;
 
     /// Price changes, the newest first, after the one that was last seen; of one model or all; at
     /// most `limit`.
@@ -79,6 +82,19 @@ pub trait PriceStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SettingsError::Broken`].
     async fn figures(&self) -> Result<Vec<(Kind, Figures)>, SettingsError>;
+}
+
+/// What a list has changed.
+#[derive(Clone, Debug, Default)]
+pub struct ListUpdate {
+    /// The models that are not as they were.
+    pub models: Vec<Kept>,
+    /// The prices that have moved.
+    pub prices: Vec<PriceChange>,
+    /// How many of the models were not known, or had been withdrawn.
+    pub added: u32,
+    /// How many of the models are no longer listed.
+    pub withdrawn: u32,
 }
 
 /// Where a price change stands among all of them, which are in the order of these fields.

@@ -10,7 +10,7 @@ use crate::domain::books::{EntryKind, Stage};
 use crate::domain::generation::{Channel, Generation};
 use crate::domain::ids::{AgentId, ApiKeyId, GenerationId, OrganizationId, Slug};
 use crate::domain::money::Credits;
-use crate::domain::trail::{Action, By, Deed};
+use crate::domain::trail::{Action, By, Deed, Trail};
 
 /// The most groups that are told one by one.
 pub const GROUPS_MAX: usize = 1_000;
@@ -53,14 +53,14 @@ pub trait Records: fmt::Debug + Send + Sync {
         query: UsageQuery,
     ) -> Result<Usage, LedgerError>;
 
-    /// Entries of the audit trail, newest first, before the sequence that was last seen; at most
+    /// Entries of an audit trail, newest first, before the sequence that was last seen; at most
     /// `limit`.
     ///
     /// # Errors
     /// [`LedgerError::OrganizationNotFound`], [`LedgerError::Broken`].
     async fn audit_entries(
         &self,
-        organization: &OrganizationId,
+        trail: &Trail,
         filter: AuditFilter,
         before: Option<u64>,
         limit: u32,
@@ -70,7 +70,7 @@ pub trait Records: fmt::Debug + Send + Sync {
 /// An entry of an audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its place in the trail of the organization, from 0.
+    /// Its place in the trail, from 0.
     pub sequence: u64,
     /// Who, and when.
     pub by: By,
@@ -94,6 +94,8 @@ pub struct AuditFilter {
 pub enum ActorId {
     /// The operator.
     Operator,
+    /// The gateway by itself.
+    Gateway,
     /// A key.
     Key(ApiKeyId),
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 pub use inspector::Inspector;
-pub use sealed::{HandedOver, Whose};
+pub use sealed::{HandedOver, Replacing, Whose};
 use writer::Writer;
 
 mod api_keys;
@@ -26,6 +26,7 @@ mod inspector;
 mod ledger;
 mod migrate;
 mod openrouter_keys;
+mod operator;
 mod pinned;
 mod prices;
 mod records;

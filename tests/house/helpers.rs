@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) max_concurrent_each: Option<&'static str>,
     /// Prices are only read when the operator asks, unless this says otherwise.
     pub(crate) sync_interval: Option<&'static str>,
+    /// Whether it has an operator.
+    pub(crate) operator: bool,
     /// Costs are asked for again after the usual time, unless this says otherwise.
     pub(crate) cost_check_after: Option<&'static str>,
     pub(crate) reference_url_allow: Option<String>,
@@ -74,6 +76,7 @@ impl Default for Setup {
             max_calls_per_second: None,
             max_concurrent_each: None,
             sync_interval: None,
+            operator: true,
             cost_check_after: None,
             reference_url_allow: None,
             base_url: None,
@@ -326,7 +329,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         data_dir: Some(dir.path().to_string_lossy().into_owned()),
         openrouter_base_url: Some(setup.base_url.clone().unwrap_or_else(|| mock.base_url())),
         openrouter_api_key: Some(SecretString::from(PLATFORM_KEY)),
-        operator_key: Some(SecretString::from(OPERATOR_KEY)),
+        operator_key: setup.operator.then(|| SecretString::from(OPERATOR_KEY)),
         upstream_timeout: Some(setup.upstream_timeout.to_owned()),
         max_concurrent_generations: Some(setup.max_concurrent.to_string()),
         image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),

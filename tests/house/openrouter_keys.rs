@@ -55,6 +55,17 @@ impl House {
         found.expect("an organization").into_inner()
     }
 
+    /// The newest entries of the organization's audit trail, the newest first.
+    async fn newest_entries(&self, page_size: i32) -> Vec<proto::AuditEntry> {
+        let request = proto::ListAuditEntriesRequest {
+            page_size,
+            ..Default::default()
+        };
+        let mut organizations = self.organizations(&self.admin);
+        let read = organizations.list_audit_entries(request).await;
+        read.expect("a trail").into_inner().entries
+    }
+
     async fn painter(&self) -> proto::GenerateImageTool {
         let request = proto::GetGenerateImageToolRequest {
             agent_id: AGENT.to_owned(),

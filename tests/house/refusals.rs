@@ -41,15 +41,25 @@ async fn a_tool_without_a_model_needs_configuration() {
     // No call can save it so; an operator's hand in the database can.
     house.tool(|_| {}).await;
     let database = rusqlite::Connection::open(house.database()).expect("the database");
-    database
-        .execute("UPDATE tool SET model = NULL", [])
-        .expect("an update");
+    let choose = |model: Option<&str>| {
+        let chosen = database.execute("UPDATE tool SET model = ?1", [model]);
+        assert_eq!(chosen.expect("an update"), 1);
+    };
+    choose(None);
     let status = house.generate(request("r")).await.expect_err("no model");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "TOOL_NEEDS_CONFIGURATION")
     );
     house.assert_untouched().await;
+    // The audit trail tells of no such hand.
+    let ledger = house.app.as_ref().expect("open").ledger();
+    let breaks = ledger.audit().await.expect("an audit");
+    assert_eq!(
+        breaks,
+        ["A7: a tool is not what its audit trail tells (model): acme painter"]
+    );
+    choose(Some(KLEIN));
     house.close().await;
 }
 

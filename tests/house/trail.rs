@@ -6,6 +6,8 @@ use tonic::Status;
 
 use crate::helpers::{AGENT, House, KLEIN, OPERATOR_KEY, reason, request};
 
+mod platform;
+
 impl House {
     async fn trail(
         &self,

@@ -10,14 +10,14 @@ use serde::Serialize;
 use super::super::failed::Failed;
 use super::super::terminal;
 use super::unreadable;
-use crate::ports::{Chain, Head, Heads, Stand};
+use crate::ports::{Chain, Head, KeptHeads, Stand};
 use crate::store::sqlite::Inspector;
 
 /// What was compared, for programs.
 #[derive(Serialize)]
 struct Report {
     /// Organizations in the file.
-    organizations: usize,
+    organizations: u64,
     /// Chains that are not what they were.
     broken: Vec<Broken>,
 }
@@ -25,7 +25,8 @@ struct Report {
 /// A chain that has not the head that was kept.
 #[derive(Serialize)]
 struct Broken {
-    organization: String,
+    /// Whose; none is the platform's.
+    organization: Option<String>,
     chain: &'static str,
     /// The place of the head that was kept.
     kept: u64,
@@ -35,22 +36,19 @@ struct Broken {
     what: &'static str,
 }
 
-/// Writes the heads, one line for each organization.
+/// Writes the heads, one line for the platform and one for each organization.
 pub(super) fn write(inspector: &Inspector, file: &Path) -> Result<(), Failed> {
     let heads = inspector.heads().map_err(unreadable)?;
     replace(file, &heads).map_err(|error| {
         Failed::new(format!("cannot write the heads to {}", file.display())).because(error)
     })?;
-    let count = terminal::count(
-        u64::try_from(heads.len()).unwrap_or(u64::MAX),
-        "organization",
-    );
+    let count = terminal::count(organizations(&heads), "organization");
     terminal::note(format!("heads of {count} written to {}", file.display()));
     Ok(())
 }
 
 /// The file is the old one or the new one, whenever the machine stops.
-fn replace(file: &Path, heads: &[Heads]) -> io::Result<()> {
+fn replace(file: &Path, heads: &[KeptHeads]) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     let mut new = File::create(&beside)?;
@@ -67,13 +65,21 @@ pub(super) fn check(inspector: &Inspector, file: &Path, json: bool) -> Result<()
     let kept = read(file)?;
     let mut broken = Vec::new();
     for one in &kept {
-        for (chain, head) in [(Chain::Ledger, &one.ledger), (Chain::Trail, &one.trail)] {
-            let stand = inspector.stand(&one.organization, chain, head);
-            broken.extend(Broken::of(one, chain, head, stand.map_err(unreadable)?));
+        let (organization, chains) = match one {
+            KeptHeads::Organization(heads) => (
+                Some(heads.organization.as_str()),
+                vec![(Chain::Ledger, &heads.ledger), (Chain::Trail, &heads.trail)],
+            ),
+            KeptHeads::Platform(heads) => (None, vec![(Chain::Trail, &heads.platform_trail)]),
+        };
+        for (chain, head) in chains {
+            let stand = inspector.stand(organization, chain, head);
+            let stand = stand.map_err(unreadable)?;
+            broken.extend(Broken::of(organization, chain, head, stand));
         }
     }
     let report = Report {
-        organizations: kept.len(),
+        organizations: organizations(&kept),
         broken,
     };
     if json {
@@ -91,11 +97,18 @@ pub(super) fn check(inspector: &Inspector, file: &Path, json: bool) -> Result<()
     )
 }
 
-fn read(file: &Path) -> Result<Vec<Heads>, Failed> {
+fn organizations(heads: &[KeptHeads]) -> u64 {
+    let organizations = heads
+        .iter()
+        .filter(|one| matches!(one, KeptHeads::Organization(_)));
+    u64::try_from(organizations.count()).unwrap_or(u64::MAX)
+}
+
+fn read(file: &Path) -> Result<Vec<KeptHeads>, Failed> {
     let cannot = || Failed::new(format!("cannot read the heads in {}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| cannot().because(error))?;
     let lines = text.lines().map(serde_json::from_str);
-    let heads: Vec<Heads> = lines
+    let heads: Vec<KeptHeads> = lines
         .collect::<Result<_, _>>()
         .map_err(|error| cannot().because(error))?;
     // Nothing to compare with is no proof of anything.
@@ -108,7 +121,7 @@ fn read(file: &Path) -> Result<Vec<Heads>, Failed> {
 // === impl Broken ===
 
 impl Broken {
-    fn of(of: &Heads, chain: Chain, head: &Head, stand: Stand) -> Option<Self> {
+    fn of(organization: Option<&str>, chain: Chain, head: &Head, stand: Stand) -> Option<Self> {
         let (what, last) = match stand {
             Stand::Kept => return None,
             Stand::Ends { last: None } => ("not there", None),
@@ -116,7 +129,7 @@ impl Broken {
             Stand::Differs => ("rewritten", None),
         };
         Some(Self {
-            organization: of.organization.clone(),
+            organization: organization.map(str::to_owned),
             chain: chain.as_str(),
             kept: head.sequence,
             last,
@@ -125,7 +138,8 @@ impl Broken {
     }
 
     fn line(&self) -> String {
-        let (organization, chain, kept) = (&self.organization, self.chain, self.kept);
+        let (chain, kept) = (self.chain, self.kept);
+        let organization = self.organization.as_deref().unwrap_or("the platform");
         let what = terminal::bad(self.what);
         match self.last {
             Some(last) => {
@@ -140,8 +154,7 @@ impl Broken {
 
 impl Report {
     fn table(&self) -> String {
-        let count = u64::try_from(self.organizations).unwrap_or(u64::MAX);
-        let count = terminal::count(count, "organization");
+        let count = terminal::count(self.organizations, "organization");
         if self.broken.is_empty() {
             let all = terminal::good("all that was there");
             return format!("{count}: the books have {all}");

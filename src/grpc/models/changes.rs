@@ -65,9 +65,12 @@ impl Service {
         })
     }
 
-    pub(super) async fn sync(&self) -> Result<proto::SyncModelsResponse, Failure> {
-        let synced = self.parts.prices.sync().await.map_err(not_synced)?;
-        // No organization's trail is the place for what is done for all.
+    pub(super) async fn sync(
+        &self,
+        request: Request<proto::SyncModelsRequest>,
+    ) -> Result<proto::SyncModelsResponse, Failure> {
+        let actor = caller(&request)?.by().actor;
+        let synced = self.parts.prices.sync(actor).await.map_err(not_synced)?;
         tracing::info!(
             actor = OPERATOR,
             added = synced.added,
@@ -90,10 +93,11 @@ impl Service {
         &self,
         request: Request<proto::ConfirmPriceRequest>,
     ) -> Result<proto::Model, Failure> {
-        let view = self.view(&caller(&request)?).await?;
+        let caller = caller(&request)?;
+        let view = self.view(&caller).await?;
         let slug = read::slug("slug", &request.get_ref().slug)?;
-        let doubted = self.parts.prices.confirm(&slug).await.map_err(unsettled)?;
-        if doubted {
+        let confirmed = self.parts.prices.confirm(&slug, caller.by().actor).await;
+        if confirmed.map_err(unsettled)? {
             tracing::info!(actor = OPERATOR, model = %slug, "a doubted price was confirmed");
         }
         let list = self.parts.prices.current();

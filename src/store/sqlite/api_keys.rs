@@ -114,7 +114,8 @@ pub(super) fn note_use(
     Ok(())
 }
 
-fn by_id(
+/// The key of an organization with this id.
+pub(super) fn by_id(
     connection: &Connection,
     organization: &OrganizationId,
     id: ApiKeyId,

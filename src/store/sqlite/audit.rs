@@ -7,13 +7,16 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::ports::{AuditProgress, Finding, PictureCheck};
-use questions::{QUESTIONS, Question};
+use questions::{BOOKS, Question, ROWS};
 
 mod charges;
 mod history;
+mod moves;
 mod pictures;
+mod present;
 mod questions;
 mod rehash;
+mod trails;
 
 /// Breaks of one question that are kept as sentences.
 const SHOWN: usize = 100;
@@ -60,7 +63,7 @@ pub(super) fn audit(connection: &Connection) -> Result<Vec<String>, rusqlite::Er
 
 /// Asks every question, and tells each answer as soon as it is there.
 pub(super) fn report(look: &mut Look<'_>) -> Result<(), rusqlite::Error> {
-    for question in QUESTIONS {
+    for question in BOOKS.iter().chain(trails::QUESTIONS).chain(ROWS) {
         let breaks = question.ask(look)?;
         (look.tell)(AuditProgress::Answer(Finding {
             name: question.name,

@@ -9,6 +9,9 @@ pub(super) const LEDGER: &[u8] = b"image-gateway-ledger-v1";
 /// The same of the audit trails.
 pub(super) const TRAIL: &[u8] = b"image-gateway-trail-v1";
 
+/// The same of prices that moved together.
+pub(super) const PRICES: &[u8] = b"image-gateway-prices-v1";
+
 /// SHA-256 over the chain's name, the hash before and the parts of a row, each with its length.
 pub(super) fn hash(chain: &[u8], before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
     let mut digest = Sha256::new();

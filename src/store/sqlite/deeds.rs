@@ -1,40 +1,51 @@
 //! What each change is called in the audit trail, and what is told of it.
 
+use jiff::Timestamp;
+
+use super::prices::hash_of_moves;
 use crate::domain::ids::Slug;
+use crate::domain::money::Credits;
 use crate::domain::tool::Tool;
 use crate::domain::trail::{Action, By, Deed, Field, changes};
-use crate::ports::{ApiKey, OpenRouterKey, Organization, Purchase};
+use crate::ports::{ApiKey, ListUpdate, OpenRouterKey, Organization, Purchase};
 
 pub(super) fn organization_created(organization: &Organization) -> Deed {
-    let fields = [("name", Some(organization.name.clone()))];
     Deed {
         action: Action::OrganizationCreated,
         subject: organization.id.to_string(),
-        changes: changes(None, Some(&fields)),
+        changes: changes(None, Some(&[("name", Some(organization.name.clone()))])),
     }
 }
 
 pub(super) fn api_key_created(key: &ApiKey) -> Deed {
-    let fields = [
+    Deed {
+        action: Action::ApiKeyCreated,
+        subject: key.id.to_string(),
+        changes: changes(None, Some(&api_key(key))),
+    }
+}
+
+/// What is told of a key when it is made.
+pub(super) fn api_key(key: &ApiKey) -> [Field; 4] {
+    [
         ("name", Some(key.name.clone())),
         ("prefix", Some(key.prefix.clone())),
         ("role", Some(key.role.to_string())),
         ("expire_time", key.expires.map(|at| at.to_string())),
-    ];
-    Deed {
-        action: Action::ApiKeyCreated,
-        subject: key.id.to_string(),
-        changes: changes(None, Some(&fields)),
-    }
+    ]
 }
 
 pub(super) fn api_key_revoked(key: &ApiKey, by: &By) -> Deed {
-    let fields = [("revoke_time", Some(by.at.to_string()))];
     Deed {
         action: Action::ApiKeyRevoked,
         subject: key.id.to_string(),
-        changes: changes(None, Some(&fields)),
+        changes: changes(None, Some(&revocation(Some(by.at)))),
     }
+}
+
+/// What is told of a key when it ends.
+pub(super) fn revocation(at: Option<Timestamp>) -> [Field; 1] {
+    [("revoke_time", at.map(|at| at.to_string()))]
 }
 
 /// Nothing, if it was saved as it was.
@@ -61,21 +72,32 @@ pub(super) fn tool_deleted(tool: &Tool) -> Deed {
 }
 
 pub(super) fn model_switched(model: &Slug, available: bool) -> Deed {
-    let state = |available: bool| [("available", Some(available.to_string()))];
     Deed {
         action: Action::ModelAvailabilityChanged,
         subject: model.to_string(),
-        changes: changes(Some(&state(!available)), Some(&state(available))),
+        changes: changes(
+            Some(&availability(!available)),
+            Some(&availability(available)),
+        ),
     }
 }
 
+/// What is told of a model that is switched.
+pub(super) fn availability(available: bool) -> [Field; 1] {
+    [("available", Some(available.to_string()))]
+}
+
 pub(super) fn credits_added(purchase: &Purchase) -> Deed {
-    let fields = [("credits", Some(purchase.credits.to_string()))];
     Deed {
         action: Action::CreditsAdded,
         subject: purchase.reference.to_string(),
-        changes: changes(None, Some(&fields)),
+        changes: changes(None, Some(&credits(purchase.credits))),
     }
+}
+
+/// What is told of a top-up.
+pub(super) fn credits(credits: Credits) -> [Field; 1] {
+    [("credits", Some(credits.to_string()))]
 }
 
 pub(super) fn openrouter_key_set(old: Option<&OpenRouterKey>, new: &OpenRouterKey) -> Deed {
@@ -84,7 +106,7 @@ pub(super) fn openrouter_key_set(old: Option<&OpenRouterKey>, new: &OpenRouterKe
         action: Action::OpenrouterKeySet,
         subject: new.id.to_string(),
         changes: changes(
-            old.as_ref().map(<[_; 2]>::as_slice),
+            old.as_ref().map(<[_; 3]>::as_slice),
             Some(&openrouter_key(new)),
         ),
     }
@@ -98,10 +120,82 @@ pub(super) fn openrouter_key_deleted(key: &OpenRouterKey) -> Deed {
     }
 }
 
-/// Never the key itself.
-fn openrouter_key(key: &OpenRouterKey) -> [Field; 2] {
+/// Nothing, if it can be drawn with as before.
+pub(super) fn openrouter_key_noted(old: &OpenRouterKey, new: &OpenRouterKey) -> Option<Deed> {
+    let deed = Deed {
+        action: Action::OpenrouterKeyStatusChanged,
+        subject: new.id.to_string(),
+        changes: changes(Some(&openrouter_key(old)), Some(&openrouter_key(new))),
+    };
+    Some(deed).filter(|deed| !deed.changes.is_empty())
+}
+
+/// What is told of an own key; never the key itself.
+pub(super) fn openrouter_key(key: &OpenRouterKey) -> [Field; 3] {
     [
         ("openrouter_key_masked", Some(key.masked.clone())),
         ("fingerprint", Some(key.fingerprint.clone())),
+        ("openrouter_key_status", Some(key.status().to_string())),
     ]
+}
+
+/// Nothing, if the list is as it was.
+pub(super) fn models_synced(update: &ListUpdate) -> Option<Deed> {
+    let flagged = update.prices.iter().filter(|price| price.flagged).count();
+    let count = |count: usize| Some(count.to_string()).filter(|_| count > 0);
+    let models = |models: u32| Some(models.to_string()).filter(|_| models > 0);
+    let fields = [
+        ("models_changed", count(update.models.len())),
+        ("models_added", models(update.added)),
+        ("models_withdrawn", models(update.withdrawn)),
+        ("prices_changed", count(update.prices.len())),
+        ("prices_flagged", count(flagged)),
+        ("prices_sha256", hash_of_moves(&update.prices)),
+    ];
+    let deed = Deed {
+        action: Action::ModelsSynced,
+        subject: "models".to_owned(),
+        changes: changes(None, Some(&fields)),
+    };
+    Some(deed).filter(|deed| !deed.changes.is_empty())
+}
+
+pub(super) fn price_confirmed(model: &Slug, since: Timestamp) -> Deed {
+    let doubted = [("price_unconfirmed_since", Some(since.to_string()))];
+    Deed {
+        action: Action::PriceConfirmed,
+        subject: model.to_string(),
+        changes: changes(Some(&doubted), None),
+    }
+}
+
+/// By the names of the keys, which are not secret.
+pub(super) fn encryption_key_replaced(old: &[u8; 8], new: &[u8; 8]) -> Deed {
+    Deed {
+        action: Action::EncryptionKeyReplaced,
+        subject: "key-encryption-key".to_owned(),
+        changes: changes(Some(&encryption_key(old)), Some(&encryption_key(new))),
+    }
+}
+
+/// What is told of a key-encryption key: its name.
+pub(super) fn encryption_key(id: &[u8; 8]) -> [Field; 1] {
+    [("key_encryption_key", Some(name_of(id)))]
+}
+
+/// By the names of the keys, likewise.
+pub(super) fn operator_key_changed(old: Option<String>, new: Option<String>) -> Deed {
+    Deed {
+        action: Action::OperatorKeyChanged,
+        subject: "operator-key".to_owned(),
+        changes: changes(
+            Some(&[("operator_key", old)]),
+            Some(&[("operator_key", new)]),
+        ),
+    }
+}
+
+/// The name of a key that must not be seen, in hexadecimal.
+pub(super) fn name_of(id: &[u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(*id))
 }

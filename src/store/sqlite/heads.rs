@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows;
-use crate::ports::{Chain, Head, Heads, Stand};
+use super::trail::PLATFORM;
+use crate::ports::{Chain, Head, Heads, PlatformHead, Stand};
 
 /// The heads of every organization, in the order of their names.
 pub(super) fn heads(connection: &Connection) -> Result<Vec<Heads>, rusqlite::Error> {
@@ -11,8 +12,8 @@ pub(super) fn heads(connection: &Connection) -> Result<Vec<Heads>, rusqlite::Err
       SELECT o.id, l.seq, lower(hex(l.hash)), a.seq, lower(hex(a.hash)) FROM organization o
         JOIN ledger l ON l.organization = o.id
          AND l.seq = (SELECT max(seq) FROM ledger WHERE organization = o.id)
-        JOIN audit_entry a ON a.organization = o.id
-         AND a.seq = (SELECT max(seq) FROM audit_entry WHERE organization = o.id)
+        JOIN audit_entry a ON a.trail = o.id
+         AND a.seq = (SELECT max(seq) FROM audit_entry WHERE trail = o.id)
        ORDER BY o.id";
     let mut statement = connection.prepare(sql)?;
     let heads = statement.query_map([], |row| {
@@ -25,6 +26,19 @@ pub(super) fn heads(connection: &Connection) -> Result<Vec<Heads>, rusqlite::Err
     heads.collect()
 }
 
+/// The head of the platform's audit trail; nothing if nothing was ever done for all.
+pub(super) fn platform(connection: &Connection) -> Result<Option<PlatformHead>, rusqlite::Error> {
+    let sql = "
+      SELECT seq, lower(hex(hash)) FROM audit_entry WHERE trail = ?1 ORDER BY seq DESC LIMIT 1";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_row([PLATFORM], |row| {
+        Ok(PlatformHead {
+            platform_trail: head(row, 0)?,
+        })
+    });
+    found.optional()
+}
+
 fn head(row: &Row<'_>, column: usize) -> Result<Head, rusqlite::Error> {
     let sequence: i64 = row.get(column)?;
     Ok(Head {
@@ -33,10 +47,10 @@ fn head(row: &Row<'_>, column: usize) -> Result<Head, rusqlite::Error> {
     })
 }
 
-/// How a chain of an organization stands to a head of it.
+/// How a chain of an organization stands to a head of it; without one, of the platform.
 pub(super) fn stand(
     connection: &Connection,
-    organization: &str,
+    organization: Option<&str>,
     chain: Chain,
     kept: &Head,
 ) -> Result<Stand, rusqlite::Error> {
@@ -46,10 +60,11 @@ pub(super) fn stand(
             "SELECT max(seq) FROM ledger WHERE organization = ?1",
         ),
         Chain::Trail => (
-            "SELECT lower(hex(hash)) FROM audit_entry WHERE organization = ?1 AND seq = ?2",
-            "SELECT max(seq) FROM audit_entry WHERE organization = ?1",
+            "SELECT lower(hex(hash)) FROM audit_entry WHERE trail = ?1 AND seq = ?2",
+            "SELECT max(seq) FROM audit_entry WHERE trail = ?1",
         ),
     };
+    let organization = organization.unwrap_or(PLATFORM);
     // A place beyond what the books can hold is one that is not there.
     let place = i64::try_from(kept.sequence).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(at)?;

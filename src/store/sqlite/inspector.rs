@@ -11,7 +11,7 @@ use crate::domain::books::Account;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
 use crate::domain::money::{Credits, UsdCost};
 use crate::ports::{
-    AuditProgress, Chain, Day, Extent, Head, Heads, Item, KnownCall, LedgerError, Paper,
+    AuditProgress, Chain, Day, Extent, Head, Item, KeptHeads, KnownCall, LedgerError, Paper,
     PictureCheck, Stand,
 };
 
@@ -105,21 +105,26 @@ impl Inspector {
         Ok(audit::report(&mut look)?)
     }
 
-    /// The heads of every organization, at one moment.
+    /// The heads of every organization, and of the platform, at one moment.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
-    pub fn heads(&self) -> Result<Vec<Heads>, LedgerError> {
-        Ok(heads::heads(&self.connection)?)
+    pub fn heads(&self) -> Result<Vec<KeptHeads>, LedgerError> {
+        let platform = heads::platform(&self.connection)?;
+        let organizations = heads::heads(&self.connection)?;
+        let organizations = organizations.into_iter().map(KeptHeads::Organization);
+        let platform = platform.into_iter().map(KeptHeads::Platform);
+        Ok(platform.chain(organizations).collect())
     }
 
-    /// How a chain of an organization stands to a head of it that was kept elsewhere.
+    /// How a chain of an organization stands to a head of it that was kept elsewhere; without an
+    /// organization, of the platform.
     ///
     /// # Errors
     /// [`LedgerError::Broken`].
     pub fn stand(
         &self,
-        organization: &str,
+        organization: Option<&str>,
         chain: Chain,
         kept: &Head,
     ) -> Result<Stand, LedgerError> {

@@ -10,7 +10,7 @@ use super::settings::require;
 use super::{Sqlite, deeds, trail};
 use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::{KeyStatus, REFUSALS_APART, REFUSALS_MAX, Sealed};
-use crate::domain::trail::By;
+use crate::domain::trail::{Actor, By};
 use crate::ports::{KeyNote, OpenRouterKey, OpenRouterKeys, SettingsError};
 
 #[async_trait]
@@ -62,15 +62,24 @@ impl OpenRouterKeys for Sqlite {
         at: Timestamp,
     ) -> Result<Option<KeyStatus>, SettingsError> {
         self.write(move |connection| {
+            let Some(before) = by_id(connection, id)? else {
+                return Ok(None);
+            };
             match note {
                 KeyNote::Refused => refuse(connection, id, at)?,
                 KeyNote::Taken { since } => take(connection, id, since, at)?,
             }
-            let sql = "SELECT refusals FROM openrouter_key WHERE id = ?1 AND ended_us IS NULL";
-            let mut statement = connection.prepare_cached(sql)?;
-            let refusals = statement.query_row([id.uuid().as_bytes().as_slice()], |row| row.get(0));
-            let refusals: Option<u32> = refusals.optional()?;
-            Ok(refusals.map(KeyStatus::after))
+            let Some(after) = by_id(connection, id)? else {
+                return Ok(None);
+            };
+            if let Some(deed) = deeds::openrouter_key_noted(&before, &after) {
+                let by = By {
+                    actor: Actor::Gateway,
+                    at,
+                };
+                trail::append(connection, &after.organization, &by, &deed)?;
+            }
+            Ok(Some(after.status()))
         })
         .await
     }
@@ -106,15 +115,31 @@ fn take(
     Ok(())
 }
 
-fn find(
+/// The columns that [`key`] reads, in its order, of keys that have not ended.
+const KEY: &str = "
+  SELECT id, organization, fingerprint, masked, kek, wrapped, sealed, refusals, created_us, checked_us
+    FROM openrouter_key WHERE ended_us IS NULL";
+
+/// The key that an organization draws with.
+pub(super) fn find(
     connection: &Connection,
     organization: &OrganizationId,
 ) -> Result<Option<OpenRouterKey>, rusqlite::Error> {
-    let sql = "
-      SELECT id, organization, fingerprint, masked, kek, wrapped, sealed, refusals, created_us, checked_us
-        FROM openrouter_key WHERE organization = ?1 AND ended_us IS NULL";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!("{KEY} AND organization = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
     statement.query_row([organization.as_str()], key).optional()
+}
+
+fn by_id(
+    connection: &Connection,
+    id: OpenRouterKeyId,
+) -> Result<Option<OpenRouterKey>, rusqlite::Error> {
+    let sql = format!("{KEY} AND id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let id = id.uuid();
+    statement
+        .query_row([id.as_bytes().as_slice()], key)
+        .optional()
 }
 
 fn insert(connection: &Connection, key: &OpenRouterKey) -> Result<(), rusqlite::Error> {

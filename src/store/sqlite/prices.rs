@@ -2,19 +2,20 @@
 //! what pictures cost lately.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
+use super::chain::{PRICES, hash};
 use super::records::Conditions;
 use super::rows::{micros, odd, time};
-use super::{Sqlite, Trouble};
+use super::{Sqlite, Trouble, deeds, trail};
 use crate::domain::catalog::{Caution, Kept, PriceChange, PricePart};
 use crate::domain::ids::{GenerationId, Slug};
 use crate::domain::money::UsdCost;
 use crate::domain::recent::{Figures, GENERATIONS, Kind};
 use crate::domain::shape::{Quality, Resolution};
-use crate::ports::{ChangePlace, KeptList, PriceStore, SettingsError};
+use crate::domain::trail::By;
+use crate::ports::{ChangePlace, KeptList, ListUpdate, PriceStore, SettingsError};
 use listed::Document;
 
 mod listed;
@@ -39,23 +40,37 @@ impl PriceStore for Sqlite {
         .await
     }
 
-    async fn keep(
-        &self,
-        models: Vec<Kept>,
-        prices: Vec<PriceChange>,
-        read: Timestamp,
-    ) -> Result<(), SettingsError> {
+    async fn keep(&self, update: ListUpdate, by: By) -> Result<(), SettingsError> {
         self.write(move |connection| {
-            for model in &models {
+            for model in &update.models {
                 keep(connection, model)?;
             }
-            for price in &prices {
+            for price in &update.prices {
                 note(connection, price)?;
             }
             let sql = "
               INSERT INTO price_list VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET read_us = excluded.read_us";
-            connection.prepare_cached(sql)?.execute([micros(read)])?;
+            connection.prepare_cached(sql)?.execute([micros(by.at)])?;
+            if let Some(deed) = deeds::models_synced(&update) {
+                trail::append_for_all(connection, &by, &deed)?;
+            }
             Ok(())
+        })
+        .await
+    }
+
+    async fn believe(&self, doubted: Kept, by: By) -> Result<(), SettingsError> {
+        self.write(move |connection| {
+            let Some(caution) = &doubted.caution else {
+                return Ok(());
+            };
+            let deed = deeds::price_confirmed(&doubted.listed.slug, caution.since);
+            let believed = Kept {
+                caution: None,
+                ..doubted.clone()
+            };
+            keep(connection, &believed)?;
+            Ok(trail::append_for_all(connection, &by, &deed)?)
         })
         .await
     }
@@ -170,6 +185,32 @@ fn keep(connection: &Connection, kept: &Kept) -> Result<(), Trouble> {
         caution.map(|caution| micros(caution.since)),
     ])?;
     Ok(())
+}
+
+/// What stands in the audit trail for prices that moved together: a hash over their rows, which are
+/// in the order of models and prices.
+pub(super) fn hash_of<'a>(rows: impl Iterator<Item = [&'a str; 5]>) -> String {
+    let all = rows.fold([0; 32], |before, row| hash(PRICES, &before, &row));
+    all.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The rows of prices that moved together, as [`hash_of`] takes them; nothing if none did.
+pub(super) fn hash_of_moves(prices: &[PriceChange]) -> Option<String> {
+    let mut rows: Vec<[String; 5]> = prices
+        .iter()
+        .map(|price| {
+            [
+                price.slug.to_string(),
+                price.part.to_string(),
+                price.before.to_string(),
+                price.after.to_string(),
+                i64::from(price.flagged).to_string(),
+            ]
+        })
+        .collect();
+    rows.sort();
+    let rows = rows.iter().map(|row| row.each_ref().map(String::as_str));
+    (!prices.is_empty()).then(|| hash_of(rows))
 }
 
 fn note(connection: &Connection, price: &PriceChange) -> Result<(), rusqlite::Error> {

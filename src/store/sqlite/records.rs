@@ -10,6 +10,7 @@ use super::{Sqlite, entries, rows, trail, usage};
 use crate::domain::failure::Reason;
 use crate::domain::generation::Generation;
 use crate::domain::ids::{GenerationId, OrganizationId};
+use crate::domain::trail::Trail;
 use crate::ports::{
     AuditEntry, AuditFilter, EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period,
     Records, Seen, Usage, UsageQuery,
@@ -63,15 +64,17 @@ impl Records for Sqlite {
 
     async fn audit_entries(
         &self,
-        organization: &OrganizationId,
+        trail: &Trail,
         filter: AuditFilter,
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, LedgerError> {
-        let organization = organization.clone();
+        let of = trail.clone();
         self.look_back(move |connection| {
-            exists(connection, &organization)?;
-            let page = trail::conditions(&organization, &filter, before);
+            if let Trail::Organization(id) = &of {
+                exists(connection, id)?;
+            }
+            let page = trail::conditions(&of, &filter, before);
             Ok(trail::page(connection, &page, limit)?)
         })
         .await

@@ -3,9 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Sqlite, rows};
+use super::{Sqlite, deeds, rows, trail};
 use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::Sealed;
+use crate::domain::trail::By;
 use crate::ports::SettingsError;
 
 /// Whose secret it is.
@@ -23,6 +24,17 @@ pub enum Whose {
         /// Its name.
         id: [u8; 8],
     },
+}
+
+/// A key-encryption key that is replaced.
+#[derive(Clone, Debug)]
+pub struct Replacing {
+    /// The name of the one that is in use until now.
+    pub old: [u8; 8],
+    /// What API keys are hashed with until now, by its name, sealed with the new one.
+    pub pepper: ([u8; 8], Sealed),
+    /// Who replaces it, and when.
+    pub by: By,
 }
 
 /// How much was sealed anew.
@@ -74,14 +86,14 @@ impl Sqlite {
         Ok(peppers.collect::<Result<_, _>>()?)
     }
 
-    /// Seals everything anew, and adds the pepper that is in use until now, in one transaction: all
-    /// of it or nothing.
+    /// Seals everything anew, adds the pepper that is in use until now, and tells it in the
+    /// platform's audit trail, in one transaction: all of it or nothing.
     ///
     /// # Errors
     /// [`SettingsError::Full`], [`SettingsError::Broken`], also if something does not open.
     pub async fn hand_over<E>(
         &self,
-        pepper: ([u8; 8], Sealed),
+        replacing: Replacing,
         mut reseal: impl FnMut(&Whose, &Sealed) -> Result<Sealed, E> + Send + 'static,
     ) -> Result<HandedOver, SettingsError>
     where
@@ -89,11 +101,12 @@ impl Sqlite {
     {
         self.write(move |connection| {
             let mut reseal = |whose: &Whose, sealed: &Sealed| Ok(reseal(whose, sealed)?);
+            let Replacing { old, pepper, by } = &replacing;
+            let (id, sealed) = pepper;
             let mut done = HandedOver {
                 openrouter_keys: hand_over_keys(connection, &mut reseal)?,
-                peppers: hand_over_peppers(connection, &pepper.0, &mut reseal)?,
+                peppers: hand_over_peppers(connection, id, &mut reseal)?,
             };
-            let (id, sealed) = &pepper;
             // A key that was in use before, and is again until now, has left its pepper already.
             let sql = "
               INSERT INTO pepper (id, kek, wrapped, sealed) VALUES (?1, ?2, ?3, ?4)
@@ -106,6 +119,8 @@ impl Sqlite {
             } = sealed;
             connection.execute(sql, params![id, kek, wrapped, sealed])?;
             done.peppers += 1;
+            let deed = deeds::encryption_key_replaced(old, kek);
+            trail::append_for_all(connection, by, &deed)?;
             Ok(done)
         })
         .await

@@ -260,8 +260,8 @@ impl Settings for Sqlite {
     }
 }
 
-/// Makes an organization, with an empty account and the first entry of its audit trail; false if
-/// there is one with its id.
+/// Makes an organization, with an empty account and the first entry of its audit trail, and tells it
+/// in the platform's; false if there is one with its id.
 pub(super) fn make_organization(
     connection: &Connection,
     organization: &Organization,
@@ -276,6 +276,7 @@ pub(super) fn make_organization(
     entries::genesis(connection, id, created)?;
     let deed = deeds::organization_created(organization);
     trail::append(connection, id, by, &deed)?;
+    trail::append_for_all(connection, by, &deed)?;
     Ok(true)
 }
 

@@ -1,5 +1,5 @@
-//! The audit trails: one chain of entries per organization, each written in the transaction of the
-//! change it tells of.
+//! The audit trails: one chain of entries per organization, and the platform's for what is done for
+//! all, each entry written in the transaction of the change it tells of.
 
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,25 @@ use super::records::Conditions;
 use super::rows::{self, micros, time};
 use super::{Trouble, rows::odd};
 use crate::domain::ids::{ApiKeyId, OrganizationId};
-use crate::domain::trail::{Action, Actor, By, Change, Deed};
+use crate::domain::trail::{Action, Actor, By, Change, Deed, Trail};
 use crate::ports::{ActorId, AuditEntry, AuditFilter};
+
+/// The platform's trail among those of organizations, none of which has an empty id.
+pub(super) const PLATFORM: &str = "";
+
+/// What people call a trail.
+pub(super) const fn name(trail: &str) -> &str {
+    if trail.is_empty() {
+        "the platform"
+    } else {
+        trail
+    }
+}
+
+/// The kinds of actors, as they are kept.
+const OPERATOR: &str = "operator";
+const GATEWAY: &str = "gateway";
+const KEY: &str = "key";
 
 /// A change as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -28,8 +45,8 @@ struct Head {
     hash: [u8; 32],
 }
 
-/// Adds an entry, unless the key it is done with has been revoked: what is written after that is
-/// done by nobody.
+/// Adds an entry to the trail of an organization, unless the key it is done with has been revoked:
+/// what is written after that is done by nobody.
 pub(super) fn append(
     connection: &Connection,
     organization: &OrganizationId,
@@ -37,31 +54,43 @@ pub(super) fn append(
     deed: &Deed,
 ) -> Result<(), Trouble> {
     require(connection, &by.actor)?;
-    let head = head(connection, organization)?;
+    add(connection, organization.as_str(), by, deed)
+}
+
+/// Adds an entry to the platform's trail.
+pub(super) fn append_for_all(connection: &Connection, by: &By, deed: &Deed) -> Result<(), Trouble> {
+    add(connection, PLATFORM, by, deed)
+}
+
+fn add(connection: &Connection, trail: &str, by: &By, deed: &Deed) -> Result<(), Trouble> {
+    let head = head(connection, trail)?;
     let seq = head.as_ref().map_or(0, |head| head.seq + 1);
-    let (actor, prefix) = match &by.actor {
-        Actor::Operator => (None, None),
-        Actor::Key { id, prefix } => (Some(id.uuid()), Some(prefix.as_str())),
+    let (kind, actor, prefix) = match &by.actor {
+        Actor::Operator => (OPERATOR, None, None),
+        Actor::Gateway => (GATEWAY, None, None),
+        Actor::Key { id, prefix } => (KEY, Some(id.uuid()), Some(prefix.as_str())),
     };
     let changes = written(&deed.changes)?;
     let before = head.as_ref().map_or([0; 32], |head| head.hash);
     let actor_text = actor.map(|id| id.to_string());
     let parts = [
-        organization.as_str(),
+        trail,
         &seq.to_string(),
         deed.action.as_str(),
+        kind,
         actor_text.as_deref().unwrap_or_default(),
         prefix.unwrap_or_default(),
         &deed.subject,
         &changes,
         &micros(by.at).to_string(),
     ];
-    let sql = "INSERT INTO audit_entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let sql = "INSERT INTO audit_entry VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     connection.prepare_cached(sql)?.execute(params![
-        organization.as_str(),
+        trail,
         seq,
         head.as_ref().map(|head| head.seq),
         deed.action.as_str(),
+        kind,
         actor.map(|id| id.into_bytes().to_vec()),
         prefix,
         deed.subject,
@@ -87,13 +116,10 @@ fn require(connection: &Connection, actor: &Actor) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn head(
-    connection: &Connection,
-    organization: &OrganizationId,
-) -> Result<Option<Head>, rusqlite::Error> {
-    let sql = "SELECT seq, hash FROM audit_entry WHERE organization = ?1 ORDER BY seq DESC LIMIT 1";
+fn head(connection: &Connection, trail: &str) -> Result<Option<Head>, rusqlite::Error> {
+    let sql = "SELECT seq, hash FROM audit_entry WHERE trail = ?1 ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
-    let row = statement.query_row([organization.as_str()], |row| {
+    let row = statement.query_row([trail], |row| {
         Ok(Head {
             seq: row.get(0)?,
             hash: row.get(1)?,
@@ -109,7 +135,7 @@ pub(super) fn page(
     limit: u32,
 ) -> Result<Vec<AuditEntry>, rusqlite::Error> {
     let sql = format!(
-        "SELECT seq, action, actor, actor_prefix, subject, changes, at_us FROM audit_entry
+        "SELECT seq, action, actor_kind, actor, actor_prefix, subject, changes, at_us FROM audit_entry
           WHERE {} ORDER BY seq DESC LIMIT {limit}",
         page.sql()
     );
@@ -119,13 +145,13 @@ pub(super) fn page(
 }
 
 /// Which entries of whose trail, before which.
-pub(super) fn conditions(
-    organization: &OrganizationId,
-    filter: &AuditFilter,
-    before: Option<u64>,
-) -> Conditions {
+pub(super) fn conditions(trail: &Trail, filter: &AuditFilter, before: Option<u64>) -> Conditions {
     let mut all = Conditions::default();
-    all.add("organization =", organization.to_string());
+    let whose = match trail {
+        Trail::Platform => PLATFORM,
+        Trail::Organization(id) => id.as_str(),
+    };
+    all.add("trail =", whose.to_owned());
     if let Some(seq) = before {
         all.add("seq <", i64::try_from(seq).unwrap_or(i64::MAX));
     }
@@ -133,7 +159,8 @@ pub(super) fn conditions(
         all.add("action =", action.as_str());
     }
     match filter.actor {
-        Some(ActorId::Operator) => all.add("actor IS", None::<Vec<u8>>),
+        Some(ActorId::Operator) => all.add("actor_kind =", OPERATOR),
+        Some(ActorId::Gateway) => all.add("actor_kind =", GATEWAY),
         Some(ActorId::Key(id)) => all.add("actor =", id.uuid().into_bytes()),
         None => {}
     }
@@ -148,16 +175,16 @@ pub(super) fn chain(
     mut tell: impl FnMut(&str, i64),
 ) -> Result<(), rusqlite::Error> {
     let sql = "
-      SELECT organization, seq, action, actor, actor_prefix, subject, changes, at_us, hash, prev_hash
-        FROM audit_entry ORDER BY organization, seq";
+      SELECT trail, seq, action, actor_kind, actor, actor_prefix, subject, changes, at_us, hash, prev_hash
+        FROM audit_entry ORDER BY trail, seq";
     let mut statement = connection.prepare(sql)?;
     let mut entries = statement.query([])?;
     let mut last = [0; 32];
     while let Some(row) = entries.next()? {
         let (whose, seq): (String, i64) = (row.get(0)?, row.get(1)?);
         let before = if seq == 0 { [0; 32] } else { last };
-        let kept: [u8; 32] = row.get(8)?;
-        let named: Option<[u8; 32]> = row.get(9)?;
+        let kept: [u8; 32] = row.get(9)?;
+        let named: Option<[u8; 32]> = row.get(10)?;
         let is_chained = seq == 0 || named == Some(before);
         if !is_chained || computed(row, &whose, seq, &before)? != kept {
             tell(&whose, seq);
@@ -174,17 +201,18 @@ fn computed(
     before: &[u8; 32],
 ) -> Result<[u8; 32], rusqlite::Error> {
     let text = |column: usize| row.get::<_, Option<String>>(column);
-    let actor: Option<[u8; 16]> = row.get(3)?;
+    let actor: Option<[u8; 16]> = row.get(4)?;
     let actor = actor.map(|id| uuid::Uuid::from_bytes(id).to_string());
-    let at: i64 = row.get(7)?;
+    let at: i64 = row.get(8)?;
     let parts = [
         whose,
         &seq.to_string(),
         &text(2)?.unwrap_or_default(),
+        &text(3)?.unwrap_or_default(),
         &actor.unwrap_or_default(),
-        &text(4)?.unwrap_or_default(),
         &text(5)?.unwrap_or_default(),
         &text(6)?.unwrap_or_default(),
+        &text(7)?.unwrap_or_default(),
         &at.to_string(),
     ];
     Ok(hash(TRAIL, before, &parts))
@@ -192,24 +220,26 @@ fn computed(
 
 fn entry(row: &Row<'_>) -> Result<AuditEntry, rusqlite::Error> {
     let seq: i64 = row.get(0)?;
-    let actor: Option<[u8; 16]> = row.get(2)?;
-    let actor = match actor {
-        None => Actor::Operator,
-        Some(id) => Actor::Key {
-            id: ApiKeyId::from_uuid(uuid::Uuid::from_bytes(id)),
-            prefix: row.get(3)?,
+    let kind: String = row.get(2)?;
+    let actor = match kind.as_str() {
+        OPERATOR => Actor::Operator,
+        GATEWAY => Actor::Gateway,
+        KEY => Actor::Key {
+            id: ApiKeyId::from_uuid(rows::uuid(row, 3)?),
+            prefix: row.get(4)?,
         },
+        _ => return Err(odd("audit_entry.actor_kind")),
     };
-    let changes: String = row.get(5)?;
+    let changes: String = row.get(6)?;
     Ok(AuditEntry {
         sequence: u64::try_from(seq).map_err(|_| odd("audit_entry.seq"))?,
         by: By {
             actor,
-            at: time(row.get(6)?),
+            at: time(row.get(7)?),
         },
         deed: Deed {
             action: rows::word(row, 1, Action::parse)?,
-            subject: row.get(4)?,
+            subject: row.get(5)?,
             changes: read(&changes)?,
         },
     })
@@ -220,7 +250,8 @@ fn written(changes: &[Change]) -> Result<String, Trouble> {
     rows::json(&kept)
 }
 
-fn read(changes: &str) -> Result<Vec<Change>, rusqlite::Error> {
+/// What an entry tells is different.
+pub(super) fn read(changes: &str) -> Result<Vec<Change>, rusqlite::Error> {
     let kept: Vec<Kept> = serde_json::from_str(changes).map_err(|_| odd("audit_entry.changes"))?;
     Ok(kept.into_iter().map(Change::from).collect())
 }

@@ -1,6 +1,7 @@
 //! What OpenRouter refuses a key, and when that ends it.
 
 use image_gateway::domain::openrouter_key::REFUSALS_APART;
+use image_gateway::proto::AuditAction;
 
 use super::*;
 
@@ -61,6 +62,31 @@ async fn what_openrouter_refuses_a_key_is_told_apart_and_the_platforms_key_never
     assert_eq!(house.balance().await.credits, "10000.00");
     assert!(house.payers().is_empty());
     house.close().await;
+}
+
+impl House {
+    /// The gateway found out that the key is refused; whoever set another made it good again.
+    async fn tells_what_became_of_the_key(&self) {
+        let trail = self.newest_entries(2).await;
+        let expected = [
+            (AuditAction::OpenrouterKeySet, "invalid", "active", false),
+            (
+                AuditAction::OpenrouterKeyStatusChanged,
+                "active",
+                "invalid",
+                true,
+            ),
+        ];
+        assert_eq!(trail.len(), expected.len());
+        for (entry, expected) in trail.iter().zip(expected) {
+            let mut changes = entry.changes.iter();
+            let change = changes.find(|change| change.field == "openrouter_key_status");
+            let change = change.unwrap_or_else(|| panic!("no status in {entry:?}"));
+            let by_itself = entry.actor == "gateway";
+            let (old, new) = (change.old_value(), change.new_value());
+            assert_eq!((entry.action(), old, new, by_itself), expected);
+        }
+    }
 }
 
 #[tokio::test]
@@ -124,10 +150,9 @@ async fn two_refusals_that_openrouter_confirms_end_a_key_and_the_tools_say_why()
         1
     );
 
-    house
-        .set_openrouter_key(&house.admin, OTHER)
-        .await
-        .expect("set");
+    let set = house.set_openrouter_key(&house.admin, OTHER).await;
+    set.expect("set");
+    house.tells_what_became_of_the_key().await;
     assert_eq!(house.painter().await.status(), proto::ToolStatus::Ready);
     house.generate(request("f")).await.expect("a picture");
     house.close().await;

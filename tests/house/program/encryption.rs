@@ -177,6 +177,32 @@ async fn a_key_that_was_in_use_before_may_come_back_and_the_one_in_use_may_not()
     let served = Served::again(house, &[("KEY_ENCRYPTION_KEY_FILE", &two)]).await;
     let story = served.house.generate(request("after")).await;
     story.expect("a picture");
+    // Each replacement is told to all, once, by the names of the keys; the one that failed is not.
+    let trail = served.house.platform_trail().await;
+    let replaced: Vec<_> = trail
+        .iter()
+        .filter(|entry| entry.action() == proto::AuditAction::EncryptionKeyReplaced)
+        .map(|entry| {
+            assert_eq!(entry.actor, "operator");
+            let change = &entry.changes[0];
+            (change.old_value().to_owned(), change.new_value().to_owned())
+        })
+        .collect();
+    let [first, second, third, fourth] = &replaced[..] else {
+        panic!("{trail:#?}");
+    };
+    assert_eq!(
+        [&first.1, &second.1, &third.1],
+        [&second.0, &third.0, &fourth.0]
+    );
+    assert_eq!((&second.0, &fourth.1), (&third.1, &second.1));
+    // The operator's key is still the same, though what it is named by is not.
+    let operators = trail
+        .iter()
+        .filter(|entry| entry.action() == proto::AuditAction::OperatorKeyChanged);
+    assert_eq!(operators.count(), 1, "{trail:#?}");
+    let shown = format!("{trail:?}");
+    assert!(!shown.contains(&"0a".repeat(8)) && !shown.contains(&"0b".repeat(8)));
     served.close().await;
 }
 

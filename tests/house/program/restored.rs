@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Ended, Served, finish, program, reconciled};
 use crate::helpers::{House, request};
+use crate::prices::sync;
 
 /// Copies a folder with all that is in it.
 fn copy(from: &Path, to: &Path) {
@@ -148,12 +149,50 @@ async fn itemised(house: &House, generation: &str) {
 }
 
 #[tokio::test]
+async fn the_platforms_trail_is_among_the_heads() {
+    let served = Served::start(&[]).await;
+    let (house, _) = served.stop().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (kept, file) = (
+        elsewhere.path().join("kept"),
+        elsewhere.path().join("heads"),
+    );
+    let file = file.to_string_lossy().into_owned();
+    copy(house.dir.path(), &kept);
+    let served = Served::again(house, &[]).await;
+    sync(&served.house).await.expect("a list");
+    let (house, _) = served.stop().await;
+    let written = heads(&house, &["--write-heads", &file]).await;
+    assert!(
+        written.stderr.contains("heads of 1 organization"),
+        "{written:#?}"
+    );
+    let whole = heads(&house, &["--check-heads", &file]).await;
+    assert_eq!(whole.status, Some(0), "{whole:#?}");
+    assert!(whole.stdout.starts_with("1 organization"), "{whole:#?}");
+
+    put_back(&kept, house.dir.path());
+    let told = heads(&house, &["--check-heads", &file]).await;
+    assert_eq!(told.status, Some(1), "{told:#?}");
+    let expected = "the platform: audit trail rolled back, from row 2 to row 1";
+    assert!(told.stdout.contains(expected), "{told:#?}");
+    let told = heads(&house, &["--check-heads", &file, "--json"]).await;
+    let report: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let expected = serde_json::json!([{
+        "organization": null, "chain": "audit trail", "kept": 2, "last": 1, "what": "rolled back"
+    }]);
+    assert_eq!(report["broken"], expected, "{report}");
+    house.mock.stop().await;
+}
+
+#[tokio::test]
 async fn heads_that_cannot_be_read_or_are_of_nobody_prove_nothing() {
     let served = Served::start(&[]).await;
     let (house, _) = served.stop().await;
     let file = house.dir.path().join("heads");
     let name = file.to_string_lossy().into_owned();
-    for text in ["", "no heads\n", "{}\n"] {
+    let half = r#"{"organization":"acme","trail":{"sequence":7,"hash":"00"}}"#;
+    for text in ["", "no heads\n", "{}\n", half] {
         fs::write(&file, text).expect("a file");
         let told = heads(&house, &["--check-heads", &name]).await;
         told.assert_failed(1);

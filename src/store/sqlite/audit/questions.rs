@@ -1,6 +1,5 @@
-//! The questions of an audit, in order (`reliability.md`, invariants I1 to I14; A1 to A5 are of the
-//! audit trails, R1 and R2 of rows that repeat others). Every row that a statement gives is a break,
-//! and names whose it is.
+//! The questions of an audit (`reliability.md`, invariants I1 to I14; R1 and R2 are of rows that
+//! repeat others or point at them). Every row that a statement gives is a break, and names whose it is.
 
 use super::{Breaks, Look, charges, history, pictures, rehash};
 
@@ -17,8 +16,8 @@ pub(super) struct Question {
 /// A look at rows one by one.
 pub(super) type Check = fn(&mut Look<'_>, &mut Breaks) -> Result<(), rusqlite::Error>;
 
-/// All of them.
-pub(super) const QUESTIONS: &[Question] = &[
+/// Those of the books.
+pub(super) const BOOKS: &[Question] = &[
     Question {
         name: "I1",
         holds: "each row of the ledger takes from one side what it gives to the other",
@@ -252,59 +251,10 @@ pub(super) const QUESTIONS: &[Question] = &[
         ],
         beside: Some(history::legal),
     },
-    Question {
-        name: "A1",
-        holds: "each entry of an audit trail carries its hash",
-        statements: &[],
-        beside: Some(rehash::trails),
-    },
-    Question {
-        name: "A2",
-        holds: "each organization has an audit trail without a gap",
-        statements: &[(
-            "an organization has no audit trail, or one with a gap",
-            "SELECT o.id FROM organization o WHERE NOT EXISTS (SELECT 1 FROM audit_entry a WHERE a.organization = o.id)
-             UNION ALL
-             SELECT organization FROM audit_entry GROUP BY organization HAVING count(*) <> max(seq) + 1",
-        )],
-        beside: None,
-    },
-    Question {
-        name: "A3",
-        holds: "the audit trail tells who made which key",
-        statements: &[(
-            "the audit trail does not tell who made a key, or tells of one that is not there",
-            "SELECT * FROM (SELECT organization || ' ' || lower(hex(id)) FROM api_key
-               EXCEPT SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_created')
-             UNION ALL
-             SELECT * FROM (SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_created'
-               EXCEPT SELECT organization || ' ' || lower(hex(id)) FROM api_key)",
-        )],
-        beside: None,
-    },
-    Question {
-        name: "A4",
-        holds: "the audit trail tells who revoked which key",
-        statements: &[(
-            "the audit trail does not tell who revoked a key, or tells it of one that is not",
-            "SELECT * FROM (SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL
-               EXCEPT SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked')
-             UNION ALL
-             SELECT * FROM (SELECT organization || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked'
-               EXCEPT SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL)",
-        )],
-        beside: None,
-    },
-    Question {
-        name: "A5",
-        holds: "the audit trail tells who gave credits",
-        statements: &[(
-            "the audit trail does not tell who gave credits",
-            "SELECT organization || ' ' || reference FROM ledger WHERE kind = 'purchase'
-             EXCEPT SELECT organization || ' ' || subject FROM audit_entry WHERE action = 'credits_added'",
-        )],
-        beside: None,
-    },
+];
+
+/// Those of rows that repeat others, or point at them.
+pub(super) const ROWS: &[Question] = &[
     Question {
         name: "R1",
         holds: "what a row points at is there",

@@ -29,6 +29,7 @@ pub(super) fn ledger(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), rus
 /// A1: every entry of an audit trail carries the hash of its content and of the entry before.
 pub(super) fn trails(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), rusqlite::Error> {
     trail::chain(look.connection, |whose, seq| {
+        let whose = trail::name(whose);
         breaks.add(|| format!("entry {seq} of the audit trail does not carry its hash: {whose}"));
     })
 }

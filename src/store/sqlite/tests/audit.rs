@@ -7,6 +7,8 @@ use super::*;
 use crate::ports::{AuditProgress, PictureCheck, Role};
 use crate::store::sqlite::Inspector;
 
+mod trails;
+
 /// What a hand in the database may do to break one question and no other, and the question. That a
 /// row points at nothing then is the schema's own answer to the same, and counts beside.
 const EXACTLY: &[(&str, &str)] = &[
@@ -200,7 +202,7 @@ const BREAKS: &[(&str, &str)] = &[
     ),
     (
         "A1: entry 3 of",
-        "UPDATE audit_entry SET actor = NULL, actor_prefix = NULL WHERE seq = 3",
+        "UPDATE audit_entry SET actor_kind = 'operator', actor = NULL, actor_prefix = NULL WHERE seq = 3",
     ),
     (
         "A1: entry 0 of",
@@ -254,6 +256,7 @@ async fn found(sql: &str) -> Vec<String> {
         .sqlite
         .revoke_api_key(&acme, key.id, Role::Admin, by(&key));
     ended.await.expect("revoked");
+    trails::furnish(&books).await;
     assert_eq!(
         books.sqlite.audit().await.expect("an audit"),
         Vec::<String>::new()
@@ -275,17 +278,26 @@ async fn found(sql: &str) -> Vec<String> {
     books.sqlite.audit().await.expect("an audit")
 }
 
-#[tokio::test]
-async fn each_question_finds_what_breaks_it_and_nothing_else() {
-    for (expected, sql) in EXACTLY {
+/// Whether each finds what breaks its question and nothing else.
+async fn exactly(doctored: &[(&str, &str)]) {
+    let mut wrong = Vec::new();
+    for (expected, sql) in doctored {
         let breaks = found(sql).await;
         let names: BTreeSet<&str> = breaks
             .iter()
             .filter_map(|sentence| Some(sentence.split_once(": ")?.0))
             .filter(|name| *name != "R1" || *expected == "R1")
             .collect();
-        assert_eq!(names, BTreeSet::from([*expected]), "{sql}: {breaks:#?}");
+        if names != BTreeSet::from([*expected]) {
+            wrong.push((expected, sql, breaks));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn each_question_finds_what_breaks_it_and_nothing_else() {
+    exactly(EXACTLY).await;
     let tried: BTreeSet<&str> = EXACTLY.iter().map(|(name, _)| *name).collect();
     for number in 1..=14 {
         let name = format!("I{number}");

@@ -4,7 +4,9 @@
 use super::*;
 use crate::domain::ids::OpenRouterKeyId;
 use crate::domain::openrouter_key::{KeyStatus, Sealed};
+use crate::domain::trail::{Action, Change, Deed};
 use crate::ports::{KeyNote, OpenRouterKey, OpenRouterKeys, SettingsError};
+use crate::store::sqlite::Replacing;
 
 fn key(organization_id: &str, byte: u8) -> OpenRouterKey {
     OpenRouterKey {
@@ -80,6 +82,32 @@ async fn refusals_are_counted_until_the_key_is_taken_again_or_gone() {
         let status = sqlite.note_openrouter_key(key.id, note, at(seconds)).await;
         assert_eq!(status.expect("noted"), Some(expected), "after {seconds} s");
     }
+    let trail = books.trail("acme").await;
+    let told: Vec<_> = trail[..2]
+        .iter()
+        .map(|entry| {
+            let change = &entry.deed.changes[0];
+            assert_eq!(entry.deed.action, Action::OpenrouterKeyStatusChanged);
+            assert_eq!(change.field, "openrouter_key_status");
+            (
+                entry.by.clone(),
+                change.old.as_deref(),
+                change.new.as_deref(),
+            )
+        })
+        .collect();
+    let noted = |seconds| By {
+        actor: Actor::Gateway,
+        at: at(seconds),
+    };
+    assert_eq!(
+        told,
+        [
+            (noted(70), Some("invalid"), Some("active")),
+            (noted(40), Some("active"), Some("invalid")),
+        ]
+    );
+    assert_eq!(trail[2].deed.action, Action::OpenrouterKeySet);
     let deleted = sqlite
         .delete_openrouter_key(&key.organization, operator())
         .await;
@@ -88,6 +116,7 @@ async fn refusals_are_counted_until_the_key_is_taken_again_or_gone() {
         .note_openrouter_key(key.id, KeyNote::Refused, at(80))
         .await;
     assert_eq!(late.expect("nothing to note"), None);
+    books.audited().await;
 }
 
 #[tokio::test]
@@ -154,9 +183,14 @@ async fn everything_is_sealed_anew_or_nothing() {
         };
         ([7; 8], sealed)
     };
+    let replacing = || Replacing {
+        old: [1; 8],
+        pepper: pepper(),
+        by: operator(),
+    };
     let mut seen = 0;
     let broken = sqlite
-        .hand_over(pepper(), move |_, sealed| {
+        .hand_over(replacing(), move |_, sealed| {
             seen += 1;
             if seen % 2 == 0 {
                 Err(std::io::Error::other("does not open"))
@@ -168,8 +202,9 @@ async fn everything_is_sealed_anew_or_nothing() {
     assert!(broken.is_err());
     assert_eq!(sqlite.key_encryption_keys().expect("names"), [[1; 8]]);
     assert!(sqlite.peppers().expect("a look").is_empty());
+    let untold = books.platform_trail().await;
     let done = sqlite
-        .hand_over(pepper(), move |_, sealed| {
+        .hand_over(replacing(), move |_, sealed| {
             Ok::<_, std::io::Error>(anew(sealed))
         })
         .await;
@@ -177,4 +212,17 @@ async fn everything_is_sealed_anew_or_nothing() {
     assert_eq!((done.openrouter_keys, done.peppers), (2, 1));
     assert_eq!(sqlite.key_encryption_keys().expect("names"), [[9; 8]]);
     assert_eq!(sqlite.peppers().expect("a look"), [pepper()]);
+    let told = books.platform_trail().await;
+    assert_eq!(told[1..], untold, "what failed is told of nowhere");
+    let replaced = Deed {
+        action: Action::EncryptionKeyReplaced,
+        subject: "key-encryption-key".to_owned(),
+        changes: vec![Change {
+            field: "key_encryption_key".to_owned(),
+            old: Some("01".repeat(8)),
+            new: Some("09".repeat(8)),
+        }],
+    };
+    assert_eq!((&told[0].deed, &told[0].by), (&replaced, &operator()));
+    books.audited().await;
 }

@@ -9,7 +9,7 @@ use crate::domain::ids::Slug;
 use crate::domain::listing::{Listed, ListedPrices, Offer, PriceLine};
 use crate::domain::money::own_key_charge;
 use crate::domain::recent::{Figures, GENERATIONS, Kind};
-use crate::ports::{ChangePlace, PriceStore};
+use crate::ports::{ChangePlace, ListUpdate, PriceStore};
 
 fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
@@ -17,6 +17,24 @@ fn slug(text: &str) -> Slug {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
+}
+
+/// A list that was read by the gateway.
+fn read(second: i64) -> By {
+    By {
+        actor: Actor::Gateway,
+        at: at(second),
+    }
+}
+
+/// What a list has changed whose models are all new.
+fn update(models: Vec<Kept>, prices: Vec<PriceChange>) -> ListUpdate {
+    ListUpdate {
+        added: u32::try_from(models.len()).expect("few"),
+        withdrawn: 0,
+        models,
+        prices,
+    }
 }
 
 fn texts() -> impl Strategy<Value = Vec<String>> {
@@ -125,7 +143,7 @@ proptest! {
                 }
             }
             expected.sort_by(|a, b| a.listed.slug.cmp(&b.listed.slug));
-            books.sqlite.keep(models, Vec::new(), at(7)).await.expect("kept");
+            books.sqlite.keep(update(models, Vec::new()), read(7)).await.expect("kept");
             let Books { sqlite, dir } = books;
             drop(sqlite);
             let again = Sqlite::open(dir.path()).expect("a database");
@@ -178,7 +196,8 @@ async fn price_changes_come_the_newest_first_in_pages() {
         change("a/a", 3),
     ];
     let models = vec![model("a/a"), model("a/b")];
-    let kept = books.sqlite.keep(models, changes.to_vec(), at(3)).await;
+    let listed = update(models, changes.to_vec());
+    let kept = books.sqlite.keep(listed, read(3)).await;
     kept.expect("kept");
     let page = |model: Option<&str>, after: Option<&PriceChange>, limit| {
         let after = after.map(|change| ChangePlace {
@@ -212,10 +231,13 @@ async fn price_changes_come_the_newest_first_in_pages() {
     }
     // All or nothing: what cannot be kept leaves no trace of what could.
     let twice = vec![change("a/b", 9), change("a/b", 9)];
-    let refused = books.sqlite.keep(vec![model("a/c")], twice, at(9)).await;
+    let before = books.platform_trail().await;
+    let refused = update(vec![model("a/c")], twice);
+    let refused = books.sqlite.keep(refused, read(9)).await;
     assert!(refused.is_err());
     let found = books.sqlite.kept().await.expect("a look").expect("a list");
     assert_eq!((found.models.len(), found.read), (2, at(3)));
+    assert_eq!(books.platform_trail().await, before);
 }
 
 /// Draws one picture for so much.

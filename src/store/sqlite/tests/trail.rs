@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::ids::ApiKeyId;
 use crate::domain::tool::Tool;
-use crate::domain::trail::{Action, Change, Deed};
+use crate::domain::trail::{Action, Change, Deed, Trail};
 use crate::ports::{
     ActorId, ApiKey, AuditEntry, AuditFilter, KeyHash, Period, Records, Role, SettingsError,
 };
@@ -43,9 +43,17 @@ impl Books {
     }
 
     pub(super) async fn trail(&self, id: &str) -> Vec<AuditEntry> {
-        let (id, all) = (organization(id), AuditFilter::default());
-        let trail = self.sqlite.audit_entries(&id, all, None, 1000);
-        trail.await.expect("a trail")
+        self.entries(&Trail::Organization(organization(id))).await
+    }
+
+    pub(super) async fn platform_trail(&self) -> Vec<AuditEntry> {
+        self.entries(&Trail::Platform).await
+    }
+
+    async fn entries(&self, trail: &Trail) -> Vec<AuditEntry> {
+        let all = AuditFilter::default();
+        let entries = self.sqlite.audit_entries(trail, all, None, 1000);
+        entries.await.expect("a trail")
     }
 
     pub(super) async fn revoke(&self, key: &ApiKey, by: By) -> Result<ApiKey, SettingsError> {
@@ -198,8 +206,9 @@ async fn a_trail_is_searched_by_what_by_whom_and_when_and_is_one_organizations()
     let key = books.key("acme", Role::Admin).await;
     let saved = books.sqlite.save_tool(&acme, None, painter(), by(&key));
     saved.await.expect("saved");
+    let of_acme = Trail::Organization(acme);
     let ask = async |filter: AuditFilter, before| {
-        let found = books.sqlite.audit_entries(&acme, filter, before, 100);
+        let found = books.sqlite.audit_entries(&of_acme, filter, before, 100);
         let found = found.await.expect("a trail");
         found.iter().map(|entry| entry.sequence).collect::<Vec<_>>()
     };
@@ -225,7 +234,7 @@ async fn a_trail_is_searched_by_what_by_whom_and_when_and_is_one_organizations()
     assert_eq!(ask(actor(ActorId::Key(key.id)), None).await, [3]);
     assert_eq!(ask(later, None).await, [3]);
     assert_eq!(books.trail("other").await.len(), 1);
-    let nobody = organization("nobody");
+    let nobody = Trail::Organization(organization("nobody"));
     let asked = books
         .sqlite
         .audit_entries(&nobody, AuditFilter::default(), None, 1);
@@ -235,6 +244,36 @@ async fn a_trail_is_searched_by_what_by_whom_and_when_and_is_one_organizations()
     ));
 }
 
+/// The next entry in the trail of acme, but for one of its columns.
+fn entry(replaced: (&str, &str)) -> String {
+    let columns = [
+        ("trail", "trail"),
+        ("seq", "seq + 1"),
+        ("prev_seq", "seq"),
+        ("action", "'tool_created'"),
+        ("actor_kind", "'operator'"),
+        ("actor", "NULL"),
+        ("actor_prefix", "NULL"),
+        ("subject", "'a'"),
+        ("changes", "'[]'"),
+        ("at_us", "0"),
+        ("prev_hash", "hash"),
+        ("hash", "randomblob(32)"),
+    ];
+    let pick = |(name, value)| {
+        if name == replaced.0 {
+            replaced.1
+        } else {
+            value
+        }
+    };
+    let values: Vec<&str> = columns.into_iter().map(pick).collect();
+    format!(
+        "INSERT INTO audit_entry SELECT {} FROM audit_entry WHERE trail = 'acme' ORDER BY seq DESC LIMIT 1",
+        values.join(", ")
+    )
+}
+
 #[tokio::test]
 async fn a_trail_and_a_key_cannot_be_changed() {
     let books = Books::open(100).await;
@@ -242,45 +281,22 @@ async fn a_trail_and_a_key_cannot_be_changed() {
     books.organization("other").await;
     books.revoke(&key, operator()).await.expect("revoked");
     let raw = books.raw();
-    let entry = |replaced: (&str, &str)| {
-        let columns = [
-            ("organization", "organization"),
-            ("seq", "seq + 1"),
-            ("prev_seq", "seq"),
-            ("action", "'tool_created'"),
-            ("actor", "NULL"),
-            ("actor_prefix", "NULL"),
-            ("subject", "'a'"),
-            ("changes", "'[]'"),
-            ("at_us", "0"),
-            ("prev_hash", "hash"),
-            ("hash", "randomblob(32)"),
-        ];
-        let pick = |(name, value)| {
-            if name == replaced.0 {
-                replaced.1
-            } else {
-                value
-            }
-        };
-        let values: Vec<&str> = columns.into_iter().map(pick).collect();
-        format!(
-            "INSERT INTO audit_entry SELECT {} FROM audit_entry WHERE organization = 'acme' ORDER BY seq DESC LIMIT 1",
-            values.join(", ")
-        )
-    };
     raw.execute_batch(&entry(("", "")))
         .expect("a good one is taken");
     let ended = format!("(SELECT id FROM api_key WHERE prefix = '{}')", key.prefix);
     for sql in [
-        entry(("organization", "'other'")),
-        entry(("organization", "'nobody'")),
+        entry(("trail", "'other'")),
+        entry(("trail", "'nobody'")),
+        entry(("trail", "''")),
         entry(("seq", "seq")),
         entry(("seq", "seq + 2")),
         entry(("prev_seq", "seq - 1")),
         entry(("prev_seq", "NULL")),
         entry(("action", "'painted'")),
         entry(("action", "'organization_created'")),
+        entry(("action", "'models_synced'")),
+        entry(("actor_kind", "'nobody'")),
+        entry(("actor_kind", "'key'")),
         entry(("actor", "randomblob(16)")),
         entry(("actor", &ended)),
         entry(("actor_prefix", "'sq_live_x'")),
@@ -291,7 +307,9 @@ async fn a_trail_and_a_key_cannot_be_changed() {
         entry(("prev_hash", "NULL")),
         entry(("hash", "zeroblob(31)")),
         // A revoked key does nothing, though everything else is as it must be.
-        entry(("actor", &ended)).replacen("NULL", &format!("'{}'", key.prefix), 1),
+        entry(("actor", &ended))
+            .replacen("'operator'", "'key'", 1)
+            .replacen("NULL", &format!("'{}'", key.prefix), 1),
         "UPDATE audit_entry SET subject = 'x'".to_owned(),
         "DELETE FROM audit_entry".to_owned(),
         "UPDATE api_key SET revoked_us = NULL".to_owned(),
