@@ -69,6 +69,8 @@ const TURNS: usize = 3;
 const MODEST_PER_SECOND: f64 = 5.0;
 /// How many times its part the loud one asks for.
 const LOUD_TIMES: f64 = 100.0;
+/// How long they have asked before the loud one begins, whose first calls would find all places free.
+const BEFORE: Duration = Duration::from_secs(1);
 /// How long the equals ask in each turn, alone and beside the loud one: 3,000 pictures in all turns.
 const BESIDE: Duration = Duration::from_secs(25);
 /// Generations at a time of the other gateway, of which the loud one gets as many as the equals leave
@@ -214,15 +216,15 @@ async fn fairness(args: &Args) -> Result<Fairness> {
         for step in 0..3 {
             match (turn + step) % 3 {
                 0 => told.alone.push(modest.ask(rate, time).await?),
-                1 => {
-                    let both = tokio::join!(modest.ask(rate, time), loud[0].ask(shouted, time));
-                    told.elsewhere.push(both.0?);
-                    told.loud[0].push(both.1?);
-                }
-                _ => {
-                    let both = tokio::join!(modest.ask(rate, time), loud[1].ask(shouted, time));
-                    told.beside.push(both.0?);
-                    told.loud[1].push(both.1?);
+                step => {
+                    let beside = async {
+                        tokio::time::sleep(BEFORE).await;
+                        loud[step - 1].ask(shouted, time - BEFORE).await
+                    };
+                    let (seen, shouted) = tokio::join!(modest.ask(rate, time), beside);
+                    told.loud[step - 1].push(shouted?);
+                    let others = [&mut told.elsewhere, &mut told.beside];
+                    others[step - 1].push(seen?);
                 }
             }
         }
