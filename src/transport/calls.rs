@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_MAX};
+use super::origins::Visitor;
 use super::seats::{OpenCall, Seat};
 use crate::metrics::Metrics;
 
@@ -45,9 +46,14 @@ pub(super) struct Calls {
 /// The calls of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    calls: Arc<Calls>,
-    seat: Arc<Seat>,
-    conduct: Conduct,
+    /// All there are.
+    pub(super) calls: Arc<Calls>,
+    /// Where the connection sits.
+    pub(super) seat: Arc<Seat>,
+    /// How it behaves.
+    pub(super) conduct: Conduct,
+    /// Where it comes from.
+    pub(super) visitor: Arc<Visitor>,
 }
 
 /// A call whose answer has not begun. It is told when this is dropped what became of it.
@@ -120,17 +126,6 @@ fn is_of_strangers(path: &str) -> bool {
 
 // === impl Caller ===
 
-impl Caller {
-    /// The calls of the connection on this seat.
-    pub(super) const fn new(calls: Arc<Calls>, seat: Arc<Seat>, conduct: Conduct) -> Self {
-        Self {
-            calls,
-            seat,
-            conduct,
-        }
-    }
-}
-
 impl Service<Request<Incoming>> for Caller {
     type Response = http::Response<Answer>;
     type Error = Infallible;
@@ -138,6 +133,11 @@ impl Service<Request<Incoming>> for Caller {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.conduct.call_taken();
+        if self.conduct.is_flood() {
+            // What came together with the calls that put it out; nobody will read an answer.
+            let nothing = http::Response::new(Answer::of_nobody(Body::empty()));
+            return Box::pin(std::future::ready(Ok(nothing)));
+        }
         let Some(room) = self.calls.room(request.uri().path()) else {
             self.calls.metrics.call_shed();
             let refusal = (self.calls.overloaded)();
@@ -149,11 +149,14 @@ impl Service<Request<Incoming>> for Caller {
         };
         let needs_key = !is_of_strangers(request.uri().path());
         let unanswered = Unanswered::new(&self.conduct, needs_key);
+        let visitor = Arc::clone(&self.visitor);
         let answering = self.calls.routes.call(request);
         Box::pin(async move {
             let Ok(answer) = answering.await;
             let status = answer.headers().get(STATUS);
-            unanswered.answered(status);
+            if unanswered.answered(status) == CallEnd::Served {
+                visitor.served();
+            }
             if status.is_none() {
                 open.call.served();
             }
@@ -176,12 +179,13 @@ impl Unanswered {
         }
     }
 
-    fn answered(mut self, status: Option<&HeaderValue>) {
+    fn answered(mut self, status: Option<&HeaderValue>) -> CallEnd {
         self.end = match status {
             None if self.needs_key => CallEnd::Served,
             Some(status) if status.as_bytes() == OF_NOBODY => CallEnd::OfNobody,
             _ => CallEnd::Refused,
         };
+        self.end
     }
 }
 

@@ -41,6 +41,7 @@ mod references;
 mod reflection;
 mod refusals;
 mod story;
+mod strangers;
 mod streaming;
 mod tidy;
 mod tools;
