@@ -41,7 +41,7 @@ bench: ## Measure the gateway, its books, its price list and its manners under o
 	$(CARGO) bench --locked --bench ledger
 	$(CARGO) bench --locked --bench catalog
 
-floods: ## Flood the gateway with all this machine has, and print what honest callers saw (about five minutes).
+floods: ## Flood the gateway with all this machine has, and print what honest callers saw (about eight minutes).
 	$(CARGO) test --locked --release --features floods --test floods -- --nocapture
 
 MINUTES ?= 30

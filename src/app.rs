@@ -169,7 +169,9 @@ impl App {
         if let Some(tls) = &tls {
             doors.spawn(Arc::clone(tls).watch(closing.clone()));
         }
-        let front = doors::grpc(served.routes, tls, metrics, config.upstream_timeout);
+        let unrationed = doors::unrationed(&config.unrationed_addresses);
+        let (routes, longest) = (served.routes, config.upstream_timeout);
+        let front = doors::grpc(routes, tls, metrics, longest, unrationed);
         let grpc_door = transport::serve_calls(grpc_listener, front, draining.clone());
         let http_door = transport::serve_pages(http_listener, pages, closing.clone());
         let recovering = recovery.run(closing.clone());

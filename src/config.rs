@@ -3,7 +3,7 @@
 //! everything wrong is reported together.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +93,9 @@ pub struct Config {
     pub cost_check_after: Option<Duration>,
     /// Where reference URLs may lead though it is not public.
     pub reference_url_allow: Vec<Allowed>,
+    /// Whose newcomers never take turns: networks, each by its first address and how many of the
+    /// first bits its addresses share.
+    pub unrationed_addresses: Vec<(IpAddr, u8)>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -170,6 +173,7 @@ impl Config {
             key: given.tls_key_file,
             client_ca: given.tls_client_ca_file,
             allow_plaintext: given.allow_plaintext,
+            unrationed: given.unrationed_addresses,
         };
         let callers = callers.read(reader);
         let http = reader.plain("HTTP_ADDR", given.http_addr, HTTP_ADDR, &values::ADDRESS);
@@ -207,17 +211,13 @@ impl Config {
             (given.catalog_sync_interval, given.cost_check_after),
             reader,
         );
-        let reference_url_allow = reader.plain(
-            "REFERENCE_URL_ALLOW",
-            given.reference_url_allow,
-            REFERENCE_URL_ALLOW,
-            &values::ALLOWED,
-        );
+        let (urls, none) = (given.reference_url_allow, REFERENCE_URL_ALLOW);
+        let urls = reader.plain("REFERENCE_URL_ALLOW", urls, none, &values::ALLOWED);
         let log = Log::read(given.rust_log, given.log_format, reader);
-        let (listen, tls) = callers?;
+        let callers = callers?;
         Some(Self {
-            listen,
-            tls,
+            listen: callers.listen,
+            tls: callers.tls,
             http: http?,
             data_dir: data_dir?,
             openrouter_base_url: base_url?,
@@ -231,7 +231,8 @@ impl Config {
             image_retention: kept?.1,
             catalog_sync_interval: lookups?.0,
             cost_check_after: lookups?.1,
-            reference_url_allow: reference_url_allow?,
+            reference_url_allow: urls?,
+            unrationed_addresses: callers.unrationed,
             log: log?,
         })
     }

@@ -35,6 +35,7 @@ mod body;
 mod caller;
 mod consumption;
 mod images;
+mod known;
 mod last_used;
 mod leases;
 mod loud;

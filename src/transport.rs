@@ -4,7 +4,8 @@
 //! A newcomer waits in a lobby until it has shown that it speaks HTTP/2, for five seconds at most,
 //! and is put out by later ones if the lobby is full. Then it has a seat. Seats are few; a
 //! connection without calls loses its seat to one that has just come. Frames that carry nothing are
-//! counted, calls are counted, and each connection ends after an hour.
+//! counted, calls are counted, and each connection ends after an hour. Who is put out is remembered
+//! by address, and those who come from there take turns at the door.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ mod conduct;
 mod life;
 mod limits;
 mod meter;
+mod origins;
 mod pages;
 mod seats;
 mod strangers;
@@ -34,6 +36,8 @@ pub use accept::listen;
 use calls::Calls;
 use complaint::Complaint;
 pub use limits::raise_open_files;
+use origins::Origins;
+pub use origins::Unrationed;
 pub use pages::serve as serve_pages;
 use seats::Seats;
 pub use tls::{Files, Tls, TlsError};
@@ -51,6 +55,8 @@ pub struct Door {
     pub longest_call: Duration,
     /// The answer to a call for which there is no room.
     pub overloaded: fn() -> Response,
+    /// Whose newcomers never take turns.
+    pub unrationed: Unrationed,
 }
 
 /// What every connection of the door for calls is handed.
@@ -60,7 +66,8 @@ struct Hall {
     metrics: Arc<Metrics>,
     seats: Arc<Seats>,
     longest_call: Duration,
-    complaint: Complaint,
+    floods: Complaint,
+    refusals: Complaint,
     stop: CancellationToken,
 }
 
@@ -69,15 +76,22 @@ pub async fn serve_calls(listener: TcpListener, door: Door, stop: CancellationTo
     let hall = Arc::new(Hall {
         calls: Calls::new(door.routes, Arc::clone(&door.metrics), door.overloaded),
         tls: door.tls,
-        metrics: door.metrics,
+        metrics: Arc::clone(&door.metrics),
         seats: Seats::new(limits::lobby_max(), limits::seats_max()),
         longest_call: door.longest_call,
-        complaint: Complaint::default(),
+        floods: Complaint::default(),
+        refusals: Complaint::default(),
         stop: stop.clone(),
     });
+    let origins = Origins::new(door.unrationed, door.metrics);
     let connections = TaskTracker::new();
     accept::until(&stop, listener, |socket, peer| {
-        connections.spawn(life::attend(Arc::clone(&hall), socket, peer));
+        match origins.knock(peer.ip()) {
+            Some(visitor) => {
+                connections.spawn(life::attend(Arc::clone(&hall), socket, peer, visitor));
+            }
+            None => life::turn_away(&hall, socket, peer),
+        }
     })
     .await;
     connections.close();

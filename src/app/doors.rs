@@ -1,5 +1,6 @@
 //! The two doors: gRPC in front, health and metrics at the side; and how they are closed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::domain::address::Network;
 use crate::grpc;
 use crate::metrics::Metrics;
 use crate::proto;
-use crate::transport::{Door, Tls};
+use crate::transport::{Door, Tls, Unrationed};
 
 /// The services whose health is told, beside the whole (`""`).
 const SERVICES: [&str; 6] = [
@@ -43,6 +45,7 @@ pub(super) fn grpc(
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
     longest_call: Duration,
+    unrationed: Unrationed,
 ) -> Door {
     Door {
         routes: routes.into_axum_router(),
@@ -50,7 +53,17 @@ pub(super) fn grpc(
         metrics,
         longest_call,
         overloaded: grpc::overloaded,
+        unrationed,
     }
+}
+
+/// These networks, each by its first address and how many of the first bits its addresses share.
+pub(super) fn unrationed(networks: &[(IpAddr, u8)]) -> Unrationed {
+    let networks = networks.iter();
+    let networks: Vec<_> = networks
+        .map(|(base, prefix)| Network::new(*base, *prefix))
+        .collect();
+    Unrationed::new(move |peer| networks.iter().any(|network| network.contains(peer)))
 }
 
 #[cfg(test)]
@@ -83,7 +96,13 @@ mod tests {
         let (health, service) = tonic_health::server::health_reporter();
         let stop = CancellationToken::new();
         let metrics = Arc::new(Metrics::new());
-        let door = grpc(Routes::new(service), None, metrics, Duration::ZERO);
+        let door = grpc(
+            Routes::new(service),
+            None,
+            metrics,
+            Duration::ZERO,
+            Unrationed::nobody(),
+        );
         let server = transport::serve_calls(listener, door, stop.clone());
         Front {
             address,

@@ -42,6 +42,19 @@ impl Allowed {
             .collect()
     }
 
+    /// Reads a list of networks and addresses alone, each as its base and its prefix.
+    pub(super) fn networks(text: &str) -> Option<Vec<(IpAddr, u8)>> {
+        let network = |allowed| match allowed {
+            Self::Network {
+                base,
+                prefix,
+                port: None,
+            } => Some((base, prefix)),
+            Self::Network { port: Some(_), .. } | Self::Host { .. } => None,
+        };
+        Self::list(text)?.into_iter().map(network).collect()
+    }
+
     fn one(text: &str) -> Option<Self> {
         if let Some((base, prefix)) = text.split_once('/') {
             return network(base, prefix);
@@ -152,6 +165,16 @@ mod tests {
         assert_eq!(Allowed::list(text), Some(expected));
         assert_eq!(Allowed::list(""), Some(vec![]));
         assert_eq!(Allowed::list("0.0.0.0/0").map(|list| list.len()), Some(1));
+    }
+
+    #[test]
+    fn networks_are_neither_hosts_nor_ports() {
+        let read = |text: &str| Allowed::networks(text).map(|networks| networks.len());
+        assert_eq!(read("10.0.0.0/8, 192.0.2.7,fd00::/8,::1"), Some(4));
+        assert_eq!(read(""), Some(0));
+        for text in ["proxy.internal", "10.0.0.0/8,192.0.2.7:80", "10.0.0.1/8"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -148,6 +148,11 @@ pub struct Given {
     /// by commas [default: none]
     #[arg(long, env = "REFERENCE_URL_ALLOW", value_name = "LIST")]
     pub reference_url_allow: Option<String>,
+    /// Addresses from where newcomers never take turns, whatever others from there did: proxies in
+    /// front that limit their callers themselves. Networks (10.0.0.0/8) and addresses, separated by
+    /// commas [default: none]
+    #[arg(long, env = "UNRATIONED_ADDRESSES", value_name = "LIST")]
+    pub unrationed_addresses: Option<String>,
     /// What is logged on stderr, such as `info` or `image_gateway=debug,h2=warn`
     /// [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "DIRECTIVES")]

@@ -45,6 +45,7 @@ fn everything_but_the_platforms_key_has_a_default() {
     assert_eq!(config.catalog_sync_interval, Some(quarter));
     assert_eq!(config.cost_check_after, Some(Duration::from_secs(600)));
     assert_eq!(config.reference_url_allow, []);
+    assert_eq!(config.unrationed_addresses, []);
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.log.format, LogFormat::Text);
 }
@@ -66,12 +67,14 @@ fn everything_wrong_is_reported_at_once_with_its_name_and_what_is_accepted() {
         catalog_sync_interval: text("8d"),
         cost_check_after: text("999ms"),
         reference_url_allow: text("10.0.0.1/8"),
+        unrationed_addresses: text("10.0.0.0/8,proxy.internal"),
         rust_log: text("image_gateway=loud"),
         log_format: text("xml"),
         ..Given::default()
     });
     let expected = [
         r#"LISTEN_ADDR must be an IP address and a port, such as 127.0.0.1:50051 or [::]:0, not "localhost""#,
+        r#"UNRATIONED_ADDRESSES must be networks and addresses"#,
         r#"HTTP_ADDR must be an IP address and a port"#,
         r#"DATA_DIR must be the path of a folder"#,
         r#"OPENROUTER_BASE_URL must be an https URL"#,
@@ -323,6 +326,7 @@ fn help_names_every_setting_with_its_default() {
         "KEY_ENCRYPTION_KEY",
         "KEY_ENCRYPTION_KEY_FILE",
         "REFERENCE_URL_ALLOW",
+        "UNRATIONED_ADDRESSES",
     ] {
         let flag = format!("--{} ", variable.to_lowercase().replace('_', "-"));
         assert!(help.contains(&flag), "{flag} is not in\n{help}");

@@ -1,7 +1,7 @@
 //! How callers connect: where, and encrypted with what. Plaintext where others could listen has to
 //! be asked for.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::LISTEN_ADDR;
@@ -10,6 +10,9 @@ use super::values;
 
 /// Default of `ALLOW_PLAINTEXT`.
 pub const ALLOW_PLAINTEXT: &str = "false";
+
+/// Default of `UNRATIONED_ADDRESSES`.
+const UNRATIONED_ADDRESSES: &str = "";
 
 /// Where the certificate and what belongs to it are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +33,25 @@ pub(super) struct Given {
     pub(super) key: Option<String>,
     pub(super) client_ca: Option<String>,
     pub(super) allow_plaintext: Option<String>,
+    pub(super) unrationed: Option<String>,
+}
+
+/// What they mean.
+#[derive(Debug)]
+pub(super) struct Callers {
+    /// Where gRPC is served.
+    pub(super) listen: SocketAddr,
+    /// With which files, if it is encrypted.
+    pub(super) tls: Option<TlsFiles>,
+    /// Whose newcomers never take turns.
+    pub(super) unrationed: Vec<(IpAddr, u8)>,
 }
 
 // === impl Given ===
 
 impl Given {
-    /// Where gRPC is served, and with which files if it is encrypted.
-    pub(super) fn read(self, reader: &mut Reader) -> Option<(SocketAddr, Option<TlsFiles>)> {
+    /// How callers connect.
+    pub(super) fn read(self, reader: &mut Reader) -> Option<Callers> {
         let listen = reader.plain("LISTEN_ADDR", self.listen, LISTEN_ADDR, &values::ADDRESS);
         let file = &values::OPTIONAL_FILE;
         let certificate = reader.plain("TLS_CERT_FILE", self.certificate, "", file);
@@ -48,6 +63,12 @@ impl Given {
             ALLOW_PLAINTEXT,
             &values::YES_OR_NO,
         );
+        let unrationed = reader.plain(
+            "UNRATIONED_ADDRESSES",
+            self.unrationed,
+            UNRATIONED_ADDRESSES,
+            &values::NETWORKS,
+        );
         let tls = together(certificate?, key?, client_ca?, reader)?;
         let (listen, plaintext) = (listen?, plaintext?);
         if tls.is_none() && !plaintext && !listen.ip().is_loopback() {
@@ -57,7 +78,11 @@ impl Given {
             reader.add("LISTEN_ADDR", Some(listen.to_string()), accepted);
             return None;
         }
-        Some((listen, tls))
+        Some(Callers {
+            listen,
+            tls,
+            unrationed: unrationed?,
+        })
     }
 }
 

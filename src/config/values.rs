@@ -1,6 +1,6 @@
 //! The kinds of values a setting can have: how each is read, and how to say what is accepted.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,6 +163,13 @@ pub(super) const ALLOWED: Kind<Vec<Allowed>> = Kind {
     accepted: "must be hosts, hosts with a port, and networks, separated by commas, such as files.internal,minio:9000,10.0.0.0/8",
     meaning: "places that reference URLs may lead to",
     parse: Allowed::list,
+};
+
+/// Addresses, as networks.
+pub(super) const NETWORKS: Kind<Vec<(IpAddr, u8)>> = Kind {
+    accepted: "must be networks and addresses, separated by commas, such as 10.0.0.0/8,192.0.2.7",
+    meaning: "networks and addresses",
+    parse: Allowed::networks,
 };
 
 /// What is logged.

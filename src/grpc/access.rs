@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use super::body::{Budget, Counted};
 use super::caller::Caller;
+use super::known::Known;
 use super::last_used::LastUsed;
 use super::leases::Leases;
 use super::pace::Pace;
@@ -43,6 +44,7 @@ pub(super) struct Gate {
     pace: Option<Arc<Pace>>,
     leases: Arc<Leases>,
     last_used: LastUsed,
+    known: Arc<Known>,
     refused: Arc<Refused>,
 }
 
@@ -58,6 +60,7 @@ impl Gate {
             pace: parts.calls_per_second.map(Pace::new).map(Arc::new),
             leases: Arc::clone(leases),
             last_used: last_used.clone(),
+            known: Arc::new(Known::new()),
             refused: Arc::default(),
         }
     }
@@ -88,10 +91,12 @@ impl Gate {
         }
         let presented = Presented::read(text).ok_or_else(Failure::unauthenticated)?;
         self.turn_away(&presented)?;
+        let turn = self.known.turn(&presented.prefix).await;
         // Before the key is looked up: a revocation finds this call, or the look-up finds it.
         let place = self.leases.enter(&presented.prefix);
         let found = self.settings.api_key(&presented.prefix).await;
         let found = found.map_err(unsettled)?;
+        drop(turn);
         let kept = found.as_ref().map(|(_, hash)| (&hash.pepper, &hash.mac));
         let opens = self.keyring.opens(&presented, kept);
         let now = crate::clock::now();
@@ -102,9 +107,11 @@ impl Gate {
         };
         let good = found.filter(|(key, _)| opens && key.is_good(now));
         let Some((key, hash)) = good else {
+            self.known.forget(&presented.prefix);
             self.refused.note(&presented.prefix, why);
             return Err(Failure::unauthenticated());
         };
+        self.known.note(&presented.prefix);
         self.last_used.note(&key, now);
         if let Some(pace) = &self.pace
             && let Err(refused) = pace.take(&key.organization, Instant::now())

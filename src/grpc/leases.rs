@@ -21,8 +21,9 @@ use crate::ports::{ApiKey, KeyHash};
 /// on while a machine is suspended.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// The keys with which calls are open; no more than there are calls. Nothing else is remembered of
-/// keys by which a call would be let in: with every call the database is asked.
+/// The keys with which calls are open; no more than there are calls. Nothing that is remembered of
+/// keys lets anybody in: with every call the database is asked, which takes less than a tenth of a
+/// millisecond.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     open: Mutex<HashMap<String, Key>>,

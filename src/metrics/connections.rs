@@ -38,8 +38,10 @@ pub enum ConnectionEnd {
     NotHttp2,
     /// It broke the rules of HTTP/2.
     Broken,
-    /// It flooded.
+    /// It flooded, or tried too many keys that are not good.
     Flood,
+    /// Turned away before a byte was read, for what others from its address did.
+    TurnedAway,
 }
 
 /// The metrics themselves. What needs TLS has no series without it: a certificate that expires in
@@ -49,6 +51,8 @@ pub(super) struct Connections {
     open: Gauge,
     ended: Family<Labels<1>, Counter>,
     calls_shed: Counter,
+    newcomers_waited: Counter,
+    addresses_held: Gauge,
     expires: LateGauge,
     refused: LateGauge,
 }
@@ -67,7 +71,7 @@ pub struct OpenConnection {
 // === impl ConnectionEnd ===
 
 impl ConnectionEnd {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Closed,
         Self::Lost,
         Self::Idle,
@@ -80,6 +84,7 @@ impl ConnectionEnd {
         Self::NotHttp2,
         Self::Broken,
         Self::Flood,
+        Self::TurnedAway,
     ];
 
     const fn label(self) -> &'static str {
@@ -96,6 +101,7 @@ impl ConnectionEnd {
             Self::NotHttp2 => "not_http2",
             Self::Broken => "broken",
             Self::Flood => "flood",
+            Self::TurnedAway => "turned_away",
         }
     }
 }
@@ -121,6 +127,16 @@ impl Connections {
             "calls_shed",
             "Calls refused at the door because too many were open",
             self.calls_shed.clone(),
+        );
+        registry.register(
+            "newcomers_waited",
+            "Connections of the gRPC port that waited for their turn, for what others from their address did",
+            self.newcomers_waited.clone(),
+        );
+        registry.register(
+            "addresses_held",
+            "Addresses that something is held against: connections that flooded, or never showed a good key",
+            self.addresses_held.clone(),
         );
         registry.register_with_unit(
             "tls_certificate_expiry_timestamp",
@@ -156,6 +172,17 @@ impl Metrics {
     /// A call was refused because too many are open.
     pub fn call_shed(&self) {
         self.connections.calls_shed.inc();
+    }
+
+    /// A newcomer has to wait for its turn.
+    pub fn newcomer_waits(&self) {
+        self.connections.newcomers_waited.inc();
+    }
+
+    /// So many addresses are remembered for what was done from there.
+    pub fn addresses_held(&self, addresses: usize) {
+        let addresses = i64::try_from(addresses).unwrap_or(i64::MAX);
+        self.connections.addresses_held.set(addresses);
     }
 
     /// A certificate is in use that expires then, in seconds since 1970.

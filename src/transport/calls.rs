@@ -23,6 +23,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_EACH_MAX, STRANGERS_MAX};
+use super::origins::Visitor;
 use super::seats::{OpenCall, Seat};
 use super::strangers::{Party, Strangers, Visit};
 use crate::metrics::Metrics;
@@ -52,6 +53,7 @@ pub(super) struct Caller {
     seat: Arc<Seat>,
     strangers: Party,
     conduct: Conduct,
+    visitor: Arc<Visitor>,
 }
 
 /// A call whose answer has not begun. It is told when this is dropped what became of it.
@@ -119,13 +121,19 @@ fn is_of_strangers(path: &str) -> bool {
 // === impl Caller ===
 
 impl Caller {
-    /// The calls of the connection on this seat.
-    pub(super) fn new(calls: Arc<Calls>, seat: Arc<Seat>, conduct: Conduct) -> Self {
+    /// The calls of the connection on this seat, which behaves like this and comes from there.
+    pub(super) fn new(
+        calls: Arc<Calls>,
+        seat: Arc<Seat>,
+        conduct: Conduct,
+        visitor: Arc<Visitor>,
+    ) -> Self {
         Self {
             strangers: calls.strangers.party(),
             calls,
             seat,
             conduct,
+            visitor,
         }
     }
 
@@ -152,6 +160,11 @@ impl Service<Request<Incoming>> for Caller {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.conduct.call_taken();
+        if self.conduct.is_flood() {
+            // What came together with the calls that put it out; nobody will read an answer.
+            let nothing = http::Response::new(Answer::of_nobody(Body::empty()));
+            return Box::pin(std::future::ready(Ok(nothing)));
+        }
         let needs_key = !is_of_strangers(request.uri().path());
         let overloaded = self.calls.overloaded;
         let Some(open) = self.open(needs_key) else {
@@ -164,6 +177,7 @@ impl Service<Request<Incoming>> for Caller {
             overloaded,
         });
         let unanswered = Unanswered::new(&self.conduct, needs_key);
+        let visitor = Arc::clone(&self.visitor);
         let answering = self.calls.routes.call(request);
         Box::pin(async move {
             let answer = match &mut put_out {
@@ -177,7 +191,9 @@ impl Service<Request<Incoming>> for Caller {
                 },
             };
             let status = answer.headers().get(STATUS);
-            unanswered.answered(status);
+            if unanswered.answered(status) == CallEnd::Served {
+                visitor.served();
+            }
             if status.is_none() {
                 open.call.served();
             }
@@ -201,12 +217,13 @@ impl Unanswered {
         }
     }
 
-    fn answered(mut self, status: Option<&HeaderValue>) {
+    fn answered(mut self, status: Option<&HeaderValue>) -> CallEnd {
         self.end = match status {
             None if self.needs_key => CallEnd::Served,
             Some(status) if status.as_bytes() == OF_NOBODY => CallEnd::OfNobody,
             _ => CallEnd::Refused,
         };
+        self.end
     }
 }
 

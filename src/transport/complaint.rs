@@ -24,6 +24,17 @@ impl Complaint {
         }
     }
 
+    /// A newcomer was turned away.
+    pub(super) fn turned_away(&self, peer: SocketAddr) {
+        if let Some(others) = self.due() {
+            tracing::warn!(
+                %peer,
+                others,
+                "a connection was turned away: too many from its address were put out"
+            );
+        }
+    }
+
     /// How many were passed over, if it is time for a line.
     fn due(&self) -> Option<u64> {
         let now = Instant::now();

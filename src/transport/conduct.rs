@@ -5,6 +5,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
+/// Calls without a good key, on a connection that never showed one, before it is put out: enough for
+/// slips of a person and for what a client had under way, and nothing for whoever guesses.
+const TRIES_MAX: u64 = 16;
+
 /// What is known of a peer. Copies speak of the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct(Arc<Known>);
@@ -15,7 +21,9 @@ struct Known {
     served: AtomicU64,
     given_up: AtomicU64,
     of_nobody: AtomicU64,
-    flooded: AtomicBool,
+    good: AtomicBool,
+    tries: AtomicU64,
+    flooded: CancellationToken,
 }
 
 /// What became of a call.
@@ -55,9 +63,15 @@ impl Conduct {
     /// What became of one of them.
     pub(super) fn call_ended(&self, end: CallEnd) {
         let count = match end {
-            CallEnd::Served => &self.0.served,
+            CallEnd::Served => {
+                self.0.good.store(true, Ordering::Relaxed);
+                &self.0.served
+            }
             CallEnd::GivenUp => &self.0.given_up,
-            CallEnd::OfNobody => &self.0.of_nobody,
+            CallEnd::OfNobody => {
+                self.tried();
+                &self.0.of_nobody
+            }
             CallEnd::Refused => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -75,11 +89,46 @@ impl Conduct {
 
     /// The connection is cut off for what its peer sent.
     pub(super) fn flood(&self) {
-        self.0.flooded.store(true, Ordering::Relaxed);
+        self.0.flooded.cancel();
     }
 
     /// Whether it was.
     pub(super) fn is_flood(&self) -> bool {
-        self.0.flooded.load(Ordering::Relaxed)
+        self.0.flooded.is_cancelled()
+    }
+
+    /// Waits until it is.
+    pub(super) async fn flooded(&self) {
+        self.0.flooded.cancelled().await;
+    }
+
+    /// A call came without a good key.
+    fn tried(&self) {
+        let tries = self.0.tries.fetch_add(1, Ordering::Relaxed);
+        if tries >= TRIES_MAX && !self.0.good.load(Ordering::Relaxed) {
+            self.flood();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_showed_a_good_key_has_sixteen_tries_and_who_did_has_more() {
+        let stranger = Conduct::default();
+        (0..16).for_each(|_| stranger.call_ended(CallEnd::OfNobody));
+        stranger.call_ended(CallEnd::Refused);
+        stranger.call_ended(CallEnd::GivenUp);
+        assert!(!stranger.is_flood());
+        stranger.call_ended(CallEnd::OfNobody);
+        assert!(stranger.is_flood());
+
+        let caller = Conduct::default();
+        (0..16).for_each(|_| caller.call_ended(CallEnd::OfNobody));
+        caller.call_ended(CallEnd::Served);
+        (0..100).for_each(|_| caller.call_ended(CallEnd::OfNobody));
+        assert!(!caller.is_flood(), "that is for the meter to judge");
     }
 }

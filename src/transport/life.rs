@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use super::Hall;
 use super::arrival::{self, ArrivalError, Stream};
 use super::calls::Caller;
+use super::conduct::Conduct;
 use super::limits;
+use super::origins::Visitor;
 use super::seats::{Newcomer, Seat};
 use crate::metrics::ConnectionEnd as End;
 
@@ -20,22 +22,45 @@ use crate::metrics::ConnectionEnd as End;
 type Connection = http2::Connection<TokioIo<Stream>, Caller, TokioExecutor>;
 
 /// Serves a connection until it ends.
-pub(super) async fn attend(hall: Arc<Hall>, socket: TcpStream, peer: SocketAddr) {
+pub(super) async fn attend(hall: Arc<Hall>, socket: TcpStream, peer: SocketAddr, visitor: Visitor) {
+    let visitor = Arc::new(visitor);
     let newcomer = hall.seats.arrive();
     let _open = hall.metrics.connection_opened();
-    let end = match admit(&hall, &newcomer, socket).await {
-        Ok(stream) => serve(&hall, newcomer, stream).await,
+    let end = match admit(&hall, &newcomer, &visitor, socket).await {
+        Ok(stream) => serve(&hall, newcomer, &visitor, stream).await,
         Err(end) => end,
     };
     if end == End::Flood {
-        hall.complaint.flood(peer);
+        hall.floods.flood(peer);
+    }
+    // What ends because this process does says nothing of the peer.
+    if !hall.stop.is_cancelled() {
+        visitor.left(end == End::Flood);
     }
     hall.metrics.connection_ended(end);
 }
 
-/// Waits in the lobby until it has arrived.
-async fn admit(hall: &Hall, newcomer: &Newcomer, socket: TcpStream) -> Result<Stream, End> {
-    let arriving = arrival::arrive(socket, hall.tls.clone());
+/// Turns somebody away as cheaply as can be: nothing is sent but a reset, and the system keeps
+/// nothing of it.
+pub(super) fn turn_away(hall: &Hall, socket: TcpStream, peer: SocketAddr) {
+    // A socket that refuses that is gone already.
+    let _ = socket.set_zero_linger();
+    drop(socket);
+    hall.refusals.turned_away(peer);
+    hall.metrics.connection_ended(End::TurnedAway);
+}
+
+/// Waits in the lobby until its turn has come and it has arrived.
+async fn admit(
+    hall: &Hall,
+    newcomer: &Newcomer,
+    visitor: &Visitor,
+    socket: TcpStream,
+) -> Result<Stream, End> {
+    let arriving = async {
+        visitor.turn().await;
+        arrival::arrive(socket, hall.tls.clone()).await
+    };
     tokio::select! {
         () = hall.stop.cancelled() => Err(End::Closed),
         () = newcomer.put_out() => Err(End::PutOut),
@@ -50,21 +75,33 @@ async fn admit(hall: &Hall, newcomer: &Newcomer, socket: TcpStream) -> Result<St
     }
 }
 
-async fn serve(hall: &Hall, newcomer: Newcomer, stream: Stream) -> End {
+async fn serve(hall: &Hall, newcomer: Newcomer, visitor: &Arc<Visitor>, stream: Stream) -> End {
     let Some(seated) = newcomer.sit() else {
         return End::Full;
     };
     let conduct = stream.conduct();
     let seat = seated.seat();
-    let caller = Caller::new(Arc::clone(&hall.calls), Arc::clone(seat), conduct.clone());
+    let caller = Caller::new(
+        Arc::clone(&hall.calls),
+        Arc::clone(seat),
+        conduct.clone(),
+        Arc::clone(visitor),
+    );
     let connection = limits::http2().serve_connection(TokioIo::new(stream), caller);
-    let end = live(hall, seat, pin!(connection)).await;
+    let end = live(hall, seat, &conduct, pin!(connection)).await;
     if conduct.is_flood() { End::Flood } else { end }
 }
 
 /// Until it ends by itself, is told to and does, or is cut.
-async fn live(hall: &Hall, seat: &Seat, mut connection: Pin<&mut Connection>) -> End {
+async fn live(
+    hall: &Hall,
+    seat: &Seat,
+    conduct: &Conduct,
+    mut connection: Pin<&mut Connection>,
+) -> End {
     let end = tokio::select! {
+        biased;
+        () = conduct.flooded() => return End::Flood,
         ended = connection.as_mut() => return why(ended),
         () = seat.put_out() => return End::PutOut,
         () = hall.stop.cancelled() => End::Closed,
@@ -75,6 +112,7 @@ async fn live(hall: &Hall, seat: &Seat, mut connection: Pin<&mut Connection>) ->
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => end,
+        () = conduct.flooded() => End::Flood,
         () = seat.put_out() => end,
         () = seat.idle_for(limits::FAREWELL) => end,
         () = tokio::time::sleep(hall.longest_call + limits::GRACE) => End::CutOff,

@@ -82,6 +82,10 @@ const SEATS_MAX: usize = 1024;
 /// is put out, which is several round trips.
 const LOBBY_MAX: usize = 512;
 
+/// Addresses that something is held against, at most: some 200 bytes each. With more than so many at a
+/// time, those that owe least are forgotten.
+pub(super) const ORIGINS_MAX: usize = 4096;
+
 /// Connections of the side door at a time.
 pub(super) const PAGE_CONNECTIONS_MAX: usize = 128;
 

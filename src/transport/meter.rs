@@ -49,9 +49,10 @@ const TRAILERS: u64 = 5;
 /// slow, is not put out for that.
 const GIVEN_UP: u64 = 3;
 
-/// What a call counts that came without a good key: 200 at once, 40 in each second. As much is
-/// earned by a call that was served, so that one bad key among many good ones, on a connection that
-/// they share, does not put the others out.
+/// What a call counts that came without a good key, on a connection that showed one before: 200 at
+/// once, 40 in each second. As much is earned by a call that was served, so that one bad key among
+/// many good ones, on a connection that they share, does not put the others out. Who never showed a
+/// good key is put out sooner ([`Conduct`]).
 const OF_NOBODY: u64 = 5;
 
 /// Heads that may wait to become calls: h2 hands on what came with one read together, open calls

@@ -13,7 +13,7 @@ use crate::wire::{
 };
 
 /// Frames of one kind on one connection: many times what is let through.
-const FRAMES: u32 = 20_000;
+const FRAMES: usize = 20_000;
 
 /// Calls on one connection, in volleys of [`VOLLEY`].
 const CALLS: u32 = 4000;
@@ -34,8 +34,34 @@ pub(crate) struct Attack {
     pub(crate) comeback: Duration,
     /// Why the gateway ends them.
     pub(crate) end: &'static str,
-    /// What is sent on each, and how long nothing is after it.
-    pub(crate) script: Vec<(Vec<u8>, Duration)>,
+    /// Where they come from.
+    pub(crate) from: Source,
+    /// What is sent, in words.
+    pub(crate) things: &'static str,
+    /// What is sent on each.
+    pub(crate) script: Vec<Step>,
+}
+
+/// Where attackers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From addresses that nobody else has, each attacker from another one: those of the network
+    /// 127.0.N.0/24.
+    Elsewhere(u8),
+    /// Each connection from another address, as if there were attackers without end.
+    Everywhere,
+    /// From the address of the honest callers, as if all were behind one proxy.
+    AmongHonest,
+}
+
+/// Something that is sent at once.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) bytes: Vec<u8>,
+    /// How many things are in it, all of one length; what only leads up to them is none.
+    pub(crate) things: usize,
+    /// How long nothing is sent after it.
+    pub(crate) pause: Duration,
 }
 
 /// Frames that carry nothing, or take back what they asked for.
@@ -46,67 +72,96 @@ pub(crate) fn frames() -> Vec<Attack> {
     let nothing = frame(DATA, 0, 1, &[]);
     let more = frame(CONTINUATION, 0, 1, &[]);
     vec![
-        of("pings", many(&frame(PING, 0, 0, &[7; 8]))),
-        of("settings", many(&frame(SETTINGS, 0, 0, &setting))),
-        of("windows", many(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
-        of("empty data", [open, many(&nothing)].concat()),
-        of("continuations", [unended, many(&more)].concat()),
-        of("rapid resets", rapid_resets()),
-        by_few("late resets", late_resets()),
+        frames_of("pings", Vec::new(), &frame(PING, 0, 0, &[7; 8])),
+        frames_of("settings", Vec::new(), &frame(SETTINGS, 0, 0, &setting)),
+        frames_of(
+            "windows",
+            Vec::new(),
+            &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+        ),
+        frames_of("empty data", open, &nothing),
+        frames_of("continuations", unended, &more),
+        by_few("rapid resets", "resets", rapid_resets()),
+        by_few("late resets", "resets", late_resets()),
     ]
 }
 
 /// Heads of calls that come to nothing.
 pub(crate) fn heads() -> Vec<Attack> {
-    let key = Keyring::new([0; 32], None).mint().unwrap().secret;
-    let key = key.expose_secret().to_owned();
+    let large = after_the_first(&wire::blown_up(BALANCE));
+    let malformed = after_the_first(&wire::malformed(BALANCE));
     vec![
-        by_few("heads of 60 KiB", after_the_first(&wire::blown_up(BALANCE))),
-        by_few(
-            "malformed heads",
-            after_the_first(&wire::malformed(BALANCE)),
-        ),
-        by_few("made-up keys", calls(&wire::head(BALANCE, Some(&key)))),
-        by_few("no keys", calls(&wire::head(BALANCE, None))),
+        by_few("heads of 60 KiB", "heads", large),
+        by_few("malformed heads", "heads", malformed),
+        by_few("made-up keys", "calls", made_up_keys()),
+        by_few("no keys", "calls", calls(&wire::head(BALANCE, None))),
+        Attack {
+            from: Source::Everywhere,
+            ..by_few("keys, from all over", "calls", made_up_keys())
+        },
     ]
+}
+
+/// From the address of the honest callers.
+pub(crate) fn among_honest() -> Vec<Attack> {
+    vec![Attack {
+        from: Source::AmongHonest,
+        ..by_few("keys from there", "calls", made_up_keys())
+    }]
 }
 
 /// Sockets that are kept and not used.
 pub(crate) fn sockets() -> Vec<Attack> {
     // The head of a head, and then a byte of it now and then.
     let slow = frame(HEADERS, 0, 1, &[0x83; 60])[..10].to_vec();
-    let drops = std::iter::repeat_n((vec![0x83], Duration::from_millis(500)), 50);
-    let slow = std::iter::once(([GREETING, &slow].concat(), Duration::ZERO)).chain(drops);
+    let drops = std::iter::repeat_with(|| Step {
+        bytes: vec![0x83],
+        things: 1,
+        pause: Duration::from_millis(500),
+    });
+    let slow = std::iter::once(before([GREETING, &slow].concat())).chain(drops.take(50));
     vec![
         by_many("silent sockets", Vec::new()),
-        by_many(
-            "idle connections",
-            vec![(GREETING.to_vec(), Duration::ZERO)],
-        ),
+        by_many("idle connections", vec![before(GREETING.to_vec())]),
         by_many("slow heads", slow.collect()),
     ]
 }
 
-fn of(name: &'static str, frames: Vec<u8>) -> Attack {
-    by_few(
-        name,
-        vec![([GREETING.to_vec(), frames].concat(), Duration::ZERO)],
-    )
+/// Frames, and what has to come before them.
+fn frames_of(name: &'static str, opening: Vec<u8>, frame: &[u8]) -> Attack {
+    let frames = Step {
+        bytes: frame.repeat(FRAMES),
+        things: FRAMES,
+        pause: Duration::ZERO,
+    };
+    let opening = before([GREETING.to_vec(), opening].concat());
+    by_few(name, "frames", vec![opening, frames])
+}
+
+/// What leads up to the rest.
+const fn before(bytes: Vec<u8>) -> Step {
+    Step {
+        bytes,
+        things: 0,
+        pause: Duration::ZERO,
+    }
 }
 
 /// Few send as much as they can.
-fn by_few(name: &'static str, script: Vec<(Vec<u8>, Duration)>) -> Attack {
+fn by_few(name: &'static str, things: &'static str, script: Vec<Step>) -> Attack {
     Attack {
         name,
         sockets: DOSE.attackers,
         comeback: DOSE.comeback,
         end: "flood",
+        from: Source::Elsewhere(1),
+        things,
         script,
     }
 }
 
 /// Many send next to nothing.
-fn by_many(name: &'static str, script: Vec<(Vec<u8>, Duration)>) -> Attack {
+fn by_many(name: &'static str, script: Vec<Step>) -> Attack {
     // If the system allows as many.
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     Attack {
@@ -114,46 +169,64 @@ fn by_many(name: &'static str, script: Vec<(Vec<u8>, Duration)>) -> Attack {
         sockets: usize::try_from(DOSE.sockets.min(open_files / 2)).unwrap(),
         comeback: COMEBACK,
         end: "put_out",
+        from: Source::Elsewhere(1),
+        things: "bytes late",
         script,
     }
 }
 
-fn many(frame: &[u8]) -> Vec<u8> {
-    frame.repeat(FRAMES as usize)
-}
-
-fn rapid_resets() -> Vec<u8> {
+fn rapid_resets() -> Vec<Step> {
     let head = wire::head(BALANCE, None);
     let pairs = streams(0, CALLS).map(|stream| {
         let head = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
         [head, reset(stream)].concat()
     });
-    pairs.flatten().collect()
+    let resets = Step {
+        bytes: pairs.flatten().collect(),
+        things: CALLS as usize,
+        pause: Duration::ZERO,
+    };
+    vec![before(GREETING.to_vec()), resets]
 }
 
-fn late_resets() -> Vec<(Vec<u8>, Duration)> {
+fn late_resets() -> Vec<Step> {
     let head = wire::head(HEALTH, None);
-    let mut script = vec![(GREETING.to_vec(), Duration::ZERO)];
+    let mut script = vec![before(GREETING.to_vec())];
     for volley in 0..CALLS / VOLLEY {
         let streams = || streams(volley * VOLLEY, VOLLEY);
         let heads = streams().flat_map(|stream| frame(HEADERS, END_HEADERS, stream, &head));
-        script.push((heads.collect(), DOSE.answered));
-        script.push((streams().flat_map(reset).collect(), Duration::ZERO));
+        script.push(Step {
+            pause: DOSE.answered,
+            ..before(heads.collect())
+        });
+        script.push(Step {
+            things: VOLLEY as usize,
+            ..before(streams().flat_map(reset).collect())
+        });
     }
     script
 }
 
 /// The first head makes an entry of the table, which the others name.
-fn after_the_first(head: &[u8]) -> Vec<(Vec<u8>, Duration)> {
+fn after_the_first(head: &[u8]) -> Vec<Step> {
     let flags = END_HEADERS | END_STREAM;
     let first = frame(HEADERS, flags, 1, &wire::first(BALANCE));
-    let mut script = vec![([GREETING, &first].concat(), DOSE.answered)];
+    let mut script = vec![Step {
+        pause: DOSE.answered,
+        ..before([GREETING, &first].concat())
+    }];
     script.extend(volleys(|stream| frame(HEADERS, flags, stream, head)));
     script
 }
 
-fn calls(head: &[u8]) -> Vec<(Vec<u8>, Duration)> {
-    let mut script = vec![(GREETING.to_vec(), Duration::ZERO)];
+/// Calls with a key that looks like one and that nobody has.
+fn made_up_keys() -> Vec<Step> {
+    let key = Keyring::new([0; 32], None).mint().unwrap().secret;
+    calls(&wire::head(BALANCE, Some(key.expose_secret())))
+}
+
+fn calls(head: &[u8]) -> Vec<Step> {
+    let mut script = vec![before(GREETING.to_vec())];
     script.extend(volleys(|stream| {
         let head = frame(HEADERS, END_HEADERS, stream, head);
         // An empty message (gRPC over HTTP/2, Length-Prefixed-Message).
@@ -163,11 +236,15 @@ fn calls(head: &[u8]) -> Vec<(Vec<u8>, Duration)> {
 }
 
 /// Calls, never more at a time than may be open, so that none is refused for being too many.
-fn volleys(call: impl Fn(u32) -> Vec<u8>) -> impl Iterator<Item = (Vec<u8>, Duration)> {
+fn volleys(call: impl Fn(u32) -> Vec<u8>) -> impl Iterator<Item = Step> {
     (0..CALLS / VOLLEY).map(move |volley| {
         // The first stream may be taken.
         let calls = streams(volley * VOLLEY + 1, VOLLEY).flat_map(&call);
-        (calls.collect(), DOSE.answered)
+        Step {
+            bytes: calls.collect(),
+            things: VOLLEY as usize,
+            pause: DOSE.answered,
+        }
     })
 }
 

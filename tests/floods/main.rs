@@ -13,16 +13,17 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use image_gateway::openrouter::install_crypto;
 use image_gateway::transport::raise_open_files;
 use tokio::sync::Mutex;
 
-use attackers::Attackers;
-use attacks::Attack;
-use honest::Honest;
-use house::House;
+use attackers::{Attackers, Total};
+use attacks::{Attack, Source};
+use honest::{Honest, Seen};
+use house::{Gateway, House};
 use table::Row;
 
 mod attackers;
@@ -47,7 +48,10 @@ struct Dose {
     quiet: Duration,
     /// … and during it.
     watched: Duration,
-    /// Attackers at a time, where few send much.
+    /// Whether they are also watched while the same attackers attack another gateway on the same
+    /// machine: so much is the machine's, and not the gateway's.
+    controlled: bool,
+    /// Attackers at a time, where few send much, and addresses that they come from.
     attackers: usize,
     /// How long one of them waits until its calls were taken, so that giving them up is late, and
     /// heads were answered, so that the next are not too many.
@@ -66,6 +70,7 @@ const DOSE: Dose = if cfg!(feature = "floods") {
     Dose {
         quiet: Duration::from_secs(5),
         watched: Duration::from_secs(10),
+        controlled: true,
         attackers: 16,
         answered: Duration::from_millis(5),
         comeback: Duration::from_millis(20),
@@ -76,6 +81,7 @@ const DOSE: Dose = if cfg!(feature = "floods") {
     Dose {
         quiet: Duration::from_millis(700),
         watched: Duration::from_millis(1500),
+        controlled: false,
         attackers: 4,
         answered: Duration::from_millis(50),
         comeback: Duration::from_millis(200),
@@ -110,17 +116,34 @@ async fn sockets_that_are_only_kept_cost_honest_callers_neither_memory_nor_time(
     withstand(attacks::sockets()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attacker_among_honest_callers_costs_them_a_bounded_wait_for_new_connections_alone() {
+    withstand(attacks::among_honest()).await;
+}
+
 /// Attacks a fresh gateway with each of these, one after the other.
 async fn withstand(attacks: Vec<Attack>) {
     let _alone = ALONE.lock().await;
     install_crypto();
     let house = House::open().await.unwrap();
+    let other = match DOSE.controlled {
+        true => Some(
+            Gateway::start(&house.mock, house.folder(), "other")
+                .await
+                .unwrap(),
+        ),
+        false => None,
+    };
     let honest = Honest::come(&house.gateway).await.unwrap();
     // Whatever is made once is made now.
     honest.call(&house.gateway, DOSE.quiet).await;
     let mut wrong = Vec::new();
-    for attack in attacks {
-        let row = attacked(&house, &honest, attack).await;
+    for (network, mut attack) in (1..).zip(attacks) {
+        // What is held against an address is held for minutes.
+        if let Source::Elsewhere(addresses) = &mut attack.from {
+            *addresses = network;
+        }
+        let row = attacked(&house, other.as_ref(), &honest, attack).await;
         println!("{row}");
         wrong.extend(row.complaints());
         rest(&house).await;
@@ -128,29 +151,43 @@ async fn withstand(attacks: Vec<Attack>) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-async fn attacked(house: &House, honest: &Honest, attack: Attack) -> Row {
-    let (name, end, gateway) = (attack.name, attack.end, &house.gateway);
+async fn attacked(house: &House, other: Option<&Gateway>, honest: &Honest, attack: Attack) -> Row {
+    let (gateway, attack) = (&house.gateway, Arc::new(attack));
     let quiet = honest.call(gateway, DOSE.quiet).await;
+    let control = match other {
+        Some(other) => Some(under_attack(gateway, other, honest, &attack).await.0),
+        None => None,
+    };
     let before = ends(house).await;
     process::forget_peak(gateway.pid).unwrap();
     let before_bytes = process::rss_bytes(gateway.pid).unwrap();
-    let attackers = Attackers::begin(attack, &gateway.address, DOSE.watched);
-    let seen = honest.call(gateway, DOSE.watched).await;
+    let (seen, sent) = under_attack(gateway, gateway, honest, &attack).await;
     let peak_bytes = process::peak_bytes(gateway.pid).unwrap();
-    let connections = tokio::task::spawn_blocking(|| attackers.end())
-        .await
-        .unwrap();
     let since = ends_since(house, &before).await;
     Row {
-        attack: name,
-        end,
-        connections,
+        attack,
+        sent,
         ends: since,
         before_bytes,
         peak_bytes,
         quiet,
+        control,
         seen,
     }
+}
+
+/// What honest callers of one gateway see while one is attacked.
+async fn under_attack(
+    gateway: &Gateway,
+    attacked: &Gateway,
+    honest: &Honest,
+    attack: &Arc<Attack>,
+) -> (Seen, Total) {
+    let to = attacked.address.parse().unwrap();
+    let attackers = Attackers::begin(Arc::clone(attack), to, DOSE.watched);
+    let seen = honest.call(gateway, DOSE.watched).await;
+    let sent = tokio::task::spawn_blocking(|| attackers.end());
+    (seen, sent.await.unwrap())
 }
 
 /// Waits until the gateway has seen that the attackers are gone.

@@ -59,6 +59,8 @@ pub(crate) struct Setup {
     /// Costs are asked for again after the usual time, unless this says otherwise.
     pub(crate) cost_check_after: Option<&'static str>,
     pub(crate) reference_url_allow: Option<String>,
+    /// Newcomers from everywhere may have to take turns, unless this says otherwise.
+    pub(crate) unrationed_addresses: Option<&'static str>,
     /// What the gateway takes for the upstream; `None` is the mock itself.
     pub(crate) base_url: Option<String>,
 }
@@ -79,6 +81,7 @@ impl Default for Setup {
             operator: true,
             cost_check_after: None,
             reference_url_allow: None,
+            unrationed_addresses: None,
             base_url: None,
         }
     }
@@ -340,6 +343,7 @@ fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
         catalog_sync_interval: Some(setup.sync_interval.unwrap_or("0s").to_owned()),
         cost_check_after: setup.cost_check_after.map(str::to_owned),
         reference_url_allow: setup.reference_url_allow.clone(),
+        unrationed_addresses: setup.unrationed_addresses.map(str::to_owned),
         ..Given::default()
     };
     Config::parse(given).expect("settings")

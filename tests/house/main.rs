@@ -48,5 +48,6 @@ mod streaming;
 mod tidy;
 mod tools;
 mod trail;
+mod turns;
 mod upstream;
 mod walls;

@@ -101,10 +101,10 @@ async fn calls_in_vain_are_paid_for_with_what_comes_next() {
     let cases = [
         (vec![(GivenUp, 333)], true),
         (vec![(GivenUp, 334)], false),
-        (vec![(OfNobody, 200)], true),
-        (vec![(OfNobody, 201)], false),
+        (vec![(Served, 1), (OfNobody, 200)], true),
+        (vec![(Served, 1), (OfNobody, 201)], false),
         (vec![(Refused, 5000)], true),
-        (vec![(OfNobody, 200), (GivenUp, 1)], false),
+        (vec![(Served, 1), (OfNobody, 200), (GivenUp, 1)], false),
     ];
     for (ends, let_through) in cases {
         let (peer, io) = tokio::io::duplex(1 << 20);

@@ -7,7 +7,8 @@ use super::{Served, until};
 use crate::helpers::{reason, request};
 
 /// Every metric of the page, as its `# TYPE` lines have it.
-const METRICS: [(&str, &str); 20] = [
+const METRICS: [(&str, &str); 22] = [
+    ("image_gateway_addresses_held", "gauge"),
     ("image_gateway_calls", "counter"),
     ("image_gateway_calls_shed", "counter"),
     ("image_gateway_connections", "gauge"),
@@ -21,6 +22,7 @@ const METRICS: [(&str, &str); 20] = [
     ("image_gateway_images_free_unexpectedly", "counter"),
     ("image_gateway_models", "gauge"),
     ("image_gateway_models_by_last_good_price", "gauge"),
+    ("image_gateway_newcomers_waited", "counter"),
     ("image_gateway_open_holds", "gauge"),
     ("image_gateway_own_seconds", "histogram"),
     ("image_gateway_price_list_read_seconds", "gauge"),

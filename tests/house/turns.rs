@@ -1,0 +1,145 @@
+//! Strangers, by address: who tries keys is put out, and who comes back takes turns at the door.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use image_gateway::keys::Keyring;
+use image_gateway::proto;
+use image_gateway::proto::model_service_client::ModelServiceClient;
+use secrecy::ExposeSecret;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpSocket, TcpStream};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::helpers::{House, Setup, bearer};
+
+/// Where the attacker is, and some who are honest.
+const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Where nobody has done anything.
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+
+/// As long as anybody waits for its turn at the door, and what an answer takes.
+const TURN_PATIENCE: Duration = Duration::from_secs(11);
+
+impl House {
+    fn grpc(&self) -> SocketAddr {
+        self.app.as_ref().expect("open").grpc_address()
+    }
+
+    /// A connection from there.
+    async fn channel_from(&self, from: IpAddr) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc())).expect("an address");
+        let connected = endpoint.local_address(Some(from)).connect().await;
+        connected.expect("a connection")
+    }
+
+    /// So many sockets from there that say nothing; one may have been reset already.
+    async fn sockets_from(&self, from: IpAddr, count: usize) -> Vec<io::Result<TcpStream>> {
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.bind((from, 0).into()).expect("a loopback address");
+            sockets.push(socket.connect(self.grpc()).await);
+        }
+        sockets
+    }
+
+    /// How many connections of the gRPC port ended so.
+    async fn ended_by(&self, reason: &str) -> u64 {
+        let http = self.app.as_ref().expect("open").http_address();
+        let page = reqwest::get(format!("http://{http}/metrics")).await;
+        let page = page.expect("a page").text().await.expect("text");
+        let name = format!("image_gateway_connections_ended_total{{reason=\"{reason}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name));
+        line.expect("a counter").parse().expect("a number")
+    }
+
+    /// Tries a key that nobody has until the connection is put out; told is how often.
+    async fn guess(&self, from: IpAddr) -> usize {
+        let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
+        let channel = self.channel_from(from).await;
+        for tried in 0..100 {
+            let asked = ask(&channel, made_up.expose_secret()).await;
+            let code = asked.expect_err("a made-up key").code();
+            if code != Code::Unauthenticated {
+                return tried;
+            }
+        }
+        panic!("a hundred bad keys on one connection")
+    }
+}
+
+async fn ask(channel: &Channel, key: &str) -> Result<(), Status> {
+    let mut models = ModelServiceClient::with_interceptor(channel.clone(), bearer(key));
+    let list = proto::ListModelsRequest::default();
+    models.list_models(list).await.map(drop)
+}
+
+/// How many of them were closed without a byte.
+async fn closed(sockets: Vec<io::Result<TcpStream>>) -> usize {
+    // Whoever was turned away knows by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut closed = 0;
+    for socket in sockets {
+        let Ok(mut socket) = socket else {
+            closed += 1;
+            continue;
+        };
+        let mut byte = [0];
+        let read = tokio::time::timeout(Duration::ZERO, socket.read(&mut byte)).await;
+        closed += usize::from(read.is_ok_and(|read| !read.is_ok_and(|read| read > 0)));
+    }
+    closed
+}
+
+#[tokio::test]
+async fn an_address_that_tries_keys_takes_turns_and_neither_others_nor_its_honest_callers_suffer() {
+    let house = House::open().await;
+    let there_before = house.channel_from(THERE).await;
+    ask(&there_before, &house.runtime).await.expect("good");
+    for _ in 0..6 {
+        let tries = house.guess(THERE).await;
+        assert!((16..40).contains(&tries), "{tries} tries");
+    }
+    assert_eq!(house.ended_by("flood").await, 6);
+    let turned_away = closed(house.sockets_from(THERE, 20).await).await;
+    assert!(turned_away > 10, "{turned_away} of 20 were turned away");
+    let counted = house.ended_by("turned_away").await;
+    assert_eq!(counted, u64::try_from(turned_away).expect("few"));
+    // Elsewhere nothing has changed.
+    assert_eq!(closed(house.sockets_from(ELSEWHERE, 20).await).await, 0);
+    let elsewhere = house.channel_from(ELSEWHERE).await;
+    ask(&elsewhere, &house.runtime)
+        .await
+        .expect("served at once");
+    // Who was there is served, and speaks for those who come.
+    ask(&there_before, &house.runtime)
+        .await
+        .expect("still there");
+    let newcomer = async {
+        let newcomer = house.channel_from(THERE).await;
+        ask(&newcomer, &house.runtime).await
+    };
+    let served = tokio::time::timeout(TURN_PATIENCE, newcomer).await;
+    served.expect("a bounded wait").expect("served");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_named_in_the_settings_never_takes_turns() {
+    let house = House::with(Setup {
+        unrationed_addresses: Some("127.0.0.2"),
+        ..Setup::default()
+    })
+    .await;
+    for _ in 0..8 {
+        let tries = house.guess(THERE).await;
+        assert!((16..40).contains(&tries), "{tries} tries");
+    }
+    assert_eq!(closed(house.sockets_from(THERE, 20).await).await, 0);
+    assert_eq!(house.ended_by("turned_away").await, 0);
+    house.close().await;
+}
