@@ -30,6 +30,12 @@ mod table;
 /// How long after its deadline a service may still answer.
 const WORDS_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Bytes of a refused call that are waited for: what fits into one frame …
+const HEARD_BYTES: usize = 16 * 1024;
+
+/// … and for how long: they are on the way.
+const HEARD_TIME: Duration = Duration::from_millis(20);
+
 /// When the caller stops waiting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Instant);
@@ -153,6 +159,9 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         Ok(caller) => caller,
         Err(failure) => {
             gate.metrics.call_finished(rpc, Some(failure.reason));
+            if failure.reason == Reason::LimitReached {
+                hear_out(request).await;
+            }
             return status::of(&failure).into_http();
         }
     };
@@ -164,6 +173,15 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     counted.extensions_mut().insert(caller);
     let response = in_time(next.run(counted), deadline).await;
     with_reason(response, rpc, &gate.metrics)
+}
+
+/// Lets the rest of a small call arrive before it is refused. An answer that overtakes the body resets
+/// its stream; of those h2 remembers fifty for a second, takes what comes for others for a flood
+/// after a while, and ends the connection, on which other organizations may have calls.
+async fn hear_out(request: Request) {
+    let rest = axum::body::to_bytes(request.into_body(), HEARD_BYTES);
+    // Whatever comes, or does not, the call is refused.
+    let _ = tokio::time::timeout(HEARD_TIME, rest).await;
 }
 
 /// Ends a call whose answer has not begun when nobody waits for it any more. Services that know of

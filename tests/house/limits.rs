@@ -122,6 +122,33 @@ async fn a_call_too_many_is_refused_without_a_look_at_the_database_and_nobody_is
 }
 
 #[tokio::test]
+async fn a_caller_that_is_refused_again_and_again_keeps_its_connection() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    let insist = async || {
+        let mut models = house.models(&house.runtime);
+        let mut refused = 0;
+        for _ in 0..400 {
+            let answer = models.list_models(proto::ListModelsRequest::default());
+            if let Err(status) = answer.await {
+                assert_eq!(reason(&status), "LIMIT_REACHED", "{status:?}");
+                refused += 1;
+            }
+        }
+        refused
+    };
+    let refused = futures_util::future::join_all((0..16).map(|_| insist())).await;
+    assert!(refused.iter().sum::<u32>() > 6000, "{refused:?}");
+    // Whoever else speaks on it goes on.
+    house.top_up("acme", "1", "meanwhile").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_revoked_key_of_a_loud_organization_is_told_that_it_is_none() {
     let house = House::with(Setup {
         max_calls_per_second: Some("1"),

@@ -49,8 +49,9 @@ async fn a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_d
     until_spared(&house, AGENT, "more").await;
     tokio::time::sleep(PROBE_EVERY).await;
     let mut images = house.images(&house.runtime);
-    let slow = with_urls("slow", &[site.url()]);
-    let slow = tokio::spawn(async move { images.generate_image(slow).await });
+    let asked = with_urls("slow", &[site.url()]);
+    let mut slow = JoinSet::new();
+    slow.spawn(async move { images.generate_image(asked).await });
     site.come(1).await;
     let sent = house.mock.requests().len();
     let quick = house.generate(request("quick")).await.expect_err("down");
@@ -59,7 +60,8 @@ async fn a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_d
     // When its pictures have come, the turn is gone, and it is refused before any hold.
     site.answer_all("200 OK", &first.images[&0]);
     let sent = house.mock.requests().len();
-    let late = slow.await.expect("an end").expect_err("down");
+    let late = slow.join_next().await.expect("one call");
+    let late = late.expect("an answer").expect_err("down");
     assert_eq!(spared(&late).as_deref(), Some("organization"));
     assert_eq!(house.mock.requests().len(), sent);
     let balance = house.balance().await;
