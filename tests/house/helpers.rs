@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use image_gateway::app::App;
-use image_gateway::config::{Config, Given};
 use image_gateway::domain::catalog::Catalog;
-use image_gateway::mock::{self, Mock};
+use image_gateway::mock::Mock;
 use image_gateway::proto;
 use image_gateway::proto::billing_service_client::BillingServiceClient;
 use image_gateway::proto::image_service_client::ImageServiceClient;
@@ -15,7 +14,6 @@ use image_gateway::proto::model_service_client::ModelServiceClient;
 use image_gateway::proto::organization_service_client::OrganizationServiceClient;
 use image_gateway::proto::tool_service_client::ToolServiceClient;
 use rust_decimal::Decimal;
-use secrecy::SecretString;
 use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
@@ -24,6 +22,7 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
 use crate::canary;
+pub(crate) use crate::setup::Setup;
 pub(crate) use crate::story::Story;
 
 pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
@@ -39,53 +38,6 @@ pub(crate) const AGENT: &str = "painter";
 
 pub(crate) type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
 pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
-
-/// How a house is built.
-pub(crate) struct Setup {
-    pub(crate) catalog: Catalog,
-    pub(crate) credits: &'static str,
-    pub(crate) upstream_timeout: &'static str,
-    pub(crate) max_concurrent: usize,
-    pub(crate) mock: mock::Options,
-    pub(crate) image_quota: Option<u64>,
-    pub(crate) image_retention: Option<&'static str>,
-    /// No limit, unless this says otherwise.
-    pub(crate) max_calls_per_second: Option<&'static str>,
-    pub(crate) max_concurrent_each: Option<&'static str>,
-    /// Prices are only read when the operator asks, unless this says otherwise.
-    pub(crate) sync_interval: Option<&'static str>,
-    /// Whether it has an operator.
-    pub(crate) operator: bool,
-    /// Costs are asked for again after the usual time, unless this says otherwise.
-    pub(crate) cost_check_after: Option<&'static str>,
-    pub(crate) reference_url_allow: Option<String>,
-    /// Newcomers from everywhere may have to take turns, unless this says otherwise.
-    pub(crate) unrationed_addresses: Option<&'static str>,
-    /// What the gateway takes for the upstream; `None` is the mock itself.
-    pub(crate) base_url: Option<String>,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            catalog: Catalog::built_in(),
-            credits: "10000",
-            upstream_timeout: "30s",
-            max_concurrent: 256,
-            mock: mock::Options::default(),
-            image_quota: None,
-            image_retention: None,
-            max_calls_per_second: None,
-            max_concurrent_each: None,
-            sync_interval: None,
-            operator: true,
-            cost_check_after: None,
-            reference_url_allow: None,
-            unrationed_addresses: None,
-            base_url: None,
-        }
-    }
-}
 
 /// A running house with the organization `acme`, and a tool for the agent `painter`.
 pub(crate) struct House {
@@ -118,7 +70,7 @@ impl House {
             .await
             .unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let config = settings(&mock, &dir, &setup);
+        let config = setup.settings(&mock, &dir);
         let app = App::start(config, setup.catalog).await.expect("starts");
         let channel = connect(&app).await;
         let mut house = Self {
@@ -163,7 +115,7 @@ impl House {
     }
 
     async fn start_with(&mut self, setup: &Setup) {
-        let config = settings(&self.mock, &self.dir, setup);
+        let config = setup.settings(&self.mock, &self.dir);
         let app = App::start(config, setup.catalog.clone())
             .await
             .expect("starts");
@@ -324,29 +276,6 @@ impl Drop for House {
         let forgotten = self.app.is_some() && !std::thread::panicking();
         assert!(!forgotten, "close the house, so that its books are audited");
     }
-}
-
-fn settings(mock: &Mock, dir: &TempDir, setup: &Setup) -> Config {
-    let given = Given {
-        listen_addr: Some("127.0.0.1:0".to_owned()),
-        http_addr: Some("127.0.0.1:0".to_owned()),
-        data_dir: Some(dir.path().to_string_lossy().into_owned()),
-        openrouter_base_url: Some(setup.base_url.clone().unwrap_or_else(|| mock.base_url())),
-        openrouter_api_key: Some(SecretString::from(PLATFORM_KEY)),
-        operator_key: setup.operator.then(|| SecretString::from(OPERATOR_KEY)),
-        upstream_timeout: Some(setup.upstream_timeout.to_owned()),
-        max_concurrent_generations: Some(setup.max_concurrent.to_string()),
-        image_store_quota: setup.image_quota.map(|bytes| bytes.to_string()),
-        image_retention: setup.image_retention.map(str::to_owned),
-        max_calls_per_second: Some(setup.max_calls_per_second.unwrap_or("0").to_owned()),
-        max_concurrent_per_organization: setup.max_concurrent_each.map(str::to_owned),
-        catalog_sync_interval: Some(setup.sync_interval.unwrap_or("0s").to_owned()),
-        cost_check_after: setup.cost_check_after.map(str::to_owned),
-        reference_url_allow: setup.reference_url_allow.clone(),
-        unrationed_addresses: setup.unrationed_addresses.map(str::to_owned),
-        ..Given::default()
-    };
-    Config::parse(given).expect("settings")
 }
 
 /// A connection of its own.

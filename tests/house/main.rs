@@ -42,6 +42,7 @@ mod records;
 mod references;
 mod reflection;
 mod refusals;
+mod setup;
 mod story;
 mod strangers;
 mod streaming;

@@ -37,6 +37,8 @@ mod lane;
 mod places;
 mod reckoning;
 mod scenes;
+#[path = "../house/setup.rs"]
+mod setup;
 #[path = "../house/story.rs"]
 #[expect(dead_code, reason = "shared with the tests of the house")]
 mod story;
