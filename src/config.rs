@@ -23,7 +23,7 @@ pub use master_key::{MasterKey, MasterKeyError};
 use reader::Reader;
 pub(crate) use reader::secret_file;
 pub use transport::{ALLOW_PLAINTEXT, TlsFiles};
-pub(crate) use values::duration;
+pub(crate) use values::{duration, is_here};
 
 /// Default of `LISTEN_ADDR`.
 pub const LISTEN_ADDR: &str = "127.0.0.1:50051";

@@ -2,4 +2,5 @@
 //! refuses what they would refuse, but decides nothing itself.
 
 pub mod gallery;
+pub mod private;
 pub mod sqlite;

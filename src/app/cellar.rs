@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::{StartError, room};
 use crate::config::Config;
 use crate::domain::trail::{Actor, By};
 use crate::store::gallery::Files;
+use crate::store::private;
 use crate::store::sqlite::Sqlite;
 
 /// The file that is locked while a gateway runs on a data folder. It is empty and stays.
@@ -77,7 +78,7 @@ impl fmt::Debug for Cellar {
 /// Makes the data folder and takes it for this process; the system gives it back when the process
 /// ends, however it ends.
 pub(super) fn lock(data_dir: &Path) -> Result<File, StartError> {
-    fs::create_dir_all(data_dir).map_err(within("the lock", data_dir))?;
+    private::make_folder(data_dir).map_err(within("the lock", data_dir))?;
     let file = File::create(data_dir.join(LOCK)).map_err(within("the lock", data_dir))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -103,6 +104,9 @@ pub(super) fn within<E: Into<Box<dyn Error + Send + Sync>>>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -113,6 +117,17 @@ mod tests {
         assert!(matches!(second, StartError::InUse { .. }), "{second}");
         drop(first);
         assert!(lock(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_data_folder_that_is_made_is_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (above, made) = (folder.path().join("new"), folder.path().join("new/data"));
+        let _lock = lock(&made).unwrap();
+        for path in [above, made] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        }
     }
 
     #[test]

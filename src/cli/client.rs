@@ -133,6 +133,13 @@ async fn connect_with(
         return Err(Failed::usage(format!("{url} is not encrypted"))
             .hint("certificates make sense only with an address that begins with https://"));
     }
+    if !tls.lets_pass(endpoint.uri()) {
+        return Err(
+            Failed::usage(format!("{url} is not encrypted: whoever listens would have the key")).hint(
+                "an address that begins with https:// is; --allow-plaintext is for a network of your own",
+            ),
+        );
+    }
     // All of it, also what comes after the socket is open.
     let connected = tokio::time::timeout(CONNECT_PATIENCE, endpoint.connect()).await;
     let connected = connected.map_err(|_| {

@@ -225,7 +225,7 @@ fn base_url(text: &str) -> Option<String> {
 }
 
 /// Whether a host is this machine, without asking anybody.
-fn is_here(host: &str) -> bool {
+pub(crate) fn is_here(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = address
         .parse()

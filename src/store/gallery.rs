@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::generation::StoredImage;
 use crate::domain::ids::GenerationId;
 use crate::ports::{Canvas, Gallery, GalleryError, ImageSource};
+use crate::store::private;
 
 pub use kept::{Kept, Seen};
 
@@ -86,7 +87,7 @@ impl Files {
         if spool.exists() {
             fs::remove_dir_all(&spool)?;
         }
-        fs::create_dir_all(&spool)?;
+        private::make_folder(&spool)?;
         let used = match quota_bytes {
             Some(_) => size_below(&root)?,
             None => 0,
@@ -251,7 +252,7 @@ impl Place {
         let object_name = format!("{fan}/{id}-{}.{}", self.index, media_type.extension());
         let folder = self.root.join(fan);
         if !folder.exists() {
-            fs::create_dir_all(&folder)?;
+            private::make_folder(&folder)?;
             sync_folder(&self.root)?;
         }
         fs::rename(&self.spool, self.root.join(&object_name))?;

@@ -13,6 +13,8 @@ pub use lost::{InUse, Lost};
 pub use sealed::{HandedOver, Replacing, Whose};
 use writer::Writer;
 
+use super::private;
+
 mod api_keys;
 mod audit;
 mod calls;
@@ -130,8 +132,10 @@ impl Sqlite {
     /// # Errors
     /// [`OpenError`].
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(data_dir)?;
+        private::make_folder(data_dir)?;
         let path = data_dir.join(FILE);
+        // SQLite gives the files beside it the rights of this one.
+        private::make_file(&path)?;
         let mut connection = Connection::open(&path)?;
         configure(&connection)?;
         migrate::migrate(&mut connection)?;

@@ -20,6 +20,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use crate::helpers::{House, OPERATOR_KEY};
 
 mod audit;
+mod closed;
 mod demo;
 mod encrypted;
 mod encryption;
