@@ -78,8 +78,8 @@ async fn a_refund_counts_on_its_own_day_against_the_agent_that_was_charged() {
     assert_eq!(by_day.total.credits.to_string(), "61.00");
 }
 
-/// Many generations at once, each of a user and a day of its own, so that commits are shared. They end
-/// in the order of their days: a ledger has no way back.
+/// Many generations, each of a user and a day of its own. They are held at once, so that commits are
+/// shared, and end in the order of their days: no row of a ledger is earlier than the one before.
 async fn crowd(books: &Books, count: usize) {
     for start in (0..count).step_by(100) {
         let places = start..count.min(start + 100);
@@ -92,14 +92,13 @@ async fn crowd(books: &Books, count: usize) {
             id
         }));
         let begun = begun.await;
-        join_all(places.zip(begun).map(|(place, id)| async move {
+        for (place, id) in places.zip(begun) {
             let day = i64::try_from(place).expect("few");
             let mut ending = settlement(id, "0.001");
             ending.charge.credits = Credits::from_hundredths(100 + day);
             ending.delivery.now = at(1440 * day);
             books.sqlite.settle(id, ending).await.expect("settled");
-        }))
-        .await;
+        }
     }
 }
 
