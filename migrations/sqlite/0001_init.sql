@@ -120,6 +120,13 @@ CREATE TABLE pepper (
   CHECK ((kek IS NULL) = (wrapped IS NULL) AND (kek IS NULL) = (sealed IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- What the operator's key is named by, and by what that name is keyed; no row, if there is no key.
+CREATE TABLE operator_key (
+  one    INTEGER PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+  pepper BLOB NOT NULL CHECK (length(pepper) = 8),
+  name   BLOB NOT NULL CHECK (length(name) = 8)
+) STRICT;
+
 CREATE TABLE tool (
   organization            TEXT NOT NULL REFERENCES organization (id),
   agent                   TEXT NOT NULL CHECK (length(agent) BETWEEN 1 AND 128),

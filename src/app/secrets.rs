@@ -14,7 +14,7 @@ use crate::domain::trail::{Actor, By};
 use crate::generate::owner;
 use crate::keys::{KekId, Keyring, Owner, PepperId, Unopened, Vault, operator_key_name, pepper_id};
 use crate::ports::SettingsError;
-use crate::store::sqlite::{HandedOver, Replacing, Sqlite, Whose};
+use crate::store::sqlite::{HandedOver, OperatorKeyName, Replacing, Sqlite, Whose};
 
 pub use lost::{GivenUp, give_up_lost};
 
@@ -74,6 +74,15 @@ enum Misfit {
         "what API keys were hashed with does not open; restore the books, or give up what does not open (image-gateway keys give-up-lost)"
     )]
     Pepper(#[source] Unopened),
+    /// A row cannot be sealed anew, because it does not open.
+    #[error(
+        "{whose} does not open, and nothing is changed; restore the books, or give up what does not open (image-gateway keys give-up-lost)"
+    )]
+    Row {
+        whose: String,
+        #[source]
+        source: Unopened,
+    },
     /// A pepper has an odd length.
     #[error("a pepper is damaged")]
     Damaged,
@@ -87,6 +96,16 @@ impl Names {
             sealed_with: books.key_encryption_keys()?,
             hashed_with: books.peppers_of_api_keys()?,
         })
+    }
+
+    /// Whether the key of these names is the one of the books. With a single name that is another's,
+    /// it may still be: then that row is damaged, which is told to its organization, and no reason to
+    /// stop all others. It is proven by another row that is sealed with it, or by API keys that are
+    /// hashed with its pepper, unless that is a former one: whoever replaces a key leaves it.
+    fn are_of(&self, key: KekId, pepper: PepperId, is_former: bool) -> bool {
+        let others = self.sealed_with.iter().any(|name| *name != key);
+        let hashed = !is_former && self.hashed_with.contains(&pepper);
+        !others || self.sealed_with.contains(&key) || hashed
     }
 
     /// Whether the books had a key at all.
@@ -115,17 +134,21 @@ impl Secrets {
             }
         };
         let key = key.ok_or_else(|| misfit(Misfit::Missing))?;
-        let vault = vault(&key);
-        if names.sealed_with.iter().any(|name| *name != vault.id()) {
+        let kept = books.peppers().map_err(within("the database", data_dir))?;
+        let pepper = pepper_id(&key.derive(PEPPER));
+        let is_former = kept.iter().any(|(id, _)| *id == pepper);
+        if !names.are_of(vault(&key).id(), pepper, is_former) {
             return Err(misfit(Misfit::OtherKey));
         }
-        let former = former(books, &vault, data_dir)?;
+        let former = former(kept, &vault(&key), data_dir)?;
         let secrets = Self { key, former };
         // Where nothing is sealed, the hashes alone tell another key from theirs.
         let known = secrets.peppers();
         if names.hashed_with.iter().any(|name| !known.contains(name)) {
             return Err(misfit(Misfit::OtherKey));
         }
+        let dropped = drop_next(data_dir, &names);
+        dropped.map_err(within("the key-encryption key", data_dir))?;
         Ok(secrets)
     }
 
@@ -144,15 +167,20 @@ impl Secrets {
 
     /// The names of the operator's key, if there is one: first the one it has now, then those it had
     /// before the key-encryption key was replaced.
-    pub(super) fn operator_key_names(&self, operator_key: Option<&SecretString>) -> Vec<[u8; 8]> {
+    pub(super) fn operator_key_names(
+        &self,
+        operator_key: Option<&SecretString>,
+    ) -> Vec<OperatorKeyName> {
         let former = self.former.iter().copied();
         let peppers = std::iter::once(self.key.derive(PEPPER)).chain(former);
-        let names = |key| {
-            peppers
-                .map(|pepper| operator_key_name(&pepper, key))
-                .collect()
+        let named = |key| {
+            let name = |pepper| OperatorKeyName {
+                pepper: pepper_id(&pepper),
+                name: operator_key_name(&pepper, key),
+            };
+            peppers.map(name).collect()
         };
-        operator_key.map(names).unwrap_or_default()
+        operator_key.map(named).unwrap_or_default()
     }
 
     /// Seals and opens keys of others.
@@ -227,12 +255,19 @@ async fn hand_over(books: &Sqlite, old: &Secrets, to: Vault) -> Result<HandedOve
             at: crate::clock::now(),
         },
     };
-    let reseal = move |whose: &Whose, sealed: &Sealed| match whose {
-        Whose::OpenRouterKey { organization, id } => {
-            let id = id.uuid();
-            from.hand_over(owner(organization, id.as_bytes()), sealed, &to)
-        }
-        Whose::Pepper { id } => from.hand_over(of_pepper(id), sealed, &to),
+    let reseal = move |whose: &Whose, sealed: &Sealed| {
+        let (anew, whose) = match whose {
+            Whose::OpenRouterKey { organization, id } => {
+                let id = id.uuid();
+                let anew = from.hand_over(owner(organization, id.as_bytes()), sealed, &to);
+                (anew, format!("the OpenRouter key of {organization}"))
+            }
+            Whose::Pepper { id } => {
+                let anew = from.hand_over(of_pepper(id), sealed, &to);
+                (anew, "what API keys were hashed with".to_owned())
+            }
+        };
+        anew.map_err(|source| Misfit::Row { whose, source })
     };
     books.hand_over(replacing, reseal).await
 }
@@ -240,7 +275,12 @@ async fn hand_over(books: &Sqlite, old: &Secrets, to: Vault) -> Result<HandedOve
 /// The key in the folder; the one that waits, if the books were already sealed with that. None is
 /// made for books that had another.
 fn of_folder(data_dir: &Path, names: &Names) -> Result<Option<MasterKey>, MasterKeyError> {
-    if let Some(next) = MasterKey::next(data_dir)? {
+    // One that was never written whole is one that nothing was sealed with.
+    let next = match MasterKey::next(data_dir) {
+        Err(MasterKeyError::Damaged { .. }) if MasterKey::is_kept(data_dir)? => None,
+        next => next?,
+    };
+    if let Some(next) = next {
         let id = vault(&next).id();
         if names.sealed_with.contains(&id) {
             tracing::info!("a replacement of the key-encryption key is finished");
@@ -254,8 +294,22 @@ fn of_folder(data_dir: &Path, names: &Names) -> Result<Option<MasterKey>, Master
     MasterKey::open(data_dir).map(Some)
 }
 
-fn former(books: &Sqlite, vault: &Vault, data_dir: &Path) -> Result<Vec<[u8; 32]>, StartError> {
-    let kept = books.peppers().map_err(within("the database", data_dir))?;
+/// Removes the key that waits, if nothing in the books was sealed with it: the replacement that made it
+/// was cut short before it changed anything. Asked once the key in use is known to be theirs.
+fn drop_next(data_dir: &Path, names: &Names) -> Result<(), MasterKeyError> {
+    match MasterKey::next(data_dir) {
+        Ok(Some(next)) if names.sealed_with.contains(&vault(&next).id()) => Ok(()),
+        Ok(Some(_)) | Err(MasterKeyError::Damaged { .. }) => MasterKey::drop_next(data_dir),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn former(
+    kept: Vec<(PepperId, Sealed)>,
+    vault: &Vault,
+    data_dir: &Path,
+) -> Result<Vec<[u8; 32]>, StartError> {
     let open = |(id, sealed)| {
         let opened = vault.open_bytes(of_pepper(&id), &sealed);
         let opened = opened.map_err(Misfit::Pepper)?;

@@ -115,7 +115,8 @@ impl Vault {
         decrypt(&data_key, &owner.bound("secret"), &sealed.sealed)
     }
 
-    /// The same secret under another key-encryption key; only its data key is encrypted anew.
+    /// The same secret under another key-encryption key; only its data key is encrypted anew. The
+    /// secret is opened all the same, so that nothing is handed over that opens with neither key.
     ///
     /// # Errors
     /// [`Unopened`].
@@ -126,6 +127,7 @@ impl Vault {
         to: &Self,
     ) -> Result<Sealed, Unopened> {
         let data_key = self.data_key(owner, sealed)?;
+        decrypt(&data_key, &owner.bound("secret"), &sealed.sealed)?;
         Ok(Sealed {
             kek: to.id,
             wrapped: encrypt(&to.kek, &owner.bound("data key"), &*data_key)?,
@@ -298,5 +300,12 @@ mod tests {
         assert!(matches!(new.open(mine, &sealed), Err(Unopened::OtherKey)));
         let foreign = owner("other", b"id");
         assert!(old.hand_over(foreign, &sealed, &new).is_err());
+        let mut bent = [sealed.clone(), sealed.clone()];
+        bent[0].wrapped[30] ^= 1;
+        bent[1].sealed[30] ^= 1;
+        for bent in &bent {
+            let handed = old.hand_over(mine, bent, &new);
+            assert!(matches!(handed, Err(Unopened::Damaged)));
+        }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use health::{Ails, Health};
 pub use inspector::Inspector;
 pub use lost::{InUse, Lost};
+pub use operator::OperatorKeyName;
 pub use sealed::{HandedOver, Replacing, Whose};
 use writer::Writer;
 

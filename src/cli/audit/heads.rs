@@ -38,12 +38,16 @@ struct Broken {
 
 /// Writes the heads, one line for the platform and one for each organization.
 pub(super) fn write(inspector: &Inspector, file: &Path) -> Result<(), Failed> {
-    let heads = inspector.heads().map_err(unreadable)?;
+    let heads = inspector.heads().map_err(|error| {
+        Failed::new("there are no heads to be kept of these books; nothing is written")
+            .because(error)
+            .hint("image-gateway audit tells what else is missing")
+    })?;
     replace(file, &heads).map_err(|error| {
         Failed::new(format!("cannot write the heads to {}", file.display())).because(error)
     })?;
-    let count = terminal::count(organizations(&heads), "organization");
-    terminal::note(format!("heads of {count} written to {}", file.display()));
+    let whose = whose(organizations(&heads));
+    terminal::note(format!("heads of {whose} written to {}", file.display()));
     Ok(())
 }
 
@@ -95,6 +99,14 @@ pub(super) fn check(inspector: &Inspector, file: &Path, json: bool) -> Result<()
             "was an older copy put back? reconcile tells what is missing of OpenRouter's bill",
         ),
     )
+}
+
+/// Whose heads they are, in words.
+fn whose(organizations: u64) -> String {
+    match organizations {
+        0 => "the platform alone".to_owned(),
+        some => terminal::count(some, "organization"),
+    }
 }
 
 fn organizations(heads: &[KeptHeads]) -> u64 {
@@ -154,13 +166,13 @@ impl Broken {
 
 impl Report {
     fn table(&self) -> String {
-        let count = terminal::count(self.organizations, "organization");
+        let whose = whose(self.organizations);
         if self.broken.is_empty() {
             let all = terminal::good("all that was there");
-            return format!("{count}: the books have {all}");
+            return format!("{whose}: the books have {all}");
         }
         let lines = self.broken.iter().map(Broken::line);
-        let head = std::iter::once(format!("{count}; not as they were:"));
+        let head = std::iter::once(format!("{whose}; not as they were:"));
         head.chain(lines).collect::<Vec<_>>().join("\n")
     }
 }

@@ -16,6 +16,7 @@ mod pictures;
 mod present;
 mod questions;
 mod rehash;
+mod story;
 mod trails;
 
 /// Breaks of one question that are kept as sentences.

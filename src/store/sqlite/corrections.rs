@@ -43,6 +43,8 @@ pub(super) fn correct(
     if told.cost == charge.cost {
         return Ok(());
     }
+    // The correction and its refund have one instant, as a charge and its end have.
+    let now = entries::instant(connection, &draft.organization, now)?;
     let sql = "INSERT INTO correction VALUES (?1, ?2, ?3, ?4)";
     connection.prepare_cached(sql)?.execute(params![
         id.uuid().as_bytes().as_slice(),

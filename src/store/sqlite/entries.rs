@@ -83,6 +83,17 @@ pub(super) fn book(
     Ok(after)
 }
 
+/// When a row that is booked now is dated: a clock that is set back does not take the ledger with it
+/// (`reliability.md` row 75).
+pub(super) fn instant(
+    connection: &Connection,
+    organization: &OrganizationId,
+    now: Timestamp,
+) -> Result<Timestamp, LedgerError> {
+    let head = head(connection, organization)?;
+    Ok(now.max(time(head.at_us)))
+}
+
 /// Books a top-up once per reference.
 pub(super) fn purchase(
     connection: &Connection,
@@ -170,7 +181,7 @@ fn append(
         ..*about
     };
     let seq = head.seq + 1;
-    // A clock that is set back does not take the ledger with it (`reliability.md` row 75).
+    // As [`instant`] tells.
     let at_us = micros(about.now).max(head.at_us);
     let row = (&id, posting, at_us);
     let next = Head {

@@ -2,32 +2,58 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows;
 use super::trail::PLATFORM;
-use crate::ports::{Chain, Head, Heads, PlatformHead, Stand};
+use super::{rows, trail};
+use crate::ports::{Chain, Head, Heads, KeptHeads, LedgerError, PlatformHead, Stand};
 
-/// The heads of every organization, in the order of their names.
-pub(super) fn heads(connection: &Connection) -> Result<Vec<Heads>, rusqlite::Error> {
+/// A chain that must be there, and is not: heads without it would prove nothing of whose it is.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {} of {whose}", chain.as_str())]
+struct Gone {
+    whose: String,
+    chain: Chain,
+}
+
+/// The head of the platform, and those of every organization in the order of their names.
+pub(super) fn heads(connection: &Connection) -> Result<Vec<KeptHeads>, LedgerError> {
     let sql = "
       SELECT o.id, l.seq, lower(hex(l.hash)), a.seq, lower(hex(a.hash)) FROM organization o
-        JOIN ledger l ON l.organization = o.id
+        LEFT JOIN ledger l ON l.organization = o.id
          AND l.seq = (SELECT max(seq) FROM ledger WHERE organization = o.id)
-        JOIN audit_entry a ON a.trail = o.id
+        LEFT JOIN audit_entry a ON a.trail = o.id
          AND a.seq = (SELECT max(seq) FROM audit_entry WHERE trail = o.id)
        ORDER BY o.id";
     let mut statement = connection.prepare(sql)?;
-    let heads = statement.query_map([], |row| {
-        Ok(Heads {
-            organization: row.get(0)?,
+    let mut found = statement.query([])?;
+    let mut heads = Vec::new();
+    while let Some(row) = found.next()? {
+        let organization: String = row.get(0)?;
+        for (column, chain) in [(1, Chain::Ledger), (3, Chain::Trail)] {
+            if row.get::<_, Option<i64>>(column)?.is_none() {
+                return Err(gone(&organization, chain));
+            }
+        }
+        heads.push(KeptHeads::Organization(Heads {
+            organization,
             ledger: head(row, 1)?,
             trail: head(row, 3)?,
-        })
-    })?;
-    heads.collect()
+        }));
+    }
+    let platform = platform(connection)?.map(KeptHeads::Platform);
+    // Who makes an organization is told in the platform's trail.
+    if platform.is_none() && !heads.is_empty() {
+        return Err(gone(trail::name(PLATFORM), Chain::Trail));
+    }
+    Ok(platform.into_iter().chain(heads).collect())
+}
+
+fn gone(whose: &str, chain: Chain) -> LedgerError {
+    let whose = whose.to_owned();
+    LedgerError::Broken(Box::new(Gone { whose, chain }))
 }
 
 /// The head of the platform's audit trail; nothing if nothing was ever done for all.
-pub(super) fn platform(connection: &Connection) -> Result<Option<PlatformHead>, rusqlite::Error> {
+fn platform(connection: &Connection) -> Result<Option<PlatformHead>, rusqlite::Error> {
     let sql = "
       SELECT seq, lower(hex(hash)) FROM audit_entry WHERE trail = ?1 ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare(sql)?;

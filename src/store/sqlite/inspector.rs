@@ -108,13 +108,9 @@ impl Inspector {
     /// The heads of every organization, and of the platform, at one moment.
     ///
     /// # Errors
-    /// [`LedgerError::Broken`].
+    /// [`LedgerError::Broken`], also if a chain is gone; the error names it and whose it is.
     pub fn heads(&self) -> Result<Vec<KeptHeads>, LedgerError> {
-        let platform = heads::platform(&self.connection)?;
-        let organizations = heads::heads(&self.connection)?;
-        let organizations = organizations.into_iter().map(KeptHeads::Organization);
-        let platform = platform.into_iter().map(KeptHeads::Platform);
-        Ok(platform.chain(organizations).collect())
+        heads::heads(&self.connection)
     }
 
     /// How a chain of an organization stands to a head of it that was kept elsewhere; without an

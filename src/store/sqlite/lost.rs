@@ -90,7 +90,8 @@ fn look(
     by: Option<&By>,
 ) -> Result<Lost, SettingsError> {
     let mut lost = Lost::default();
-    let before = sealed_with(connection)?;
+    let before = opener.in_use.map(|now| sealed_with(connection, &now));
+    let before = before.transpose()?.flatten();
     look_at_openrouter_keys(connection, opener, by, &mut lost)?;
     for pepper in lost_peppers(connection, opener)? {
         lost.peppers += 1;
@@ -133,12 +134,19 @@ fn tell(
     Ok(trail::append_for_all(connection, by, &deed)?)
 }
 
-/// The name of the key-encryption key that something is sealed with.
-fn sealed_with(connection: &Connection) -> Result<Option<[u8; 8]>, rusqlite::Error> {
+/// The name of the key-encryption key that things are sealed with. It is the one of now if anything
+/// is sealed with that, or API keys are hashed with its pepper: then another name in a row is damage.
+fn sealed_with(connection: &Connection, now: &InUse) -> Result<Option<[u8; 8]>, rusqlite::Error> {
+    let hashed = connection
+        .prepare("SELECT 1 FROM api_key WHERE pepper = ?1")?
+        .exists([now.pepper])?;
+    if hashed {
+        return Ok(Some(now.kek));
+    }
     let sql = "
-      SELECT kek FROM openrouter_key WHERE kek IS NOT NULL
-       UNION SELECT kek FROM pepper WHERE kek IS NOT NULL LIMIT 1";
-    let name = connection.query_row(sql, [], |row| row.get(0));
+      SELECT kek FROM (SELECT kek FROM openrouter_key UNION SELECT kek FROM pepper)
+       WHERE kek IS NOT NULL ORDER BY kek = ?1 DESC LIMIT 1";
+    let name = connection.query_row(sql, [now.kek], |row| row.get(0));
     name.optional()
 }
 

@@ -19,7 +19,17 @@ struct Standing {
     organization: OrganizationId,
     version: i64,
     stage: Stage,
+    /// Since when, as the history has it.
+    since: Timestamp,
     hold: Credits,
+}
+
+/// A step that was just added to the history.
+struct Step {
+    version: i64,
+    stage: Stage,
+    /// When it was taken, as the history has it.
+    at: Timestamp,
 }
 
 /// One step without an end.
@@ -30,8 +40,8 @@ pub(super) fn advance(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let standing = standing(connection, id, to)?;
-    let version = event(connection, id, &standing, to, now)?;
-    point(connection, id, version, to)
+    let step = event(connection, id, &standing, to, now)?;
+    point(connection, id, &step)
 }
 
 /// The first answer moves to `streaming`; each answer leaves its id.
@@ -90,9 +100,12 @@ pub(super) fn settle(
             stored(connection, id, before, delivery)?
         }
     };
-    let version = event(connection, id, &stored, Stage::Settled, delivery.now)?;
-    resolve(connection, id, &stored, "posted", (version, Stage::Settled))?;
-    let after = charge(connection, id, &stored, settlement)?;
+    // The step, the end and the charge have one instant, wherever the clock was set: what is counted
+    // by the end is of the same day as what is counted by the ledger.
+    let now = entries::instant(connection, &stored.organization, delivery.now)?;
+    let step = event(connection, id, &stored, Stage::Settled, now)?;
+    resolve(connection, id, &stored, "posted", &step)?;
+    let after = charge(connection, id, &stored, (settlement, step.at))?;
     let charge = &settlement.charge;
     connection
         .prepare_cached(
@@ -102,14 +115,14 @@ pub(super) fn settle(
         )?
         .execute(params![
             id.uuid().as_bytes().as_slice(),
-            version,
+            step.version,
             charge.images,
             charge.cost.pico(),
             charge.cost_source.as_str(),
             charge.credits.hundredths(),
             after.balance().hundredths(),
             settlement.disputed.map(UsdCost::pico),
-            micros(delivery.now),
+            micros(step.at),
         ])?;
     prices::note_actual(connection, id)?;
     // What was told after the charge had been computed, and before it was booked.
@@ -124,7 +137,7 @@ fn stored(
     before: Standing,
     delivery: &Delivery,
 ) -> Result<Standing, LedgerError> {
-    let version = event(connection, id, &before, Stage::Stored, delivery.now)?;
+    let step = event(connection, id, &before, Stage::Stored, delivery.now)?;
     images(connection, id, &delivery.images)?;
     calls::conclude(connection, id, &delivery.calls, delivery.now)?;
     let delivered = i64::try_from(delivery.images.len()).unwrap_or(i64::MAX);
@@ -135,13 +148,14 @@ fn stored(
         )?
         .execute(params![
             id.uuid().as_bytes().as_slice(),
-            version,
+            step.version,
             delivered,
             rows::succeeded(&delivery.text, &delivery.adjustments)?,
         ])?;
     Ok(Standing {
-        version,
-        stage: Stage::Stored,
+        version: step.version,
+        stage: step.stage,
+        since: step.at,
         ..before
     })
 }
@@ -151,7 +165,7 @@ fn charge(
     connection: &Connection,
     id: GenerationId,
     stored: &Standing,
-    settlement: &Settlement,
+    (settlement, at): (&Settlement, Timestamp),
 ) -> Result<Account, LedgerError> {
     let organization = &stored.organization;
     let opening = account(connection, organization)?.ok_or(LedgerError::OrganizationNotFound)?;
@@ -165,7 +179,7 @@ fn charge(
         generation: Some(id),
         reference: None,
         description: "",
-        now: settlement.delivery.now,
+        now: at,
     };
     let opened = (opening, released);
     entries::book(connection, organization, opened, &postings, &about)
@@ -178,9 +192,9 @@ pub(super) fn void(
     ending: &Voiding,
 ) -> Result<Generation, LedgerError> {
     let before = standing(connection, id, Stage::Voided)?;
-    let version = event(connection, id, &before, Stage::Voided, ending.now)?;
+    let step = event(connection, id, &before, Stage::Voided, ending.now)?;
     calls::conclude(connection, id, &ending.calls, ending.now)?;
-    resolve(connection, id, &before, "voided", (version, Stage::Voided))?;
+    resolve(connection, id, &before, "voided", &step)?;
     let opening =
         account(connection, &before.organization)?.ok_or(LedgerError::OrganizationNotFound)?;
     let after = opening
@@ -192,7 +206,7 @@ pub(super) fn void(
             before.organization.as_str(),
             after.held.hundredths()
         ])?;
-    without_pictures(connection, id, (version, Stage::Voided), ending)
+    without_pictures(connection, id, &step, ending)
 }
 
 /// Nothing came, and nobody knows yet whether it was billed. The hold stays.
@@ -202,9 +216,9 @@ pub(super) fn doubt(
     ending: &Voiding,
 ) -> Result<Generation, LedgerError> {
     let before = standing(connection, id, Stage::InDoubt)?;
-    let version = event(connection, id, &before, Stage::InDoubt, ending.now)?;
+    let step = event(connection, id, &before, Stage::InDoubt, ending.now)?;
     calls::conclude(connection, id, &ending.calls, ending.now)?;
-    without_pictures(connection, id, (version, Stage::InDoubt), ending)
+    without_pictures(connection, id, &step, ending)
 }
 
 /// The hold is released if nothing was dispatched; otherwise nothing changes.
@@ -223,7 +237,7 @@ pub(super) fn cancel(
 fn without_pictures(
     connection: &Connection,
     id: GenerationId,
-    (version, stage): (i64, Stage),
+    step: &Step,
     ending: &Voiding,
 ) -> Result<Generation, LedgerError> {
     connection
@@ -233,10 +247,10 @@ fn without_pictures(
         )?
         .execute(params![
             id.uuid().as_bytes().as_slice(),
-            version,
-            stage.as_str(),
+            step.version,
+            step.stage.as_str(),
             ending.failure.reason.as_str(),
-            stage.is_final().then(|| micros(ending.now)),
+            step.stage.is_final().then(|| micros(step.at)),
             rows::failed(&ending.failure)?,
         ])?;
     read_back(connection, id)
@@ -253,56 +267,55 @@ fn standing(connection: &Connection, id: GenerationId, to: Stage) -> Result<Stan
 
 fn find(connection: &Connection, id: GenerationId) -> Result<Option<Standing>, LedgerError> {
     let sql = "
-      SELECT s.organization, s.version, s.state, h.amount_cc
-        FROM generation_state s JOIN hold h ON h.generation = s.generation WHERE s.generation = ?1";
+      SELECT s.organization, s.version, s.state, e.at_us, h.amount_cc FROM generation_state s
+        JOIN generation_event e ON e.generation = s.generation AND e.version = s.version
+        JOIN hold h ON h.generation = s.generation WHERE s.generation = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let row = statement.query_row([id.uuid().as_bytes().as_slice()], |row| {
         Ok(Standing {
             organization: rows::word(row, 0, |text| OrganizationId::parse(text).ok())?,
             version: row.get(1)?,
             stage: rows::word(row, 2, Stage::parse)?,
-            hold: Credits::from_hundredths(row.get(3)?),
+            since: rows::time(row.get(3)?),
+            hold: Credits::from_hundredths(row.get(4)?),
         })
     });
     Ok(row.optional()?)
 }
 
-/// Adds to the history, and returns the new version.
+/// Adds to the history.
 fn event(
     connection: &Connection,
     id: GenerationId,
     from: &Standing,
     to: Stage,
     now: Timestamp,
-) -> Result<i64, LedgerError> {
-    let version = from.version + 1;
-    // No step is earlier than the one before, wherever the clock was set.
-    let sql = "
-      INSERT INTO generation_event
-      SELECT ?1, ?2, ?3, ?4, ?5, max(?6, e.at_us) FROM generation_event e WHERE e.generation = ?1 AND e.version = ?3";
+) -> Result<Step, LedgerError> {
+    let step = Step {
+        version: from.version + 1,
+        stage: to,
+        // No step is earlier than the one before, wherever the clock was set.
+        at: now.max(from.since),
+    };
+    let sql = "INSERT INTO generation_event VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
         id.uuid().as_bytes().as_slice(),
-        version,
+        step.version,
         from.version,
         from.stage.as_str(),
         to.as_str(),
-        micros(now),
+        micros(step.at),
     ])?;
-    Ok(version)
+    Ok(step)
 }
 
-fn point(
-    connection: &Connection,
-    id: GenerationId,
-    version: i64,
-    to: Stage,
-) -> Result<(), LedgerError> {
+fn point(connection: &Connection, id: GenerationId, step: &Step) -> Result<(), LedgerError> {
     let sql = "UPDATE generation_state SET version = ?2, state = ?3 WHERE generation = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     statement.execute(params![
         id.uuid().as_bytes().as_slice(),
-        version,
-        to.as_str()
+        step.version,
+        step.stage.as_str()
     ])?;
     Ok(())
 }
@@ -312,7 +325,7 @@ fn resolve(
     id: GenerationId,
     standing: &Standing,
     outcome: &str,
-    (version, stage): (i64, Stage),
+    step: &Step,
 ) -> Result<(), LedgerError> {
     let sql = "INSERT INTO hold_resolution VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute(params![
@@ -320,8 +333,8 @@ fn resolve(
         standing.organization.as_str(),
         standing.hold.hundredths(),
         outcome,
-        version,
-        stage.as_str(),
+        step.version,
+        step.stage.as_str(),
     ])?;
     Ok(())
 }

@@ -227,3 +227,28 @@ async fn a_replacement_that_fails_leaves_the_key_of_before_and_no_other() {
     asked.expect("API keys go on");
     served.close().await;
 }
+
+#[tokio::test]
+async fn a_key_that_waits_for_a_replacement_that_never_was_is_gone_with_the_next_start() {
+    let (mut house, _) = Served::start(&[]).await.stop().await;
+    let before = fs::read_to_string(key_file(&house)).expect("a key");
+    let waiting = house.dir.path().join("key-encryption-key.next");
+    // Killed after the new key was written, or while it was.
+    for left in ["5e".repeat(32), "5e".repeat(7), String::new()] {
+        fs::write(&waiting, left).expect("a key that waits");
+        let served = Served::again(house, &[]).await;
+        assert_eq!(key_files(&served.house), ["key-encryption-key"]);
+        let asked = served.house.ask(&served.house.runtime).await;
+        asked.expect("API keys go on");
+        house = served.stop().await.0;
+    }
+    let after = fs::read_to_string(key_file(&house)).expect("a key");
+    assert_eq!(after, before);
+    // A start that fails removes nothing: the key that waits may be the one that is looked for.
+    fs::write(&waiting, "5e".repeat(32)).expect("a key that waits");
+    let other = "0a".repeat(32);
+    let wrong = finish(&mut serve(&house, &[("KEY_ENCRYPTION_KEY", &other)])).await;
+    wrong.assert_failed(1);
+    assert_eq!(key_files(&house).len(), 2);
+    house.mock.stop().await;
+}

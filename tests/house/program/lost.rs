@@ -61,6 +61,37 @@ async fn replaced(house: &House) -> Vec<proto::FieldChange> {
         .collect()
 }
 
+/// How often another operator's key was told of.
+async fn operators(house: &House) -> usize {
+    let trail = house.platform_trail().await;
+    let of_operators = trail
+        .iter()
+        .filter(|entry| entry.action() == proto::AuditAction::OperatorKeyChanged);
+    of_operators.count()
+}
+
+/// Makes the organization `other`, and gives it and `acme` own OpenRouter keys.
+async fn two_own_keys(house: &House) {
+    for (name, key) in [("acme", OWN_KEY), ("other", OTHER_KEY)] {
+        if name == "other" {
+            let made = proto::CreateOrganizationRequest {
+                id: name.to_owned(),
+                name: name.to_owned(),
+            };
+            let mut organizations = house.organizations(OPERATOR_KEY);
+            let made = organizations.create_organization(made).await;
+            made.expect("an organization");
+        }
+        let set = proto::SetOpenRouterKeyRequest {
+            organization_id: name.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut organizations = house.organizations(OPERATOR_KEY);
+        let set = organizations.set_open_router_key(set).await;
+        set.expect("set");
+    }
+}
+
 /// What the operator has given up, by the trail of the organization.
 async fn given_up(house: &House) -> Vec<String> {
     let request = proto::ListAuditEntriesRequest {
@@ -122,6 +153,17 @@ async fn when_the_key_is_lost_for_good_everything_else_goes_on() {
     agrees(&house).await;
 
     house = go_on(Served::again(house, &[]).await, &balance).await;
+    // By its new name the same operator's key is not another one; another one still is.
+    let served = Served::again(house, &[]).await;
+    assert_eq!(operators(&served.house).await, 1);
+    house = served.stop().await.0;
+    let another = format!("{OPERATOR_KEY}-another");
+    let served = Served::again(house, &[("OPERATOR_KEY", &another)]).await;
+    let hand = Connection::open(served.house.database()).expect("the books");
+    let sql = "SELECT count(*) FROM audit_entry WHERE action = 'operator_key_changed'";
+    let told: i64 = hand.query_row(sql, [], |row| row.get(0)).expect("a count");
+    assert_eq!(told, 2);
+    house = served.stop().await.0;
     house.mock.stop().await;
 }
 
@@ -192,30 +234,19 @@ async fn a_key_that_is_lost_after_others_is_told_as_the_next_of_them() {
 #[tokio::test]
 async fn one_damaged_key_is_given_up_alone_and_the_rest_can_be_sealed_anew() {
     let served = Served::start(&[]).await;
-    for (name, key) in [("acme", OWN_KEY), ("other", OTHER_KEY)] {
-        if name == "other" {
-            let made = proto::CreateOrganizationRequest {
-                id: name.to_owned(),
-                name: name.to_owned(),
-            };
-            let mut organizations = served.house.organizations(OPERATOR_KEY);
-            let made = organizations.create_organization(made).await;
-            made.expect("an organization");
-        }
-        let set = proto::SetOpenRouterKeyRequest {
-            organization_id: name.to_owned(),
-            key: key.to_owned(),
-        };
-        let mut organizations = served.house.organizations(OPERATOR_KEY);
-        let set = organizations.set_open_router_key(set).await;
-        set.expect("set");
-    }
+    two_own_keys(&served.house).await;
     let (house, _) = served.stop().await;
+    let before = sealed(&house);
+    // Half of it opens: what is handed over would open with neither key.
     by_hand(
         &house,
-        "UPDATE openrouter_key SET wrapped = zeroblob(72) WHERE organization = 'other'",
+        "UPDATE openrouter_key SET sealed = zeroblob(length(sealed)) WHERE organization = 'other'",
     );
-    replace(&house, &[]).await.assert_failed(1);
+    let failed = replace(&house, &[]).await;
+    failed.assert_failed(1);
+    assert!(failed.stderr.contains("key of other"), "{failed:#?}");
+    assert!(failed.stderr.contains("give-up-lost"), "{failed:#?}");
+    assert_eq!(sealed(&house)[..2], before[..2], "nothing is sealed anew");
     let done = told(&house, &["--yes"]).await;
     assert_eq!(done["organizations"], serde_json::json!(["other"]));
     assert_eq!(
@@ -230,6 +261,34 @@ async fn one_damaged_key_is_given_up_alone_and_the_rest_can_be_sealed_anew() {
     let served = Served::again(house, &[]).await;
     let drawn = served.house.generate(request("acme")).await;
     assert_eq!(drawn.expect("a picture").charge().credits, "1.00");
+    served.close().await;
+}
+
+#[tokio::test]
+async fn a_row_that_names_another_key_stops_nobody_else_and_tells_of_no_other_key() {
+    let served = Served::start(&[]).await;
+    two_own_keys(&served.house).await;
+    let (house, _) = served.stop().await;
+    by_hand(
+        &house,
+        "UPDATE openrouter_key SET kek = zeroblob(8) WHERE organization = 'acme'",
+    );
+    let served = Served::again(house, &[]).await;
+    let refused = served.house.generate(request("bent")).await;
+    let refused = refused.expect_err("it cannot be opened");
+    assert_eq!(reason(&refused), "OPENROUTER_KEY_INVALID");
+    assert_eq!(detail(&refused, "cause"), "unreadable");
+    let (house, _) = served.stop().await;
+    let other = "5e".repeat(32);
+    let wrong = finish(&mut serve(&house, &[("KEY_ENCRYPTION_KEY", &other)])).await;
+    wrong.assert_failed(1);
+    assert!(wrong.stderr.contains("another key"), "{wrong:#?}");
+
+    let done = told(&house, &["--yes"]).await;
+    assert_eq!(done["organizations"], serde_json::json!(["acme"]));
+    agrees(&house).await;
+    let served = Served::again(house, &[]).await;
+    assert_eq!(replaced(&served.house).await, []);
     served.close().await;
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use image_gateway::crash;
+use rusqlite::Connection;
 use serde_json::Value;
 
 use super::{Ended, Served, finish, program, reconciled};
@@ -205,5 +206,43 @@ async fn heads_that_cannot_be_read_or_are_of_nobody_prove_nothing() {
     assert_eq!(told.stdout.matches("not there").count(), 2, "{told:#?}");
     let nowhere = heads(&house, &["--write-heads", "/nowhere/at/all"]).await;
     nowhere.assert_failed(1);
+    house.mock.stop().await;
+}
+
+#[tokio::test]
+async fn heads_without_an_organization_or_its_chains_are_not_taken_for_whole() {
+    let (house, _) = Served::start(&[]).await.stop().await;
+    let file = house.dir.path().join("heads");
+    let name = file.to_string_lossy().into_owned();
+    let written = heads(&house, &["--write-heads", &name]).await;
+    assert_eq!(written.status, Some(0), "{written:#?}");
+    let whole = fs::read_to_string(&file).expect("heads");
+    let platform = whole.lines().next().expect("the platform's");
+    fs::write(&file, format!("{platform}\n")).expect("a file");
+    let told = heads(&house, &["--check-heads", &name]).await;
+    assert_eq!(told.status, Some(0), "{told:#?}");
+    let expected = "the platform alone: the books have all that was there";
+    assert_eq!(told.stdout.trim(), expected);
+
+    let hand = Connection::open(house.database()).expect("the books");
+    let free = "PRAGMA foreign_keys = OFF; DROP TRIGGER audit_kept";
+    hand.execute_batch(free).expect("nothing holds it back");
+    let of_acme = "
+      CREATE TABLE kept AS SELECT * FROM audit_entry WHERE trail = 'acme'; DELETE FROM audit_entry WHERE trail = 'acme'";
+    // The organization's is back, and the platform's is gone.
+    let of_all = "
+      INSERT INTO audit_entry SELECT trail, seq, prev_seq, action, actor_kind, actor, actor_prefix, subject, changes,
+        at_us, prev_hash, hash FROM kept; DELETE FROM audit_entry WHERE trail = ''";
+    for (gone, named) in [
+        (of_acme, "there is no audit trail of acme"),
+        (of_all, "there is no audit trail of the platform"),
+    ] {
+        hand.execute_batch(gone).expect(gone);
+        let refused = heads(&house, &["--write-heads", &name]).await;
+        refused.assert_failed(1);
+        assert!(refused.stderr.contains(named), "{refused:#?}");
+        let kept = fs::read_to_string(&file).expect("heads");
+        assert_eq!(kept.lines().count(), 1, "what was kept stays");
+    }
     house.mock.stop().await;
 }

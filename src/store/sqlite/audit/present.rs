@@ -1,20 +1,24 @@
 //! Is what is there what the audit trails tell? The entries about one thing are followed from the
 //! first to the last, and what they tell in the end is held against the rows of today. Of all things
 //! one is in memory at a time.
-
-use std::collections::{BTreeMap, BTreeSet};
+//!
+//! As an example, an API key. Its trail tells `api_key_created`, with `role: runtime`. That is the whole
+//! [`Story`], because a key is made once and its role never changes: a second such entry is a break,
+//! whatever its hash. Then the row of the key is read, and its fields are written as an entry would
+//! write them today. If one differs, somebody has changed the row, and a break names the field.
+//!
+//! Each function below says of one [`Kind`] of things which entries tell of them, which stories are
+//! legal, and what is there now; [`compare`] does the rest.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::story::{Legal, Story};
 use super::{Breaks, Look};
 use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId};
 use crate::domain::money::Credits;
 use crate::domain::tool::Tool;
-use crate::domain::trail::{Change, Field, changes};
+use crate::domain::trail::Field;
 use crate::store::sqlite::{api_keys, deeds, openrouter_keys, rows, tools, trail};
-
-/// More fields than anything that is told of has: no entry of this program tells of so many.
-const FIELDS_MAX: usize = 16;
 
 /// Things of one kind whose changes stand in the trails.
 struct Kind {
@@ -24,6 +28,7 @@ struct Kind {
     deeds: &'static str,
     /// What tells two of one trail apart, in SQL.
     each: &'static str,
+    legal: Legal,
     /// What is to be told of one that is there; nothing of one that is not.
     now: fn(&Connection, &Thing) -> Result<Vec<Field>, rusqlite::Error>,
 }
@@ -35,20 +40,13 @@ struct Thing {
     name: String,
 }
 
-/// What the entries about a thing tell, up to one of them.
-#[derive(Default)]
-struct Story {
-    fields: BTreeMap<String, String>,
-    /// The first entry that goes on from something else than the one before has left.
-    torn: Option<i64>,
-}
-
 /// A3: what a key was made as.
 pub(super) fn api_keys(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), rusqlite::Error> {
     let kind = Kind {
         what: "an API key",
         deeds: "'api_key_created'",
         each: "subject",
+        legal: Legal::Once,
         now: |connection, thing| {
             let key = api_keys::by_id(connection, &thing.organization()?, thing.api_key()?)?;
             Ok(key.map_or_else(Vec::new, |key| deeds::api_key(&key).into()))
@@ -63,6 +61,7 @@ pub(super) fn revocations(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<()
         what: "the end of an API key",
         deeds: "'api_key_revoked'",
         each: "subject",
+        legal: Legal::Once,
         now: |connection, thing| {
             let sql = "SELECT revoked_us FROM api_key WHERE organization = ?1 AND id = ?2";
             let mut statement = connection.prepare_cached(sql)?;
@@ -82,6 +81,7 @@ pub(super) fn credits(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), ru
         what: "a top-up",
         deeds: "'credits_added'",
         each: "subject",
+        legal: Legal::Once,
         now: |connection, thing| {
             let sql = "
               SELECT amount_cc FROM ledger WHERE organization = ?1 AND reference = ?2 AND kind = 'purchase'";
@@ -104,6 +104,7 @@ pub(super) fn organizations(
         what: "an organization",
         deeds: "'organization_created'",
         each: "subject",
+        legal: Legal::Once,
         now: |connection, thing| {
             let mut statement =
                 connection.prepare_cached("SELECT name FROM organization WHERE id = ?1")?;
@@ -121,6 +122,7 @@ pub(super) fn tools(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), rusq
         what: "a tool",
         deeds: "'tool_created', 'tool_updated', 'tool_deleted'",
         each: "subject",
+        legal: Legal::GoesOn,
         now: |connection, thing| {
             let agent =
                 AgentId::parse(&thing.name).map_err(|_| rows::odd("audit_entry.subject"))?;
@@ -143,6 +145,7 @@ pub(super) fn availability(
         what: "the availability of a model",
         deeds: "'model_availability_changed'",
         each: "subject",
+        legal: Legal::GoesOn,
         now: |connection, thing| {
             let sql = "SELECT 1 FROM model_off WHERE organization = ?1 AND model = ?2";
             let mut statement = connection.prepare_cached(sql)?;
@@ -164,6 +167,7 @@ pub(super) fn openrouter_keys(
           'openrouter_key_given_up'",
         // One at a time: what is told of one goes on from the one before.
         each: "'its own'",
+        legal: Legal::GoesOn,
         now: |connection, thing| {
             let key = openrouter_keys::find(connection, &thing.organization()?)?;
             Ok(key.map_or_else(Vec::new, |key| deeds::openrouter_key(&key).into()))
@@ -185,6 +189,7 @@ pub(super) fn encryption_key(
         what: "the key-encryption key",
         deeds: "'encryption_key_replaced'",
         each: "subject",
+        legal: Legal::GoesOn,
         now: |connection, _| {
             Ok(match sealed_with(connection)?.as_slice() {
                 [one] => deeds::encryption_key(one).into(),
@@ -233,7 +238,7 @@ fn compare(look: &mut Look<'_>, kind: &Kind, breaks: &mut Breaks) -> Result<(), 
             }
             None => Story::default(),
         };
-        story.go_on(seq, trail::read(&changes)?);
+        story.go_on(kind.legal, seq, trail::read(&changes)?);
         read = Some((thing, story));
     }
     match read {
@@ -254,9 +259,11 @@ impl Kind {
         let (what, whose) = (self.what, trail::name(&thing.trail));
         let Thing { name, .. } = thing;
         if let Some(seq) = story.torn {
-            breaks.add(|| {
-                format!("entry {seq} of the audit trail does not go on from what {what} was: {whose} {name}")
-            });
+            let wrong = match self.legal {
+                Legal::Once => format!("tells a second time of {what}"),
+                Legal::GoesOn => format!("does not go on from what {what} was"),
+            };
+            breaks.add(|| format!("entry {seq} of the audit trail {wrong}: {whose} {name}"));
         }
         let now = match (self.now)(connection, thing) {
             Ok(now) => now,
@@ -282,38 +289,5 @@ impl Thing {
 
     fn api_key(&self) -> Result<ApiKeyId, rusqlite::Error> {
         ApiKeyId::parse(&self.name).ok_or_else(|| rows::odd("audit_entry.subject"))
-    }
-}
-
-// === impl Story ===
-
-impl Story {
-    fn go_on(&mut self, seq: i64, changes: Vec<Change>) {
-        for Change { field, old, new } in changes {
-            let before = self.fields.get(&field);
-            // What is told of a field for the first time, nothing before can contradict.
-            let follows = before.is_none_or(|before| old.as_ref() == Some(before));
-            if !follows || self.fields.len() > FIELDS_MAX {
-                self.torn.get_or_insert(seq);
-                continue;
-            }
-            match new {
-                Some(new) => self.fields.insert(field, new),
-                None => self.fields.remove(&field),
-            };
-        }
-    }
-
-    /// The names of the fields that are not as they are told.
-    fn different_from(&self, now: &[Field]) -> Vec<String> {
-        let now = changes(None, Some(now)).into_iter();
-        let now: BTreeMap<String, String> = now
-            .filter_map(|change| Some((change.field, change.new?)))
-            .collect();
-        let names: BTreeSet<&String> = self.fields.keys().chain(now.keys()).collect();
-        let different = names
-            .into_iter()
-            .filter(|name| self.fields.get(*name) != now.get(*name));
-        different.cloned().collect()
     }
 }

@@ -156,6 +156,12 @@ pub(super) const BOOKS: &[Question] = &[
                    OR NOT EXISTS (SELECT 1 FROM hold_resolution r WHERE r.generation = s.generation AND r.outcome = 'posted'))",
             ),
             (
+                "a generation is charged at another moment than it was settled",
+                "SELECT hex(l.generation) FROM ledger l
+                   JOIN generation_event e ON e.generation = l.generation AND e.to_state = 'settled'
+                  WHERE l.kind IN ('charge', 'charge_debt') AND l.at_us <> e.at_us",
+            ),
+            (
                 "a generation that is not settled is charged",
                 "SELECT hex(l.generation) FROM ledger l WHERE l.generation IS NOT NULL
                     AND NOT EXISTS (SELECT 1 FROM generation_state s WHERE s.generation = l.generation AND s.state IN ('settled', 'voided'))",
@@ -196,6 +202,11 @@ pub(super) const BOOKS: &[Question] = &[
                    SELECT coalesce(sum(amount_cc), 0) FROM ledger l WHERE l.generation = c.generation AND l.kind = 'refund')",
             ),
             (
+                "a refund is of another moment than its correction",
+                "SELECT hex(c.generation) FROM correction c JOIN ledger l ON l.generation = c.generation
+                  WHERE l.kind = 'refund' AND l.at_us <> c.at_us",
+            ),
+            (
                 "a refund without a correction",
                 "SELECT hex(generation) FROM ledger l WHERE kind = 'refund'
                     AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.generation = l.generation)",
@@ -232,6 +243,22 @@ pub(super) const BOOKS: &[Question] = &[
                      ON e.generation = s.generation AND e.version = s.version
                   WHERE s.state IS NOT e.to_state
                      OR s.version <> (SELECT max(version) FROM generation_event x WHERE x.generation = s.generation)",
+            ),
+            (
+                "a generation has not ended when its last step was taken",
+                "SELECT hex(s.generation) FROM generation_state s JOIN generation_event e
+                     ON e.generation = s.generation AND e.version = s.version
+                  WHERE s.finished_us <> e.at_us",
+            ),
+            (
+                "the state of a generation is of another agent or organization",
+                "SELECT hex(s.generation) FROM generation_state s JOIN generation g ON g.id = s.generation
+                  WHERE s.agent <> g.agent OR s.organization <> g.organization",
+            ),
+            (
+                "a history does not begin when its generation was begun",
+                "SELECT hex(g.id) FROM generation g JOIN generation_event e ON e.generation = g.id AND e.version = 0
+                  WHERE e.at_us <> g.created_us",
             ),
             (
                 "a step does not begin where the one before has ended",

@@ -39,11 +39,14 @@ pub(super) const QUESTIONS: &[Question] = &[
     Question {
         name: "A4",
         holds: "each API key was revoked when the audit trail tells, or not at all",
-        statements: &[(
-            "the audit trail does not tell who revoked a key",
-            "SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL
-             EXCEPT SELECT trail || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked'",
-        )],
+        statements: &[
+            (
+                "the audit trail does not tell who revoked a key",
+                "SELECT organization || ' ' || lower(hex(id)) FROM api_key WHERE revoked_us IS NOT NULL
+                 EXCEPT SELECT trail || ' ' || replace(subject, '-', '') FROM audit_entry WHERE action = 'api_key_revoked'",
+            ),
+            ("an entry is by a key that had been revoked", BY_REVOKED),
+        ],
         beside: Some(present::revocations),
     },
     Question {
@@ -133,6 +136,15 @@ pub(super) const QUESTIONS: &[Question] = &[
         beside: Some(present::encryption_key),
     },
 ];
+
+/// A key does nothing after its end, in the order of the trail.
+const BY_REVOKED: &str = "
+  WITH ended AS MATERIALIZED (
+    SELECT trail, replace(subject, '-', '') AS key, min(seq) AS seq FROM audit_entry
+     WHERE action = 'api_key_revoked' GROUP BY 1, 2)
+  SELECT e.trail || ' ' || e.seq FROM audit_entry e
+    JOIN ended ON ended.trail = e.trail AND ended.key = lower(hex(e.actor)) AND e.seq > ended.seq
+   WHERE e.actor IS NOT NULL";
 
 /// How many models are offered, and how many have come and not gone.
 const MODELS: &str = "

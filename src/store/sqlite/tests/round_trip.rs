@@ -299,7 +299,7 @@ async fn settles(draft: Draft, mut settlement: Settlement) {
         .clone_from(&settlement.delivery.adjustments);
     expected.charge = Some(settlement.charge.clone());
     expected.balance_after = Some(Credits::from_hundredths(left));
-    expected.finished = Some(settlement.delivery.now);
+    expected.finished = Some(settlement.delivery.now.max(expected.draft.created));
     let absorbed = billed(&expected.draft, &settlement.delivery.calls);
     let aside = [absorbed, settlement.disputed.map(UsdCost::pico)];
     let settled = sqlite.settle(id, settlement).await.expect("settled");
@@ -315,7 +315,7 @@ async fn voids(draft: Draft, ending: Voiding) {
     let id = books.held(&expected.draft).await;
     expected.stage = Stage::Voided;
     expected.failure = Some(ending.failure.clone());
-    expected.finished = Some(ending.now);
+    expected.finished = Some(ending.now.max(expected.draft.created));
     let absorbed = billed(&expected.draft, &ending.calls);
     let voided = books.sqlite.void(id, ending).await.expect("voided");
     assert_eq!(voided, expected);

@@ -43,6 +43,33 @@ async fn used(books: &Books, agent: &str, now: Timestamp) -> (u32, i64) {
     }
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_leaves_images_and_credits_on_one_day() {
+    let books = Books::open(1000).await;
+    let first = held_at(&books, "first", "2026-11-30T23:50:00Z").await;
+    let next = held_at(&books, "next", "2026-11-30T23:50:00Z").await;
+    let failed = held_at(&books, "failed", "2026-12-01T00:05:00Z").await;
+    settled_at(&books, first, "2026-12-01T00:01:00Z").await;
+    // The ledger is at home in December already; the clock is not.
+    settled_at(&books, next, "2026-11-30T23:59:00Z").await;
+    let ending = Voiding {
+        now: time("2026-11-30T23:59:30Z"),
+        ..voiding(Reason::Internal)
+    };
+    let voided = books.sqlite.void(failed, ending).await.expect("voided");
+    assert_eq!(voided.finished, Some(time("2026-12-01T00:05:00Z")));
+    let by_day = usage(&books, UsageQuery::default()).await;
+    let days = by_day.rows.iter().map(|row| {
+        let counted = (row.generations, row.images, row.failed);
+        (row.key.as_str(), counted, row.credits.hundredths())
+    });
+    assert_eq!(days.collect::<Vec<_>>(), [("2026-12-01", (2, 2, 1), 600)]);
+    let today = used(&books, "painter", time("2026-12-01T00:10:00Z")).await;
+    assert_eq!(today, (2, 600));
+    assert_eq!(since(&books, "2026-12-01T00:00:00Z").await, (2, 600));
+    books.audited_but_for(is_of_made_up_calls).await;
+}
+
 fn time(text: &str) -> Timestamp {
     text.parse().expect("a time")
 }
