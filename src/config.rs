@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 mod allowed;
+mod distinct;
 mod given;
 mod master_key;
 mod reader;
@@ -159,6 +160,9 @@ impl Config {
     pub fn parse(given: Given) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::default();
         let config = Self::read(given, &mut reader);
+        if let Some(config) = &config {
+            distinct::check(config, &mut reader);
+        }
         match (config, reader.problems) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(ConfigErrors { problems }),

@@ -44,7 +44,6 @@ mod easel;
 mod later;
 mod payer;
 mod places;
-mod quotes;
 mod record;
 mod references;
 mod refusals;

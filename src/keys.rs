@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::ids::OrganizationId;
 pub use vault::{KekId, Owner, Unopened, Vault};
 
+pub mod ours;
 mod vault;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -16,6 +16,7 @@ mod budget;
 mod classify;
 mod client;
 mod decoder;
+mod discretion;
 mod drawing;
 mod error_body;
 mod failures;
@@ -24,6 +25,7 @@ mod lists;
 mod presentable;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod probe;
+mod quotes;
 mod records;
 mod request;
 mod splice;

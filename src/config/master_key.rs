@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// The name of the file under the data folder.
@@ -62,6 +63,13 @@ impl MasterKey {
         let bytes = hex(text).or_else(|| base64_simd::STANDARD.decode_to_vec(text).ok())?;
         let bytes: [u8; KEY_BYTES] = bytes.try_into().ok()?;
         Some(Self(Arc::new(SecretBox::new(Box::new(bytes)))))
+    }
+
+    /// Whether a text is this key, in either form.
+    pub(super) fn is_written_as(&self, text: &str) -> bool {
+        let other = Self::parse(text);
+        let bytes = self.0.expose_secret();
+        other.is_some_and(|other| bytes.ct_eq(other.0.expose_secret()).into())
     }
 
     /// The key kept under `data_dir`, made there if it is not. Makes the folder, too. Two

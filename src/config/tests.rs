@@ -283,6 +283,43 @@ fn the_operators_key_is_any_text_that_a_header_can_carry() {
 }
 
 #[test]
+fn a_secret_that_is_also_another_is_refused_without_being_said() {
+    let (hex, base64) = (
+        "ab".repeat(32),
+        "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=",
+    );
+    let same = |api_key: &str, operator: &str, stored: &str| Given {
+        openrouter_api_key: Some(api_key.into()),
+        operator_key: Some(operator.into()),
+        key_encryption_key: Some(stored.into()),
+        ..Given::default()
+    };
+    for (given, told) in [
+        (
+            same(
+                OPERATOR.replace(' ', "-").as_str(),
+                &OPERATOR.replace(' ', "-"),
+                &hex,
+            ),
+            "OPERATOR_KEY must not have the value of OPENROUTER_API_KEY as well",
+        ),
+        (
+            same("sk-or-v1-platform", base64, &hex),
+            "OPERATOR_KEY must not have the value of KEY_ENCRYPTION_KEY as well",
+        ),
+        (
+            same(&hex.to_uppercase(), OPERATOR, base64),
+            "OPENROUTER_API_KEY must not have the value of KEY_ENCRYPTION_KEY as well",
+        ),
+    ] {
+        let found = problems(given);
+        assert!(found.len() == 1 && found[0].starts_with(told), "{found:?}");
+        assert!(!found[0].contains(&hex[..8]) && !found[0].contains(&base64[..8]));
+    }
+    Config::parse(same("sk-or-v1-platform", OPERATOR, &hex)).expect("three secrets");
+}
+
+#[test]
 fn help_names_every_setting_with_its_default() {
     let help = Given::augment_args(Command::new("serve"))
         .term_width(10_000)

@@ -30,9 +30,10 @@ words! {
     KeyStatus {
         /// OpenRouter took it when it was last asked.
         Active = "active",
-        /// OpenRouter refuses it, or it has become the platform's: nothing is drawn until it is
-        /// replaced or deleted.
+        /// OpenRouter refuses it: nothing is drawn until it is replaced or deleted.
         Invalid = "invalid",
+        /// It has become the platform's: likewise.
+        Platforms = "platforms",
         /// It cannot be opened here any more: likewise.
         Unreadable = "unreadable",
     }

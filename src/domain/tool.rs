@@ -224,6 +224,10 @@ impl Status {
                 "OpenRouter refuses the organization's own key; set another one or delete it."
                     .to_owned(),
             ),
+            (_, KeyStatus::Platforms) => Self::NeedsConfiguration(
+                "What is set as the organization's own OpenRouter key is not its own, but the platform's; set another one or delete it."
+                    .to_owned(),
+            ),
             (_, KeyStatus::Unreadable) => Self::NeedsConfiguration(
                 "The organization's own OpenRouter key can no longer be read; set it once more or delete it."
                     .to_owned(),

@@ -111,7 +111,8 @@ impl Payers {
     pub fn status(&self, own: &OpenRouterKey) -> KeyStatus {
         match self.use_of(own) {
             Ok(_) => KeyStatus::Active,
-            Err(Useless::Refused | Useless::Platforms) => KeyStatus::Invalid,
+            Err(Useless::Refused) => KeyStatus::Invalid,
+            Err(Useless::Platforms) => KeyStatus::Platforms,
             Err(Useless::GivenUp | Useless::Unopened(_)) => KeyStatus::Unreadable,
         }
     }
@@ -182,7 +183,9 @@ impl Payers {
         }
         match KeyStatus::after(own.refusals) {
             KeyStatus::Active => Ok(key),
-            KeyStatus::Invalid | KeyStatus::Unreadable => Err(Useless::Refused),
+            KeyStatus::Invalid | KeyStatus::Platforms | KeyStatus::Unreadable => {
+                Err(Useless::Refused)
+            }
         }
     }
 

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::draw::{CallFailure, CallOutcome};
 use super::later::Unbooked;
-use super::quotes::without_prompt;
 use super::record::stored;
 use super::refusals::cancelled;
 use super::{Generator, Held, internal};
@@ -346,7 +345,7 @@ fn log_part(held: &Held, failure: &CallFailure) {
     match failure {
         CallFailure::Draw(error) => {
             let cause = error.cause;
-            let detail = without_prompt(&error.detail, &held.draft.prompt);
+            let detail = &error.detail;
             let key = matches!(cause, DrawCause::KeyRefused | DrawCause::KeyOutOfCredit);
             if cause == DrawCause::OursToMend || (key && held.payer.mode() == KeyMode::Platform) {
                 tracing::error!(%generation, %model, detail, "upstream refuses the platform: mend the key or its credit");

@@ -15,6 +15,7 @@ use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::{KeyStatus, check, mask};
 use crate::domain::pricelist::PriceList;
 use crate::generate::{owner, unsettled};
+use crate::keys::ours::looks_ours;
 use crate::ports::{DrawCause, DrawError, KeyRecord, OpenRouterKey, Organization, UpstreamKey};
 use crate::proto;
 
@@ -28,6 +29,7 @@ impl Service {
         let secret = SecretString::from(request.key);
         let id = read::subject(&caller, &request.organization_id)?;
         check(secret.expose_secret()).map_err(|what| Failure::invalid("key", what))?;
+        self.refuse_ours(secret.expose_secret())?;
         let organization = self.existing(&id).await?;
         let key = UpstreamKey::Organization(secret.clone());
         self.admit(&key).await?;
@@ -109,6 +111,15 @@ impl Service {
     pub(super) async fn existing(&self, id: &OrganizationId) -> Result<Organization, Failure> {
         let found = self.parts.settings.organization(id).await;
         found.map_err(unsettled)?.ok_or_else(organization_not_found)
+    }
+
+    /// Refuses a key of this gateway before it leaves the house: OpenRouter could act with it.
+    fn refuse_ours(&self, key: &str) -> Result<(), Failure> {
+        if looks_ours(key) || self.parts.keyring.is_operator(key) {
+            let what = "is a key of this gateway; give one that was made at OpenRouter";
+            return Err(Failure::invalid("key", what));
+        }
+        Ok(())
     }
 
     /// Asks OpenRouter whether it takes the key, before anything is kept.

@@ -87,10 +87,15 @@ pub(super) fn text(field: &str, text: String, max: usize) -> Result<String, Fail
     Ok(text)
 }
 
-/// A display name: 1 to 200 characters.
+/// A display name: 1 to 200 printable characters. It is shown on terminals and in lists, where others
+/// would act.
 pub(super) fn display_name(field: &str, value: String) -> Result<String, Failure> {
     if value.trim().is_empty() {
         return Err(Failure::invalid(field, "must not be empty"));
+    }
+    if value.chars().any(char::is_control) {
+        let what = "must consist of printable characters";
+        return Err(Failure::invalid(field, what));
     }
     text(field, value, 200)
 }

@@ -335,7 +335,7 @@ pub(super) fn organization(
     let mode = own.map_or(KeyMode::Platform, |_| KeyMode::Organization);
     let status = own.map(|(_, status)| match status {
         KeyStatus::Active => proto::OpenRouterKeyStatus::Active,
-        KeyStatus::Invalid => proto::OpenRouterKeyStatus::Invalid,
+        KeyStatus::Invalid | KeyStatus::Platforms => proto::OpenRouterKeyStatus::Invalid,
         KeyStatus::Unreadable => proto::OpenRouterKeyStatus::Unreadable,
     });
     let own = own.map(|(own, _)| own);

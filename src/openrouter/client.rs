@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::budget::RetryBudget;
 use super::classify::{Refusal, RefusalBody, retry_after};
+use super::discretion::Discretion;
 use super::drawing::Answer;
 use super::failures::{chain, unsent};
 use super::records::fingerprint;
@@ -102,32 +103,40 @@ impl Client {
     async fn attempt(
         &self,
         url: &str,
-        (outgoing, key): (&Outgoing, &UpstreamKey),
+        (outgoing, order): (&Outgoing, &Order),
         deadline: Instant,
     ) -> Result<Answer, Failed> {
+        let discretion = Discretion::of_order(order, self.secret(&order.key));
         if Instant::now() >= deadline {
             let error = unsent(DrawCause::Timeout, "no time left to send it");
             return Err(Failed::finally(error));
         }
         let fault = UploadFault::default();
         let request = self
-            .keyed(self.http.post(url), key)
+            .keyed(self.http.post(url), &order.key)
             .header(CONTENT_TYPE, "application/json")
             .body(outgoing.body(fault.clone()));
         let response = match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failed::on_the_way(error, &fault)),
+            Ok(Err(error)) => {
+                let failed = Failed::on_the_way(error, &fault);
+                return Err(Failed {
+                    error: discretion.error(failed.error),
+                    ..failed
+                });
+            }
             Err(_) => return Err(Failed::finally(too_late())),
         };
-        let upstream_id = generation_id(response.headers());
+        let upstream_id = discretion.id(generation_id(response.headers()));
         if response.status().is_success() {
-            return Ok(Answer::new(response, upstream_id, deadline, &self.config));
+            let call = (upstream_id, discretion);
+            return Ok(Answer::new(response, call, deadline, &self.config));
         }
         let refusal = self.refusal(response, upstream_id, deadline).await;
         let error = refusal.to_error();
         Err(Failed {
             retryable: refusal.is_retryable(&error),
-            error,
+            error: discretion.error(error),
         })
     }
 
@@ -173,7 +182,7 @@ impl ImageProvider for Client {
         let mut tries = 0;
         loop {
             tries += 1;
-            let failed = match self.attempt(&url, (&outgoing, &order.key), deadline).await {
+            let failed = match self.attempt(&url, (&outgoing, order), deadline).await {
                 Ok(answer) => return Ok(Box::new(answer)),
                 Err(failed) => failed,
             };
@@ -186,7 +195,8 @@ impl ImageProvider for Client {
     }
 
     async fn bill_of(&self, upstream_id: &str, key: &UpstreamKey) -> Result<Bill, DrawError> {
-        self.record_of_call(upstream_id, key).await
+        let told = self.record_of_call(upstream_id, key).await;
+        told.map_err(|error| Discretion::of_key(self.secret(key)).error(error))
     }
 
     async fn check_key(&self, key: &UpstreamKey) -> Result<KeyRecord, DrawError> {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Config;
 use super::decoder::{Decoder, Framing};
+use super::discretion::Discretion;
 use super::failures::{chain, cut_off, failed};
 use crate::ports::{DrawCause, DrawError, DrawEvent, Drawing};
 
@@ -20,6 +21,7 @@ pub(super) struct Answer {
     response: Response,
     decoder: Decoder,
     upstream_id: Option<String>,
+    discretion: Discretion,
     deadline: Instant,
     idle_timeout: Duration,
     body_cap_bytes: u64,
@@ -37,7 +39,7 @@ enum Broken {
 impl Answer {
     pub(super) fn new(
         response: Response,
-        upstream_id: Option<String>,
+        (upstream_id, discretion): (Option<String>, Discretion),
         deadline: Instant,
         config: &Config,
     ) -> Self {
@@ -48,6 +50,7 @@ impl Answer {
             decoder: Decoder::new(framing, config.image_cap_bytes),
             response,
             upstream_id,
+            discretion,
             deadline,
             idle_timeout: config.idle_timeout,
             body_cap_bytes: config.body_cap_bytes,
@@ -90,9 +93,11 @@ impl Answer {
     /// Ends an answer that broke off: what is whole of it is kept, because it is paid for
     /// (`reliability.md` row 40).
     fn break_off(&mut self, error: DrawError) -> Result<DrawEvent, DrawError> {
+        let error = self.discretion.error(error);
         if self.decoder.is_worth_keeping() {
             tracing::warn!(%error, upstream_id = self.upstream_id, "the rest of an answer is lost");
-            return Ok(DrawEvent::Finished(self.decoder.salvage()));
+            let receipt = self.decoder.salvage();
+            return Ok(DrawEvent::Finished(self.discretion.receipt(receipt)));
         }
         Err(self.named(error))
     }
@@ -122,7 +127,7 @@ impl Drawing for Answer {
                 Ok(Some(bytes)) => self.decoder.feed(bytes),
                 Ok(None) => {
                     return match self.decoder.finish() {
-                        Ok(receipt) => Ok(DrawEvent::Finished(receipt)),
+                        Ok(receipt) => Ok(DrawEvent::Finished(self.discretion.receipt(receipt))),
                         Err(error) => self.break_off(error),
                     };
                 }

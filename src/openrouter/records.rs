@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Client;
 use super::classify::RefusalBody;
 use super::client::small_body;
+use super::discretion::Discretion;
 use super::failures::{chain, unsent};
 use super::lenient::Object;
 use super::wire::{self, KeyUsage, Record};
@@ -54,7 +55,11 @@ impl Client {
             return if refusal.status == 404 && !matches!(refusal.body, RefusalBody::Html) {
                 Ok(Bill::NotFiled)
             } else {
-                Err(refusal.to_error())
+                // Which prompt they may quote is not known here.
+                Err(DrawError {
+                    detail: format!("HTTP {}", refusal.status),
+                    ..refusal.to_error()
+                })
             };
         }
         let body = small_body(response, deadline).await;
@@ -74,10 +79,12 @@ impl Client {
     async fn read_key(&self, key: &UpstreamKey) -> Result<wire::KeyRecord, DrawError> {
         let deadline = Instant::now() + LOOKUP_TIMEOUT;
         let request = self.keyed(self.http.get(self.url("key")), key);
-        let response = send(request, deadline).await?;
+        let discretion = Discretion::of_key(self.secret(key));
+        let response = send(request, deadline).await;
+        let response = response.map_err(|error| discretion.error(error))?;
         if !response.status().is_success() {
             let refusal = self.refusal(response, None, deadline).await;
-            return Err(refusal.to_error());
+            return Err(discretion.error(refusal.to_error()));
         }
         let body = small_body(response, deadline).await;
         let read = body.and_then(|body| serde_json::from_slice(&body).ok());

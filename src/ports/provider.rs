@@ -203,8 +203,8 @@ impl UpstreamKey {
 pub struct DrawError {
     /// What kind.
     pub cause: DrawCause,
-    /// For the log and an administrator: status, upstream's words, cut to 500 characters and
-    /// free of secrets. Never shown to an end user.
+    /// For the log and an administrator: status, upstream's words, cut to 500 characters, free of
+    /// secrets, and withheld if they quote the key or the prompt. Never shown to an end user.
     pub detail: String,
     /// When upstream wants to be asked again.
     pub retry_after: Option<Duration>,

@@ -4,7 +4,7 @@ use image_gateway::proto;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::helpers::{House, detail, reason, request};
+use crate::helpers::{House, OPERATOR_KEY, detail, reason, request};
 
 type Asked = proto::GenerateImageRequest;
 
@@ -163,5 +163,42 @@ async fn a_malformed_request_names_its_field() {
         assert_eq!(violations[0].field, field);
     }
     house.assert_untouched().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_name_that_would_act_on_a_terminal_is_refused_and_its_field_named() {
+    let house = House::open().await;
+    let mut organizations = house.organizations(OPERATOR_KEY);
+    for name in ["a\0b", "\u{1b}[2Jgone", "two\nlines", "\u{9b}31m", "\u{7f}"] {
+        let organization = proto::CreateOrganizationRequest {
+            id: "odd".to_owned(),
+            name: name.to_owned(),
+        };
+        let key = proto::CreateApiKeyRequest {
+            name: name.to_owned(),
+            role: proto::Role::Runtime.into(),
+            ..Default::default()
+        };
+        let refused = [
+            organizations.create_organization(organization).await.err(),
+            house
+                .organizations(&house.admin)
+                .create_api_key(key)
+                .await
+                .err(),
+        ];
+        for status in refused {
+            let status = status.unwrap_or_else(|| panic!("{name:?} is taken"));
+            assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+            assert_eq!(detail(&status, "field"), "name");
+        }
+    }
+    let organization = proto::CreateOrganizationRequest {
+        id: "odd".to_owned(),
+        name: "Malerei Müller & Söhne 狐".to_owned(),
+    };
+    let made = organizations.create_organization(organization).await;
+    made.expect("none of them was made before");
     house.close().await;
 }

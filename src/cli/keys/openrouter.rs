@@ -9,6 +9,7 @@ use super::{Whose, paper};
 use crate::cli::failed::Failed;
 use crate::cli::{client, terminal};
 use crate::config;
+use crate::keys::ours::looks_ours;
 use crate::proto;
 use crate::proto::organization_service_client::OrganizationServiceClient;
 
@@ -55,6 +56,12 @@ pub(super) struct Delete {
 
 pub(super) async fn set(args: Set) -> Result<(), Failed> {
     let key = read(&args.openrouter_key_file)?;
+    if looks_ours(key.expose_secret()) {
+        return Err(Failed::new(
+            "this is a key of the gateway itself, not one of OpenRouter's; nothing was sent",
+        )
+        .hint("make a key at https://openrouter.ai/keys and give the file that holds it"));
+    }
     let mut client = OrganizationServiceClient::new(args.gateway.connect().await?);
     let asked = proto::SetOpenRouterKeyRequest {
         organization_id: args.whose.organization,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep};
 
 use super::super::Config;
@@ -15,6 +15,7 @@ use super::super::classify::RefusalBody;
 use super::super::client::{
     MAX_RETRIES, RETRY_AFTER_MAX, RETRY_AFTER_SPREAD, below, refusal_of, url,
 };
+use super::super::discretion::Discretion;
 use super::super::error_body::ErrorBody;
 use super::super::failures::chain;
 use super::super::presentable::presentable;
@@ -95,7 +96,7 @@ impl<'a> Source<'a> {
             let keyed = self.keyed.load(Ordering::Relaxed);
             let failed = match self.attempt(question, keyed).await {
                 Ok(version) => return Ok(version),
-                Err(failed) => failed,
+                Err(failed) => failed.without_key(&self.config.api_key),
             };
             if failed.verdict == Verdict::KeyWanted && !keyed {
                 self.keyed.store(true, Ordering::Relaxed);
@@ -244,6 +245,17 @@ impl Failed {
             error,
             verdict: Verdict::Final,
         }
+    }
+
+    /// The same, without the key that it may quote.
+    fn without_key(self, key: &SecretString) -> Self {
+        let discretion = Discretion::of_key(key);
+        let error = match self.error {
+            ListError::Unavailable(words) => ListError::Unavailable(discretion.words(words)),
+            ListError::Malformed(words) => ListError::Malformed(discretion.words(words)),
+            ListError::TimedOut(after) => ListError::TimedOut(after),
+        };
+        Self { error, ..self }
     }
 
     /// A failure before the answer: nothing is bought here, so whatever broke can be asked again.

@@ -66,6 +66,68 @@ async fn a_redirect_is_not_followed() {
     assert!(elsewhere.requests().is_empty());
 }
 
+/// A key of another form than OpenRouter's, as the contract allows it.
+const ODD_KEY: &str = "weirdprovider.key/with+chars=0123456789";
+
+#[tokio::test]
+async fn what_a_refusal_an_answer_and_a_record_quote_of_an_odd_key_or_a_prompt_is_withheld() {
+    let order = Order {
+        prompt: "Portrait of JANE Quux-Public, with a sign: “overthrow”".into(),
+        key: UpstreamKey::Organization(ODD_KEY.into()),
+        ..images_order()
+    };
+    for said in [
+        ODD_KEY,
+        "weirdprovider.key%2Fwith%2Bchars%3D0123456789",
+        "PORTRAIT  OF  JANE  QUUX",
+        "overthrow",
+    ] {
+        let error = format!(r#"{{"error":{{"code":400,"message":"no: {said}"}}}}"#);
+        let within = format!(r#"{{"data":[],"error":{{"code":502,"message":"no: {said}"}}}}"#);
+        let text = format!(r#"{{"choices":[{{"message":{{"content":"no: {said}"}}}}]}}"#);
+        let server = Server::replying(vec![
+            Reply::new(400, &[JSON], error.as_bytes()),
+            Reply::json(within.as_bytes()),
+            Reply::json(text.as_bytes()),
+            Reply::new(500, &[JSON], error.as_bytes()),
+        ])
+        .await;
+        let client = client(&server.url);
+        for _ in 0..3 {
+            let ending = outcome(&client, &order).await.ending;
+            let error = ending.expect_err("no picture");
+            assert!(
+                error.detail.contains("(withheld: it quotes the "),
+                "{error}"
+            );
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(said), "{shown}");
+        }
+        let record = client.bill_of("gen-1", &order.key).await;
+        assert_eq!(record.expect_err("no record").detail, "HTTP 500");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_asked_about_is_in_no_answer_of_ours() {
+    for status in [400, 401, 403, 500] {
+        for told in [
+            format!(r#"{{"error":{{"code":{status},"message":"boom {ODD_KEY}"}}}}"#),
+            format!("boom {ODD_KEY}"),
+        ] {
+            let reply = Reply::new(status, &[JSON], told.as_bytes());
+            let server = Server::replying(vec![reply]).await;
+            let key = UpstreamKey::Organization(ODD_KEY.into());
+            let checked = client(&server.url).check_key(&key).await;
+            let error = checked.expect_err("it is not taken");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("weird"), "{shown}");
+            let begin = format!("HTTP {status}: (withheld: it quotes the key");
+            assert!(error.detail.starts_with(&begin), "{shown}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_key_is_in_one_header_and_nowhere_else() {
     let told = format!(r#"{{"error":{{"code":401,"message":"bad key {KEY} / {KEY}"}}}}"#);

@@ -1,5 +1,8 @@
 //! What is checked before a key is kept, who may set it, and what is seen of it.
 
+use image_gateway::keys;
+use secrecy::ExposeSecret;
+
 use super::*;
 
 #[tokio::test]
@@ -76,6 +79,32 @@ async fn the_platforms_own_key_cannot_be_an_organizations() {
     let refused = house.set_openrouter_key(&house.admin, PLATFORM_KEY).await;
     let refused = refused.expect_err("the platform's");
     assert_eq!(reason(&refused), "INVALID_REQUEST");
+    assert!(house.mock.requests().is_empty(), "nobody was asked");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_of_this_gateway_is_never_sent_to_openrouter() {
+    let house = House::open().await;
+    let made = keys::mint_operator().expect("a key");
+    let unknown = format!("GATEWAY_KEY={}", &house.runtime[..30]);
+    let ours = [
+        &house.admin,
+        &house.runtime,
+        OPERATOR_KEY,
+        made.expose_secret(),
+        &unknown,
+    ];
+    for key in ours {
+        let refused = house.set_openrouter_key(&house.admin, key).await;
+        let refused = refused.expect_err("it is ours");
+        assert_eq!(reason(&refused), "INVALID_REQUEST");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert_eq!(detail(&refused, "field"), "key");
+        let told = format!("{refused:?}");
+        assert!(told.contains("is a key of this gateway"), "{told}");
+        assert!(!told.contains(key), "it is said back");
+    }
     assert!(house.mock.requests().is_empty(), "nobody was asked");
     house.close().await;
 }

@@ -5,7 +5,7 @@ use image_gateway::proto;
 use serde_json::Value;
 
 use super::{Served, finish, program, serve};
-use crate::helpers::{House, OPERATOR_KEY, request};
+use crate::helpers::{AGENT, House, OPERATOR_KEY, request};
 
 #[tokio::test]
 async fn an_operators_key_is_printed_alone_and_said_what_to_do_with() {
@@ -318,6 +318,15 @@ async fn the_platform_never_pays_for_an_organization_whose_key_it_has_become() {
     assert!(served.house.mock.bill().is_empty());
     let status = served.house.organization().await.openrouter_key_status();
     assert_eq!(status, proto::OpenRouterKeyStatus::Invalid);
+    let asked = proto::GetGenerateImageToolRequest {
+        agent_id: AGENT.to_owned(),
+        ..Default::default()
+    };
+    let mut tools = served.house.tools(&served.house.admin);
+    let tool = tools.get_generate_image_tool(asked).await;
+    let why = tool.expect("the tool").into_inner().status_reason;
+    assert!(why.contains("is not its own"), "{why}");
+    assert!(!why.contains("refuses"), "{why}");
     let ended = served.close().await;
     assert!(ended.stderr.contains("is the platform's"), "{ended:#?}");
 }
