@@ -121,8 +121,8 @@ pub struct Given {
     /// as many at once; 0: no limit [default: 200]
     #[arg(long, env = "MAX_CALLS_PER_SECOND", value_name = "N")]
     pub max_calls_per_second: Option<String>,
-    /// The most generations of one organization at a time, 0 to 100000; 0: as many as leaves room
-    /// for others [default: 0]
+    /// The most generations of one organization at a time, 0 to 100000; 0: as many as leaves an
+    /// eighth of all to others, at least one [default: 0]
     #[arg(long, env = "MAX_CONCURRENT_PER_ORGANIZATION", value_name = "N")]
     pub max_concurrent_per_organization: Option<String>,
     /// The most bytes of images that are kept; beyond it new ones are refused as STORAGE_FULL.

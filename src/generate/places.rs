@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::ids::OrganizationId;
 
-/// Of so many places one is kept for organizations that have less than their part.
+/// Of so many places one is kept for organizations that have less than their part; of fewer, but for
+/// a single one, one all the same.
 const ONE_KEPT_OF: usize = 8;
 
 /// The places of a gateway.
@@ -17,6 +18,8 @@ pub(super) struct Places {
     most: usize,
     /// Of one organization.
     most_each: usize,
+    /// For those who have less than their part.
+    kept: usize,
     taken: Mutex<Taken>,
 }
 
@@ -53,6 +56,7 @@ impl Places {
         Arc::new(Self {
             most,
             most_each: most_each.unwrap_or(usize::MAX),
+            kept: kept(most, most_each),
             taken: Mutex::default(),
         })
     }
@@ -89,11 +93,12 @@ impl Places {
     /// How many places may be taken before one who has so many beside so many others is refused.
     /// A part is what everybody would have if one more came.
     const fn open_to(&self, has: usize, others: usize) -> usize {
+        // Whoever has none has less than its part, however many share few places.
         let part = self.most / (others + 2);
-        if has < part {
+        if has == 0 || has < part {
             self.most
         } else {
-            self.most - self.most / ONE_KEPT_OF
+            self.most - self.kept
         }
     }
 
@@ -106,6 +111,16 @@ impl Places {
                 taken.each.remove(organization);
             }
         }
+    }
+}
+
+/// How many of so many places are kept. None if the operator has said that one organization may have
+/// all of them, and none of a single one: nobody could draw.
+fn kept(most: usize, most_each: Option<usize>) -> usize {
+    if most < 2 || most_each.is_some_and(|each| each >= most) {
+        0
+    } else {
+        (most / ONE_KEPT_OF).max(1)
     }
 }
 
@@ -185,9 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn the_last_place_can_be_taken() {
-        for most in 1..8 {
-            let (has, _) = flood(&Places::new(most, None), "acme");
+    fn of_few_places_one_is_left_for_others_and_it_can_be_taken() {
+        for most in 2..16 {
+            let places = Places::new(most, None);
+            let (has, why) = flood(&places, "loud");
+            assert_eq!((has.len(), why), (most - 1, NoPlace::Crowded));
+            let (quiet_has, _) = flood(&places, "quiet");
+            assert_eq!(quiet_has.len(), 1);
+            // However many have come: whoever has none takes what one of them has given back.
+            drop(quiet_has);
+            assert_eq!(flood(&places, "third").0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_single_place_or_if_one_organization_may_have_all() {
+        for (most, most_each) in [(1, None), (4, Some(4)), (64, Some(100))] {
+            let (has, _) = flood(&Places::new(most, most_each), "acme");
             assert_eq!(has.len(), most);
         }
     }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -11,6 +12,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::clock;
 use crate::metrics::Metrics;
 use contents::{Contents, Fingerprint};
 
@@ -89,6 +91,22 @@ pub enum TlsError {
         /// Which.
         file: PathBuf,
     },
+    /// The certificate has expired: no caller would accept it.
+    #[error("the certificate in {} has expired: it was valid until {until}", file.display())]
+    Expired {
+        /// Which.
+        file: PathBuf,
+        /// Its last moment.
+        until: Timestamp,
+    },
+    /// The certificate is of use later, and no caller would accept it now.
+    #[error("the certificate in {} is not valid before {from}", file.display())]
+    TooEarly {
+        /// Which.
+        file: PathBuf,
+        /// Its first moment.
+        from: Timestamp,
+    },
     /// An authority cannot be used.
     #[error("an authority in {} cannot be used", file.display())]
     Authority {
@@ -148,10 +166,7 @@ impl Tls {
 impl Current {
     fn make(files: &Files, contents: &Contents) -> Result<Self, TlsError> {
         let chain = certificates(&files.certificate, &contents.certificate)?;
-        let expires = chain.iter().filter_map(validity::not_after).min();
-        let expires = expires.ok_or_else(|| TlsError::Validity {
-            file: files.certificate.clone(),
-        })?;
+        let expires = checked_expiry(&files.certificate, &chain)?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|source| {
             let (file, what) = (files.key.clone(), "private key");
             TlsError::Missing { file, what, source }
@@ -183,6 +198,29 @@ impl Current {
             expires,
         })
     }
+}
+
+/// When the first certificate of the chain expires, in seconds since 1970. That the gateway's own is
+/// valid now is asked here: rustls serves with any. Those above it are not asked, because callers find
+/// their own way from it to a root and may need none of them.
+fn checked_expiry(file: &Path, chain: &[CertificateDer<'_>]) -> Result<i64, TlsError> {
+    let own = chain.first().and_then(validity::of);
+    let file = file.to_owned();
+    let Some(own) = own else {
+        return Err(TlsError::Validity { file });
+    };
+    let now = clock::now();
+    if now > own.until {
+        let until = own.until;
+        return Err(TlsError::Expired { file, until });
+    }
+    if now < own.from {
+        let from = own.from;
+        return Err(TlsError::TooEarly { file, from });
+    }
+    let ends = chain.iter().filter_map(validity::of);
+    let first = ends.map(|valid| valid.until).min().unwrap_or(own.until);
+    Ok(first.as_second())
 }
 
 fn authorities(file: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {

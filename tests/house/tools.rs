@@ -273,6 +273,21 @@ async fn what_cannot_be_saved_says_which_field_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_unknown_field_is_refused_readably_however_long_its_name_is() {
+    let house = House::open().await;
+    for letter in ["x", "€", "\n"] {
+        let name = letter.repeat(20_000);
+        let refused = update(&house, tool(AGENT), &[&name], false).await;
+        let status = refused.expect_err("there is no such field");
+        assert_eq!(reason(&status), "INVALID_REQUEST");
+        assert_eq!(detail(&status, "field"), "update_mask");
+        let words = "…, which cannot be changed; it takes enabled, model,";
+        assert!(status.message().contains(words), "{status:?}");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
 async fn the_model_list_is_the_published_page() {
     let house = House::open().await;
     let list = |request| async {

@@ -3,7 +3,7 @@
 use crate::domain::failure::Failure;
 use crate::domain::shape::AspectRatio;
 use crate::domain::tool::Tool;
-use crate::grpc::read;
+use crate::grpc::{read, status};
 use crate::proto;
 
 /// The fields a caller can change, in the contract's order.
@@ -21,6 +21,9 @@ const FIELDS: [&str; 12] = [
     "allow_reference_images",
     "when_to_use",
 ];
+
+/// So many bytes of an unknown name are said back: what it should have been has to stand beside it.
+const NAME_SHOWN_BYTES: usize = 64;
 
 /// Which fields to change: those of the mask; without one, those that are set (AIP-134).
 pub(super) fn changed(
@@ -40,7 +43,8 @@ pub(super) fn changed(
     let known = |path: &String| FIELDS.into_iter().find(|field| field == path);
     let unknown = |path: &str| {
         let what = format!(
-            "names {path}, which cannot be changed; it takes {}",
+            "names {}, which cannot be changed; it takes {}",
+            status::cut(path, NAME_SHOWN_BYTES),
             FIELDS.join(", ")
         );
         Failure::invalid("update_mask", what)

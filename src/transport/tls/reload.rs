@@ -136,7 +136,7 @@ impl Memory {
         if left.is_positive() {
             tracing::warn!(%expires, "the TLS certificate expires soon: put a new one in its file");
         } else {
-            tracing::error!(%expires, "the TLS certificate has expired: nobody can connect until a new one is in its file");
+            tracing::error!(%expires, "the TLS certificate has expired: nobody can connect until one that is valid is in its file");
         }
         true
     }

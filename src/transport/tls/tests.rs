@@ -167,6 +167,27 @@ async fn what_cannot_be_used_leaves_the_old_one_and_is_told_when_it_stays() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_not_valid_now_never_replaces_one_that_is() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let desk = Desk::new(&old.sign(|_| ()));
+    let tls = desk.open().unwrap();
+    let mut memory = Memory::default();
+    let expired = new.sign(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let early = new.sign(|params| params.not_before = rcgen::date_time_ymd(2900, 1, 1));
+    for useless in [expired, early] {
+        desk.put(&useless);
+        assert_eq!(tls.look(&mut memory).await, Found::Unusable);
+        assert_eq!(tls.look(&mut memory).await, Found::StillUnusable);
+        assert!(desk.counts("tls_files_refused 1"));
+        shake(&tls, &old).await.unwrap();
+    }
+    desk.put(&new.sign(|_| ()));
+    assert_eq!(tls.look(&mut memory).await, Found::New);
+    assert!(desk.counts("tls_files_refused 0"));
+    shake(&tls, &new).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_that_is_being_written_is_no_complaint() {
     let authority = Authority::new();
     let desk = Desk::new(&authority.sign(|_| ()));
@@ -198,6 +219,18 @@ fn nothing_starts_with_files_that_cannot_be_used() {
     assert!(said.contains("no private key in PEM"), "{said}");
     let said = refused(&|desk| fs::write(&desk.files.certificate, "").unwrap());
     assert!(said.contains("no certificate in PEM"), "{said}");
+    let expired = authority.sign(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let said = refused(&|desk| desk.put(&expired));
+    assert!(
+        said.contains("was valid until 2020-01-01T00:00:00Z"),
+        "{said}"
+    );
+    let early = authority.sign(|params| params.not_before = rcgen::date_time_ymd(2900, 1, 1));
+    let said = refused(&|desk| desk.put(&early));
+    assert!(
+        said.contains("not valid before 2900-01-01T00:00:00Z"),
+        "{said}"
+    );
     let said = refused(&|desk| desk.files.client_ca = Some(desk.folder.path().join("ca.pem")));
     assert!(
         said.contains("cannot read") && said.contains("ca.pem"),

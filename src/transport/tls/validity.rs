@@ -1,6 +1,7 @@
-//! Until when a certificate is valid: the one date that rustls reads and does not tell. Follows the
-//! nesting of X.509 (RFC 5280 section 4.1) as far as that date and no further.
+//! From when until when a certificate is valid: the dates that rustls reads and does not tell. Follows
+//! the nesting of X.509 (RFC 5280 section 4.1) as far as those dates and no further.
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
 /// Tags of ASN.1 (X.690 section 8).
@@ -9,8 +10,15 @@ const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// When a certificate expires, in seconds since 1970; `None` if it is no certificate.
-pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// When a certificate is valid, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// When a certificate is valid; `None` if it is no certificate.
+pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let (certificate, _) = read(certificate, SEQUENCE)?;
     let (mut fields, _) = read(certificate, SEQUENCE)?;
     if let Some((_, rest)) = read(fields, EXPLICIT_VERSION) {
@@ -21,9 +29,11 @@ pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
         (_, _, fields) = next(fields)?;
     }
     let (validity, _) = read(fields, SEQUENCE)?;
-    let (_, _, not_after) = next(validity)?;
+    let (tag, text, not_after) = next(validity)?;
+    let from = instant(tag, text)?;
     let (tag, text, _) = next(not_after)?;
-    seconds(tag, text)
+    let until = instant(tag, text)?;
+    Some(Validity { from, until })
 }
 
 /// The content of an element with this tag, and what follows it.
@@ -52,7 +62,7 @@ fn next(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from 2050 on (RFC 5280 section 4.1.2.5).
-fn seconds(tag: u8, text: &[u8]) -> Option<i64> {
+fn instant(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -75,8 +85,7 @@ fn seconds(tag: u8, text: &[u8]) -> Option<i64> {
         return None;
     }
     let time = jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-    let instant = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
-    Some(instant.as_second())
+    jiff::tz::TimeZone::UTC.to_timestamp(time).ok()
 }
 
 #[cfg(test)]
@@ -95,18 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_certificate_is_read_in_both_notations() {
+    fn the_ends_of_a_certificate_are_read_in_both_notations() {
         for year in [2001, 2027, 2049, 2050, 2999] {
-            let expires = not_after(&certificate(year)).unwrap();
-            let expires = jiff::Timestamp::from_second(expires).unwrap();
-            assert_eq!(expires.to_string(), format!("{year}-02-28T00:00:00Z"));
+            let valid = of(&certificate(year)).unwrap();
+            assert_eq!(valid.from.to_string(), "1999-12-31T00:00:00Z");
+            assert_eq!(valid.until.to_string(), format!("{year}-02-28T00:00:00Z"));
         }
     }
 
     #[test]
     fn what_is_no_certificate_has_no_end() {
         let whole = certificate(2027);
-        assert!(not_after(&CertificateDer::from(&whole[..60])).is_none());
+        assert!(of(&CertificateDer::from(&whole[..60])).is_none());
         for (tag, text) in [
             (UTC_TIME, "270228000000"),
             (UTC_TIME, "270230000000Z"),
@@ -116,21 +125,21 @@ mod tests {
             (GENERALIZED_TIME, "270228000000Z"),
             (SEQUENCE, "270228000000Z"),
         ] {
-            assert_eq!(seconds(tag, text.as_bytes()), None, "{text}");
+            assert_eq!(instant(tag, text.as_bytes()), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = not_after(&CertificateDer::from(bytes));
+            let _ = of(&CertificateDer::from(bytes));
         }
 
         #[test]
         fn no_change_of_a_certificate_breaks_the_reader(at in 0_usize..200, to in any::<u8>()) {
             let mut bytes = certificate(2027).to_vec();
             bytes[at] = to;
-            let _ = not_after(&CertificateDer::from(bytes));
+            let _ = of(&CertificateDer::from(bytes));
         }
     }
 }

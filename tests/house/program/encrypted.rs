@@ -204,7 +204,7 @@ async fn with_mutual_tls_a_caller_needs_a_certificate_that_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_expires_is_complained_about_and_an_expired_one_helps_nobody() {
+async fn a_certificate_that_expires_soon_is_complained_about_and_an_expired_one_refused() {
     let authority = Authority::new();
     let folder = tempfile::tempdir().expect("a folder");
     let soon = image_gateway::clock::now() + jiff::SignedDuration::from_hours(10 * 24);
@@ -212,8 +212,8 @@ async fn a_certificate_that_expires_is_complained_about_and_an_expired_one_helps
     let month = u8::try_from(soon.month()).expect("a month");
     let day = u8::try_from(soon.day()).expect("a day");
     let soon = (i32::from(soon.year()), month, day);
-    for (until, complaint) in [(soon, "expires soon"), ((2020, 1, 1), "has expired")] {
-        let files = Files::new(folder.path(), &authority.sign_until(until));
+    let files = Files::new(folder.path(), &authority.sign_until(soon));
+    let serve = || {
         let mut command = program(&["serve"]);
         command
             .envs(files.settings())
@@ -221,21 +221,28 @@ async fn a_certificate_that_expires_is_complained_about_and_an_expired_one_helps
             .env("HTTP_ADDR", FREE)
             .env("DATA_DIR", folder.path().join("data"))
             .env("OPENROUTER_API_KEY", OPENROUTER_KEY);
-        let mut running = Running::start(&mut command);
-        let grpc = running.line().await.expect("an address");
-        let address = super::address(&grpc, "gRPC");
-        let endpoint = Channel::from_shared(format!("https://{address}")).expect("a URL");
-        let endpoint = endpoint
-            .tls_config(authority.trusted())
-            .expect("an authority");
-        assert_eq!(
-            endpoint.connect().await.is_ok(),
-            complaint == "expires soon"
-        );
-        running.signal("TERM").await;
-        let ended = running.ended().await;
+        Running::start(&mut command)
+    };
+    let mut running = serve();
+    let grpc = running.line().await.expect("an address");
+    let address = super::address(&grpc, "gRPC");
+    let endpoint = Channel::from_shared(format!("https://{address}")).expect("a URL");
+    let trusted = endpoint.tls_config(authority.trusted());
+    let endpoint = trusted.expect("an authority");
+    endpoint.connect().await.expect("it is valid");
+    // What is swapped in while it runs and is valid no more does not replace it.
+    files.put(&authority.sign_until((2020, 1, 1)));
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    endpoint.connect().await.expect("the old one stays");
+    running.signal("TERM").await;
+    let ended = running.ended().await;
+    for complaint in ["expires soon", "was valid until 2020-01-01T00:00:00Z"] {
         assert_eq!(ended.stderr.matches(complaint).count(), 1, "{ended:#?}");
     }
+    let refused = serve().ended().await;
+    assert_eq!(refused.status, Some(1), "{refused:#?}");
+    let complaint = "has expired: it was valid until 2020-01-01T00:00:00Z";
+    assert!(refused.stderr.contains(complaint), "{refused:#?}");
 }
 
 #[tokio::test]
