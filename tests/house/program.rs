@@ -31,6 +31,7 @@ mod keys;
 mod lost;
 mod mock_openrouter;
 mod pages;
+mod quoted;
 mod restored;
 mod rotation;
 mod secrets;

@@ -330,3 +330,21 @@ async fn the_platform_never_pays_for_an_organization_whose_key_it_has_become() {
     let ended = served.close().await;
     assert!(ended.stderr.contains("is the platform's"), "{ended:#?}");
 }
+
+#[tokio::test]
+async fn a_key_of_the_gateway_is_not_even_sent_to_the_gateway_as_openrouters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("openrouter.key");
+    let made = finish(&mut program(&["keys", "create-operator"]))
+        .await
+        .stdout;
+    std::fs::write(&file, &made).expect("a file");
+    let file = file.to_str().expect("a path");
+    // Nobody listens there: whoever called would say so.
+    let arguments = ["keys", "set-openrouter", file, "--address", "127.0.0.1:1"];
+    let mut command = program(&arguments);
+    let ended = finish(command.env("GATEWAY_KEY", OPERATOR_KEY)).await;
+    ended.assert_failed(1);
+    assert!(ended.stderr.contains("nothing was sent"), "{ended:#?}");
+    assert!(!ended.stderr.contains(made.trim()), "{ended:#?}");
+}

@@ -7,10 +7,12 @@ use crate::certificates::Authority;
 use crate::helpers::OPERATOR_KEY;
 
 /// A key of each form, none of which opens anything.
-const KEYS: [&str; 3] = [
+const KEYS: [&str; 5] = [
     "sq_live_cAnArY00_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "sk-or-v1-canary0123456789abcdef0123456789abcdef0123456789abcdef",
     "sq_operator_cAnArYAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "c0ffee00c0ffee01c0ffee02c0ffee03c0ffee04c0ffee05c0ffee06c0ffee07",
+    "cAnArY+SNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFY=",
 ];
 
 /// A key without a form: what protects stored keys, or the operator's own words.
@@ -103,6 +105,25 @@ async fn a_key_that_slips_to_where_something_else_belongs_is_not_said_back() {
         }
     }
     served.close().await;
+}
+
+#[tokio::test]
+async fn a_secret_of_the_settings_that_slips_into_another_is_not_said_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for secret in FORMLESS.iter().chain(&KEYS) {
+        for other in ["LISTEN_ADDR", "HTTP_ADDR", "UPSTREAM_TIMEOUT"] {
+            let mut command = program(&["serve"]);
+            command
+                .current_dir(folder.path())
+                .env("OPENROUTER_API_KEY", "sk-or-v1-0123456789")
+                .env("OPERATOR_KEY", secret)
+                .env(other, format!("{secret}/=,"));
+            let ended = finish(&mut command).await;
+            ended.assert_failed(2);
+            assert!(ended.stderr.contains(other), "{ended:#?}");
+            assert_kept(&ended, &[other], secret);
+        }
+    }
 }
 
 #[tokio::test]
