@@ -71,15 +71,18 @@ impl Failed {
         ));
         match (reason, status.code()) {
             (Some(_), _) => failed,
-            // Every refusal of a gateway has a reason: this is the transport …
+            // Every refusal of a service has a reason: this is the transport …
             (None, Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded) => failed.hint(
                 "the connection was lost, or nothing answered on it: does the gateway still run, and \
-                 is this the address of its gRPC door (LISTEN_ADDR)?",
+                 is this the address of its gRPC door (LISTEN_ADDR)? A gateway that is full also \
+                 ends connections: try again in some seconds",
             ),
-            // … or something else that listens.
+            // … or something else that listens, or a door that was shut before anything was said.
             (None, _) => failed.hint(
-                "what answers there does not speak as a gateway does; --address wants its gRPC door \
-                 (LISTEN_ADDR), not its web pages (HTTP_ADDR)",
+                "what answers there does not speak as a gateway does: either it is none (--address \
+                 wants its gRPC door, LISTEN_ADDR, not its web pages, HTTP_ADDR), or it is full, or \
+                 makes newcomers from this address take turns, and ended the connection before a \
+                 word: then try again in some seconds",
             ),
         }
     }

@@ -27,20 +27,36 @@ pub fn sniff(head: &[u8]) -> Option<MediaType> {
     }
 }
 
-/// Format and size of a picture that is all in memory; `None` if it has none, or one beyond
-/// [`SIDE_MAX`] or [`MEGAPIXELS_MAX`].
-pub fn inspect(bytes: &[u8]) -> Option<(MediaType, PixelSize)> {
-    let media_type = sniff(bytes)?;
-    let size = imagesize::blob_size(bytes).ok()?;
-    let side = |pixels: usize| {
-        let pixels = u32::try_from(pixels).ok()?;
-        (1..=SIDE_MAX).contains(&pixels).then_some(pixels)
+/// Why bytes are not taken as a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// Their head is not that of a format of ours, or does not tell the size.
+    Unknown,
+    /// The head tells a size beyond [`SIDE_MAX`] or [`MEGAPIXELS_MAX`].
+    TooManyPixels,
+}
+
+/// Format and size of a picture, as its head tells them. What follows the head is not looked at: it
+/// may be damaged or missing.
+///
+/// # Errors
+/// If it is none of ours, or too large.
+pub fn inspect(bytes: &[u8]) -> Result<(MediaType, PixelSize), NotTaken> {
+    let media_type = sniff(bytes).ok_or(NotTaken::Unknown)?;
+    let size = imagesize::blob_size(bytes).map_err(|_| NotTaken::Unknown)?;
+    let side = |pixels: usize| match u32::try_from(pixels) {
+        Ok(0) => Err(NotTaken::Unknown),
+        Ok(pixels) if pixels <= SIDE_MAX => Ok(pixels),
+        _ => Err(NotTaken::TooManyPixels),
     };
     let pixels = PixelSize {
         width: side(size.width)?,
         height: side(size.height)?,
     };
-    (pixels.megapixels() <= MEGAPIXELS_MAX).then_some((media_type, pixels))
+    if pixels.megapixels() > MEGAPIXELS_MAX {
+        return Err(NotTaken::TooManyPixels);
+    }
+    Ok((media_type, pixels))
 }
 
 #[cfg(test)]
@@ -68,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_beyond_sense_is_no_picture() {
+    fn a_size_beyond_sense_is_not_taken_and_told_apart_from_no_picture() {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
         png.extend(1024u32.to_be_bytes());
         png.extend(768u32.to_be_bytes());
@@ -77,15 +93,16 @@ mod tests {
             width: 1024,
             height: 768,
         };
-        assert_eq!(inspect(&png), Some((MediaType::Png, pixels)));
+        assert_eq!(inspect(&png), Ok((MediaType::Png, pixels)));
+        assert_eq!(inspect(b"<svg>"), Err(NotTaken::Unknown));
         png[16..20].copy_from_slice(&60_000u32.to_be_bytes());
-        assert_eq!(inspect(&png), None);
+        assert_eq!(inspect(&png), Err(NotTaken::TooManyPixels));
         png[16..20].copy_from_slice(&0u32.to_be_bytes());
-        assert_eq!(inspect(&png), None);
+        assert_eq!(inspect(&png), Err(NotTaken::Unknown));
         png[16..20].copy_from_slice(&8192u32.to_be_bytes());
         png[20..24].copy_from_slice(&8192u32.to_be_bytes());
-        assert!(inspect(&png).is_some(), "exactly 64 megapixels");
+        assert!(inspect(&png).is_ok(), "exactly 64 megapixels");
         png[16..20].copy_from_slice(&8193u32.to_be_bytes());
-        assert_eq!(inspect(&png), None);
+        assert_eq!(inspect(&png), Err(NotTaken::TooManyPixels));
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn cancelled(id: GenerationId) -> Failure {
 /// What a failing ledger is to a caller; logged here, once.
 pub fn internal(error: LedgerError) -> Failure {
     let failure = match &error {
-        LedgerError::Full => return storage_full(),
+        LedgerError::Full => return books_full(),
         LedgerError::ActorEnded => return Failure::unauthenticated(),
         LedgerError::Broken(_) => Failure::storage_unavailable(),
         _ => Failure::internal(),
@@ -103,7 +103,7 @@ pub fn unsettled(error: SettingsError) -> Failure {
 /// The same where several callers are told of one failure.
 pub fn unsettled_for_all(error: &SettingsError) -> Failure {
     let failure = match error {
-        SettingsError::Full => return storage_full(),
+        SettingsError::Full => return books_full(),
         SettingsError::ActorEnded => return Failure::unauthenticated(),
         SettingsError::Broken(_) => Failure::storage_unavailable(),
         _ => Failure::internal(),
@@ -115,8 +115,33 @@ pub fn unsettled_for_all(error: &SettingsError) -> Failure {
     failure
 }
 
-/// No room on the disk.
+/// No room for pictures, on the disk or within the quota.
 pub fn storage_full() -> Failure {
-    let what = "There is no room to keep the images; nothing was charged. Tell the operator.";
+    full("There is no room to keep the images; nothing was charged. Tell the operator.")
+}
+
+/// No room for what a call writes to the books, whatever the call is.
+fn books_full() -> Failure {
+    full("The gateway's disk is full; this call has changed nothing. Tell the operator.")
+}
+
+fn full(what: &str) -> Failure {
     Failure::new(Reason::StorageFull, what).retry_after(Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_speaks_of_images_only_to_whoever_wants_some_kept() {
+        let pictures = no_room(GalleryError::Full);
+        assert!(pictures.message.contains("images"), "{pictures:?}");
+        for failure in [internal(LedgerError::Full), unsettled(SettingsError::Full)] {
+            assert_eq!(failure.reason, Reason::StorageFull);
+            assert_eq!(failure.retry_after, pictures.retry_after);
+            assert!(!failure.message.contains("images"), "{failure:?}");
+            assert!(failure.message.contains("changed nothing"), "{failure:?}");
+        }
+    }
 }

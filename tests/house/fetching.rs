@@ -156,7 +156,7 @@ async fn an_address_that_cannot_be_used_is_refused_before_any_hold() {
     assert!(
         seen[7..]
             .iter()
-            .all(|words| words.contains("not a whole PNG"))
+            .all(|words| words.contains("16384 a side and 64 megapixels"))
     );
     for url in [
         inside.url(),

@@ -86,7 +86,7 @@ async fn shout(
 async fn ten_times_too_much_is_refused_at_once_and_never_held() {
     let house = House::with(Setup {
         max_concurrent: 4,
-        max_concurrent_each: Some("4"),
+        max_concurrent_each: Some("100"),
         ..Setup::default()
     })
     .await;
@@ -119,7 +119,7 @@ async fn ten_times_too_much_is_refused_at_once_and_never_held() {
 async fn pictures_come_as_ever_while_ten_times_too_much_is_asked_for() {
     let house = House::with(Setup {
         max_concurrent: 4,
-        max_concurrent_each: Some("4"),
+        max_concurrent_each: Some("100"),
         ..Setup::default()
     })
     .await;

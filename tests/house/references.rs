@@ -2,6 +2,7 @@
 
 use image_gateway::proto;
 use image_gateway::proto::reference_image::Source;
+use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
 use crate::helpers::{GPT, House, NANO, detail, reason, request};
@@ -98,6 +99,36 @@ async fn a_reference_that_cannot_be_used_is_refused_before_any_hold() {
     assert_eq!(reason(&large), "REFERENCE_IMAGE_TOO_LARGE");
     assert_eq!(detail(&large, "limit_bytes"), "10485760");
     house.assert_untouched().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_reference_is_judged_by_its_head_alone_and_what_is_wrong_with_it_is_said() {
+    let house = House::open().await;
+    let first = house.generate(request("first")).await.expect("a picture");
+    let png = first.images[&0].clone();
+    let mut large = png[..64].to_vec();
+    large[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
+    for (bytes, words) in [
+        (b"<svg/>".to_vec(), "is not a PNG, JPEG, WebP or GIF."),
+        (large, "at most 16384 a side and 64 megapixels."),
+    ] {
+        let refused = house.generate(with("bad", vec![data(bytes)])).await;
+        let status = refused.expect_err("unusable");
+        assert_eq!(reason(&status), "REFERENCE_IMAGE_INVALID");
+        assert!(status.message().ends_with(words), "{status:?}");
+    }
+    // Without its end it goes upstream as it was sent; what is made of it there is not ours to say.
+    let half = png[..png.len() / 2].to_vec();
+    let hash: String = Sha256::digest(&half)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let known = format!("({} bytes, sha256 {hash})", half.len());
+    house.generate(with("half", vec![data(half)])).await.ok();
+    let requests = house.mock.requests();
+    let sent = requests[1].body["input_references"][0]["image_url"]["url"].to_string();
+    assert!(sent.contains(&known), "{sent} instead of {known}");
     house.close().await;
 }
 

@@ -1,4 +1,5 @@
-//! Reference images: looked at before anything else happens, so that a bad one costs nothing.
+//! Reference images: their heads are looked at before anything else happens, so that a bad one costs
+//! nothing. What goes upstream is what was sent, byte for byte: it is not decoded here.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::domain::failure::Failure;
 use crate::domain::generation::{MediaType, SourceImage};
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::job::{REFERENCES_MAX, ReferenceFacts};
-use crate::domain::media;
+use crate::domain::media::{self, MEGAPIXELS_MAX, NotTaken, SIDE_MAX};
 use crate::domain::shape::PixelSize;
 use crate::generate::{Errand, Reference, internal, no_room};
 use crate::grpc::Service;
@@ -214,9 +215,8 @@ async fn looked_at(
             BYTES_MAX,
         ));
     }
-    let (media_type, pixels) = media::inspect(&bytes).ok_or_else(|| {
-        Failure::reference_invalid(position, "is not a whole PNG, JPEG, WebP or GIF")
-    })?;
+    let seen = media::inspect(&bytes);
+    let (media_type, pixels) = seen.map_err(|why| not_taken(position, why))?;
     let (bytes, sha256) = hashed(bytes).await?;
     let facts = ReferenceFacts {
         sha256,
@@ -224,6 +224,17 @@ async fn looked_at(
         from: None,
     };
     Ok((facts, reference(media_type, bytes, share)))
+}
+
+/// Why bytes are not taken as a picture, as their sender may know it.
+fn not_taken(position: usize, why: NotTaken) -> Failure {
+    let what = match why {
+        NotTaken::Unknown => "is not a PNG, JPEG, WebP or GIF".to_owned(),
+        NotTaken::TooManyPixels => format!(
+            "has more pixels than are taken: at most {SIDE_MAX} a side and {MEGAPIXELS_MAX} megapixels"
+        ),
+    };
+    Failure::reference_invalid(position, what)
 }
 
 /// Hashing ten megabytes takes milliseconds: not on a thread that serves others.

@@ -152,7 +152,7 @@ async fn a_key_that_openrouter_refuses_is_nothing_to_the_caller_and_counted_for_
 async fn ten_times_too_many_calls_are_turned_away_before_any_hold_and_those_inside_finish() {
     let house = House::with(Setup {
         max_concurrent: 4,
-        max_concurrent_each: Some("4"),
+        max_concurrent_each: Some("100"),
         ..Setup::default()
     })
     .await;

@@ -153,3 +153,16 @@ async fn a_door_that_opens_and_says_nothing_is_not_waited_for_without_end() {
         "{ended:#?}"
     );
 }
+
+#[tokio::test]
+async fn a_door_that_is_shut_before_a_word_may_be_that_of_a_full_gateway() {
+    let door = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = door.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || door.incoming().for_each(drop));
+    let mut command = program(&["usage", "--address", address.as_str()]);
+    command.env("GATEWAY_KEY", "any");
+    let ended = finish(&mut command).await;
+    ended.assert_failed(1);
+    assert!(ended.stderr.contains("full"), "{ended:#?}");
+    assert!(ended.stderr.contains("LISTEN_ADDR"), "{ended:#?}");
+}
