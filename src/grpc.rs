@@ -40,6 +40,7 @@ mod last_used;
 mod leases;
 mod loud;
 mod models;
+mod open_calls;
 mod openrouter_key;
 mod organizations;
 mod pace;

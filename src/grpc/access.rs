@@ -15,6 +15,7 @@ use super::caller::Caller;
 use super::known::Known;
 use super::last_used::LastUsed;
 use super::leases::Leases;
+use super::open_calls::{OpenCall, OpenCalls};
 use super::pace::Pace;
 use super::refused::Refused;
 use super::{OVERLOAD_PAUSE, Parts, status};
@@ -49,6 +50,7 @@ pub(super) struct Gate {
     budget: Arc<Budget>,
     pace: Option<Arc<Pace>>,
     leases: Arc<Leases>,
+    open: Arc<OpenCalls>,
     last_used: LastUsed,
     known: Arc<Known>,
     refused: Arc<Refused>,
@@ -65,10 +67,22 @@ impl Gate {
             budget: Arc::new(Budget::default()),
             pace: parts.calls_per_second.map(Pace::new).map(Arc::new),
             leases: Arc::clone(leases),
+            open: Arc::default(),
             last_used: last_used.clone(),
             known: Arc::new(Known::new()),
             refused: Arc::default(),
         }
+    }
+
+    /// Lets a caller in that may make this call, while it has no more open than it may.
+    async fn enter(
+        &self,
+        headers: &HeaderMap,
+        needs: Needs,
+    ) -> Result<(Caller, OpenCall), Failure> {
+        let caller = self.admit(headers, needs).await?;
+        let call = self.open.enter(caller.whose())?;
+        Ok((caller, call))
     }
 
     /// Finds out whose key it is, and whether it may make this call.
@@ -155,8 +169,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let Some((rpc, needs)) = table::find(request.uri().path()) else {
         return next.run(request).await;
     };
-    let caller = match gate.admit(request.headers(), needs).await {
-        Ok(caller) => caller,
+    let (caller, call) = match gate.enter(request.headers(), needs).await {
+        Ok(entered) => entered,
         Err(failure) => {
             gate.metrics.call_finished(rpc, Some(failure.reason));
             if failure.reason == Reason::LimitReached {
@@ -172,7 +186,7 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let mut counted = Counted::count(&gate.budget, &caller, request);
     counted.extensions_mut().insert(caller);
     let response = in_time(next.run(counted), deadline).await;
-    with_reason(response, rpc, &gate.metrics)
+    call.until_sent(with_reason(response, rpc, &gate.metrics))
 }
 
 /// Lets the rest of a small call arrive before it is refused. An answer that overtakes the body resets

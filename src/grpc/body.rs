@@ -104,11 +104,7 @@ impl Counted {
     /// Counts the body of a request, whose caller is known from its head. Whoever keeps bytes of it
     /// keeps the [`Share`] found in the request's extensions.
     pub(super) fn count(budget: &Arc<Budget>, caller: &Caller, request: Request) -> Request {
-        let whose = match caller {
-            Caller::Organization { id, .. } => Some(id.clone()),
-            Caller::Operator => None,
-        };
-        Self::of(budget, whose, request)
+        Self::of(budget, caller.whose(), request)
     }
 
     fn of(budget: &Arc<Budget>, whose: Whose, request: Request) -> Request {

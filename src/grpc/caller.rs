@@ -38,6 +38,14 @@ impl Caller {
         }
     }
 
+    /// Whose calls and bytes they count as; `None` is the operator.
+    pub(super) fn whose(&self) -> Option<OrganizationId> {
+        match self {
+            Self::Organization { id, .. } => Some(id.clone()),
+            Self::Operator => None,
+        }
+    }
+
     /// The highest role of the keys that it may make and revoke.
     pub(super) const fn up_to(&self) -> Role {
         match self {

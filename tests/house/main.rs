@@ -28,6 +28,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod malformed;
+mod open_calls;
 mod openrouter_keys;
 mod orphans;
 mod overload;
