@@ -320,7 +320,6 @@ async fn the_platform_never_pays_for_an_organization_whose_key_it_has_become() {
     assert_eq!(status, proto::OpenRouterKeyStatus::Invalid);
     let asked = proto::GetGenerateImageToolRequest {
         agent_id: AGENT.to_owned(),
-        ..Default::default()
     };
     let mut tools = served.house.tools(&served.house.admin);
     let tool = tools.get_generate_image_tool(asked).await;
