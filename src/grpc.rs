@@ -170,6 +170,11 @@ pub fn overloaded() -> axum::response::Response {
     status::of(&failure).into_http()
 }
 
+/// Whether this answer was made after the caller's key was found good, whatever it says.
+pub fn shows_good_key(answer: &axum::response::Response) -> bool {
+    answer.extensions().get::<access::GoodKey>().is_some()
+}
+
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -33,7 +33,7 @@ mod strangers;
 mod tls;
 
 pub use accept::listen;
-use calls::Calls;
+use calls::{Calls, Words};
 use complaint::Complaint;
 pub use limits::raise_open_files;
 use origins::Origins;
@@ -55,6 +55,8 @@ pub struct Door {
     pub longest_call: Duration,
     /// The answer to a call for which there is no room.
     pub overloaded: fn() -> Response,
+    /// Whether an answer says that its caller has shown a good key.
+    pub shows_good_key: fn(&Response) -> bool,
     /// Whose newcomers never take turns.
     pub unrationed: Unrationed,
 }
@@ -73,8 +75,12 @@ struct Hall {
 
 /// Serves calls over HTTP/2 until told to stop, then until every call has ended.
 pub async fn serve_calls(listener: TcpListener, door: Door, stop: CancellationToken) {
+    let words = Words {
+        overloaded: door.overloaded,
+        shows_good_key: door.shows_good_key,
+    };
     let hall = Arc::new(Hall {
-        calls: Calls::new(door.routes, Arc::clone(&door.metrics), door.overloaded),
+        calls: Calls::new(door.routes, Arc::clone(&door.metrics), words),
         tls: door.tls,
         metrics: Arc::clone(&door.metrics),
         seats: Seats::new(limits::lobby_max(), limits::seats_max()),

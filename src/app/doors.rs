@@ -53,6 +53,7 @@ pub(super) fn grpc(
         metrics,
         longest_call,
         overloaded: grpc::overloaded,
+        shows_good_key: grpc::shows_good_key,
         unrationed,
     }
 }

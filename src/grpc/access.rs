@@ -41,6 +41,10 @@ const HEARD_TIME: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Instant);
 
+/// On an answer: the key of the call was found good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GoodKey;
+
 /// What the check needs.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
@@ -176,7 +180,11 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             if failure.reason == Reason::LimitReached {
                 hear_out(request).await;
             }
-            return status::of(&failure).into_http();
+            let answer = status::of(&failure).into_http();
+            return match failure.reason {
+                Reason::LimitReached | Reason::PermissionDenied => marked(answer),
+                _ => answer,
+            };
         }
     };
     let deadline = timeout(request.headers()).map(|left| Instant::now() + left);
@@ -186,7 +194,13 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let mut counted = Counted::count(&gate.budget, &caller, request);
     counted.extensions_mut().insert(caller);
     let response = in_time(next.run(counted), deadline).await;
-    call.until_sent(with_reason(response, rpc, &gate.metrics))
+    marked(call.until_sent(with_reason(response, rpc, &gate.metrics)))
+}
+
+/// Says that the key was found good, to whoever sees the answer before it is sent.
+fn marked(mut answer: Response) -> Response {
+    answer.extensions_mut().insert(GoodKey);
+    answer
 }
 
 /// Lets the rest of a small call arrive before it is refused. An answer that overtakes the body resets

@@ -34,8 +34,20 @@ const STRANGERS: &str = "/grpc.";
 /// The header that ends a call which has no answer (gRPC over HTTP/2, Trailers-Only).
 const STATUS: &str = "grpc-status";
 
-/// What it says of a call whose key is missing or not good (UNAUTHENTICATED).
+/// What it says of a call whose key is missing or not good (UNAUTHENTICATED) …
 const OF_NOBODY: &[u8] = b"16";
+
+/// … and of one that does not exist (UNIMPLEMENTED).
+const NO_SUCH_CALL: &[u8] = b"12";
+
+/// What is understood of the routes' own answers, and what is answered in their place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words {
+    /// The answer if there is no room.
+    pub(super) overloaded: fn() -> Response,
+    /// Whether an answer was made after the caller's key was found good.
+    pub(super) shows_good_key: fn(&Response) -> bool,
+}
 
 /// Everything that is served, with a bound on how much at a time.
 pub(super) struct Calls {
@@ -43,7 +55,7 @@ pub(super) struct Calls {
     all: Arc<Semaphore>,
     strangers: Arc<Strangers>,
     metrics: Arc<Metrics>,
-    overloaded: fn() -> Response,
+    words: Words,
 }
 
 /// The calls of one connection.
@@ -60,7 +72,6 @@ pub(super) struct Caller {
 #[derive(Debug)]
 struct Unanswered {
     conduct: Conduct,
-    needs_key: bool,
     end: CallEnd,
 }
 
@@ -89,18 +100,14 @@ struct PutOut {
 // === impl Calls ===
 
 impl Calls {
-    /// Serves these routes; `overloaded` is the answer if there is no room.
-    pub(super) fn new(
-        routes: Router,
-        metrics: Arc<Metrics>,
-        overloaded: fn() -> Response,
-    ) -> Arc<Self> {
+    /// Serves these routes.
+    pub(super) fn new(routes: Router, metrics: Arc<Metrics>, words: Words) -> Arc<Self> {
         Arc::new(Self {
             routes: TowerToHyperService::new(routes.with_state(())),
             all: Arc::new(Semaphore::new(CALLS_MAX)),
             strangers: Strangers::new(STRANGERS_MAX, STRANGERS_EACH_MAX),
             metrics,
-            overloaded,
+            words,
         })
     }
 }
@@ -118,6 +125,17 @@ fn is_of_strangers(path: &str) -> bool {
     path.starts_with(STRANGERS)
 }
 
+/// What became of a call with this status, if it has one already.
+fn end(status: Option<&HeaderValue>, needs_key: bool, has_key: bool) -> CallEnd {
+    match status.map(HeaderValue::as_bytes) {
+        None if has_key => CallEnd::Served,
+        _ if has_key => CallEnd::Refused,
+        Some(OF_NOBODY | NO_SUCH_CALL) => CallEnd::OfNobody,
+        _ if needs_key => CallEnd::PutOff,
+        _ => CallEnd::OfStranger,
+    }
+}
+
 // === impl Caller ===
 
 impl Caller {
@@ -129,7 +147,7 @@ impl Caller {
         visitor: Arc<Visitor>,
     ) -> Self {
         Self {
-            strangers: calls.strangers.party(),
+            strangers: calls.strangers.party(conduct.clone()),
             calls,
             seat,
             conduct,
@@ -166,9 +184,15 @@ impl Service<Request<Incoming>> for Caller {
             return Box::pin(std::future::ready(Ok(nothing)));
         }
         let needs_key = !is_of_strangers(request.uri().path());
-        let overloaded = self.calls.overloaded;
+        let Words {
+            overloaded,
+            shows_good_key,
+        } = self.calls.words;
         let Some(open) = self.open(needs_key) else {
             self.calls.metrics.call_shed();
+            if !needs_key {
+                self.conduct.call_ended(CallEnd::OfStranger);
+            }
             let refusal = overloaded();
             return Box::pin(std::future::ready(Ok(refusal.map(Answer::of_nobody))));
         };
@@ -176,7 +200,7 @@ impl Service<Request<Incoming>> for Caller {
             due: Box::pin(visit.put_out()),
             overloaded,
         });
-        let unanswered = Unanswered::new(&self.conduct, needs_key);
+        let unanswered = Unanswered::new(&self.conduct);
         let visitor = Arc::clone(&self.visitor);
         let answering = self.calls.routes.call(request);
         Box::pin(async move {
@@ -191,8 +215,10 @@ impl Service<Request<Incoming>> for Caller {
                 },
             };
             let status = answer.headers().get(STATUS);
-            if unanswered.answered(status) == CallEnd::Served {
-                visitor.served();
+            let has_key = shows_good_key(&answer);
+            unanswered.answered(end(status, needs_key, has_key));
+            if has_key {
+                visitor.shows_good_key();
             }
             if status.is_none() {
                 open.call.served();
@@ -209,21 +235,15 @@ impl Service<Request<Incoming>> for Caller {
 // === impl Unanswered ===
 
 impl Unanswered {
-    fn new(conduct: &Conduct, needs_key: bool) -> Self {
+    fn new(conduct: &Conduct) -> Self {
         Self {
             conduct: conduct.clone(),
-            needs_key,
             end: CallEnd::GivenUp,
         }
     }
 
-    fn answered(mut self, status: Option<&HeaderValue>) -> CallEnd {
-        self.end = match status {
-            None if self.needs_key => CallEnd::Served,
-            Some(status) if status.as_bytes() == OF_NOBODY => CallEnd::OfNobody,
-            _ => CallEnd::Refused,
-        };
-        self.end
+    fn answered(mut self, end: CallEnd) {
+        self.end = end;
     }
 }
 
@@ -287,5 +307,33 @@ impl http_body::Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_key_is_one_whatever_becomes_of_its_call_and_what_does_not_exist_is_of_nobody() {
+        let told = |status: &'static str, needs_key, has_key| {
+            let status = (!status.is_empty()).then(|| HeaderValue::from_static(status));
+            end(status.as_ref(), needs_key, has_key)
+        };
+        for status in ["5", "7", "8", "9", "12", "16"] {
+            assert_eq!(told(status, true, true), CallEnd::Refused, "{status}");
+        }
+        assert_eq!(told("", true, true), CallEnd::Served);
+        for (status, needs_key) in [("16", true), ("12", true), ("12", false)] {
+            assert_eq!(
+                told(status, needs_key, false),
+                CallEnd::OfNobody,
+                "{status}"
+            );
+        }
+        assert_eq!(told("14", true, false), CallEnd::PutOff);
+        for status in ["", "5", "8"] {
+            assert_eq!(told(status, false, false), CallEnd::OfStranger, "{status}");
+        }
     }
 }

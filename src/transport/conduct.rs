@@ -21,6 +21,7 @@ struct Known {
     served: AtomicU64,
     given_up: AtomicU64,
     of_nobody: AtomicU64,
+    of_strangers: AtomicU64,
     good: AtomicBool,
     tries: AtomicU64,
     flooded: CancellationToken,
@@ -31,12 +32,16 @@ struct Known {
 pub(super) enum CallEnd {
     /// Its answer began, and whoever made it has a key.
     Served,
-    /// It was refused, or needs no key: nothing is known by that.
+    /// It was refused, and whoever made it has a key.
     Refused,
+    /// It was put off before anybody knew whether its key is good.
+    PutOff,
     /// Nobody waited for its answer.
     GivenUp,
-    /// It came without a good key.
+    /// It came without a good key, or there is no such call.
     OfNobody,
+    /// It needs no key.
+    OfStranger,
 }
 
 /// How many calls ended so.
@@ -45,6 +50,7 @@ pub(super) struct Ended {
     pub(super) served: u64,
     pub(super) given_up: u64,
     pub(super) of_nobody: u64,
+    pub(super) of_strangers: u64,
 }
 
 // === impl Conduct ===
@@ -64,15 +70,17 @@ impl Conduct {
     pub(super) fn call_ended(&self, end: CallEnd) {
         let count = match end {
             CallEnd::Served => {
-                self.0.good.store(true, Ordering::Relaxed);
+                self.show_good_key();
                 &self.0.served
             }
+            CallEnd::Refused => return self.show_good_key(),
+            CallEnd::PutOff => return,
             CallEnd::GivenUp => &self.0.given_up,
             CallEnd::OfNobody => {
                 self.tried();
                 &self.0.of_nobody
             }
-            CallEnd::Refused => return,
+            CallEnd::OfStranger => &self.0.of_strangers,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -84,7 +92,13 @@ impl Conduct {
             served: take(&self.0.served),
             given_up: take(&self.0.given_up),
             of_nobody: take(&self.0.of_nobody),
+            of_strangers: take(&self.0.of_strangers),
         }
+    }
+
+    /// Whether a good key was shown.
+    pub(super) fn is_good(&self) -> bool {
+        self.0.good.load(Ordering::Relaxed)
     }
 
     /// The connection is cut off for what its peer sent.
@@ -102,10 +116,14 @@ impl Conduct {
         self.0.flooded.cancelled().await;
     }
 
+    fn show_good_key(&self) {
+        self.0.good.store(true, Ordering::Relaxed);
+    }
+
     /// A call came without a good key.
     fn tried(&self) {
         let tries = self.0.tries.fetch_add(1, Ordering::Relaxed);
-        if tries >= TRIES_MAX && !self.0.good.load(Ordering::Relaxed) {
+        if tries >= TRIES_MAX && !self.is_good() {
             self.flood();
         }
     }
@@ -119,16 +137,19 @@ mod tests {
     fn who_never_showed_a_good_key_has_sixteen_tries_and_who_did_has_more() {
         let stranger = Conduct::default();
         (0..16).for_each(|_| stranger.call_ended(CallEnd::OfNobody));
-        stranger.call_ended(CallEnd::Refused);
-        stranger.call_ended(CallEnd::GivenUp);
+        for end in [CallEnd::PutOff, CallEnd::GivenUp, CallEnd::OfStranger] {
+            stranger.call_ended(end);
+        }
         assert!(!stranger.is_flood());
         stranger.call_ended(CallEnd::OfNobody);
         assert!(stranger.is_flood());
 
-        let caller = Conduct::default();
-        (0..16).for_each(|_| caller.call_ended(CallEnd::OfNobody));
-        caller.call_ended(CallEnd::Served);
-        (0..100).for_each(|_| caller.call_ended(CallEnd::OfNobody));
-        assert!(!caller.is_flood(), "that is for the meter to judge");
+        for shows_key in [CallEnd::Served, CallEnd::Refused] {
+            let caller = Conduct::default();
+            (0..16).for_each(|_| caller.call_ended(CallEnd::OfNobody));
+            caller.call_ended(shows_key);
+            (0..100).for_each(|_| caller.call_ended(CallEnd::OfNobody));
+            assert!(!caller.is_flood(), "that is for the meter to judge");
+        }
     }
 }

@@ -55,6 +55,10 @@ const GIVEN_UP: u64 = 3;
 /// good key is put out sooner ([`Conduct`]).
 const OF_NOBODY: u64 = 5;
 
+/// What a call counts that needs no key: 200 at once, 40 in each second. Whoever asks how this process
+/// is does so once a second or less.
+const OF_STRANGER: u64 = 5;
+
 /// Heads that may wait to become calls: h2 hands on what came with one read together, open calls
 /// and those that were reset meanwhile. What goes beyond was refused.
 const HEADS_WAITING_MAX: u64 = STREAMS_MAX as u64 + PENDING_RESETS_MAX as u64;
@@ -144,7 +148,9 @@ impl<S> Metered<S> {
         allowance.earn(ended.served.saturating_mul(OF_NOBODY));
         let of_nobody = ended.of_nobody.saturating_mul(OF_NOBODY);
         let given_up = ended.given_up.saturating_mul(GIVEN_UP);
-        let mut within = allowance.pay(of_nobody.saturating_add(given_up));
+        let of_strangers = ended.of_strangers.saturating_mul(OF_STRANGER);
+        let in_vain = of_nobody.saturating_add(given_up);
+        let mut within = allowance.pay(in_vain.saturating_add(of_strangers));
         self.frames.read(bytes, |frame| {
             let cost = match frame.kind {
                 HEADERS => heads.cost(frame.stream, taken),

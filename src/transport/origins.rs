@@ -1,11 +1,27 @@
 //! Where those come from who were put out. They come back at once, and mostly from the same
-//! address; so what a connection did is held against its address as a debt of time, and where that
-//! is large, newcomers take turns. Who would wait too long for its turn is turned away before
-//! anything is read or sent. Nothing is kept of an address that owes nothing.
+//! address; so what a connection did is held against its address as a debt of time, which passes as
+//! time does. Where more than a minute is owed, newcomers take turns. Who would wait too long for its
+//! turn is turned away before anything is read or sent. Only of addresses that owe something, and
+//! of those where a good key was shown within a minute, anything is kept.
 //!
 //! An address is not a person: behind a proxy or a router there are many. So nobody who is there is
 //! touched; turns come often where a good key was shown lately; and whoever came in its turn and
 //! shows a good key gives the turn back.
+//!
+//! An example. At 10:00:00 five connections from one address are put out for flooding, 15 seconds of
+//! debt each: 75 are owed, 15 more than are free, and so two seconds pass from one turn to the next.
+//! Seven newcomers knock at that instant. The first comes in at once, the second at 10:00:02, the
+//! third at 10:00:04, the sixth at 10:00:10. The seventh would wait for twelve seconds, and is turned
+//! away.
+//!
+//! - At 10:00:01 there are 74 owed, 14 more than are free: from now on one second passes between two
+//!   turns that are given out. At 10:00:15 there are 60 owed: newcomers come in as they like. At
+//!   10:01:15 nothing is owed, and the address is forgotten.
+//! - Has somebody there shown a good key since 09:59:00, whether anything was owed then or not, a tenth
+//!   of a second passes between two turns: the seventh waits for six tenths of a second. If the second
+//!   then shows a good key too, it gives its turn back: the eighth waits no longer than the seventh.
+//! - Had there been ten, all 150 seconds would be owed that can be: half a minute from one turn to the
+//!   next, and a minute and a half until newcomers come in as they like.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -78,6 +94,9 @@ struct Held {
     records: HashMap<Origin, Record>,
     /// By when they owe nothing: the first is forgotten first.
     order: BTreeSet<(Instant, Origin)>,
+    /// When somebody there last showed a good key, whether anything is owed or not; of as many at
+    /// most, so that nobody who floods makes anybody forget them.
+    good: HashMap<Origin, Instant>,
 }
 
 /// An address of IPv4, or of IPv6 all that share the first half: a site has at least as many to
@@ -92,8 +111,6 @@ struct Record {
     clear: Instant,
     /// When the last turn begins that was given out.
     last_turn: Option<Instant>,
-    /// When somebody there last showed a good key.
-    good: Option<Instant>,
 }
 
 /// When a newcomer may come in.
@@ -179,8 +196,8 @@ impl Visitor {
         }
     }
 
-    /// A call with a good key was served.
-    pub(super) fn served(&self) {
+    /// A call came with a good key, whatever became of it.
+    pub(super) fn shows_good_key(&self) {
         let first = !self.good.swap(true, Ordering::Relaxed);
         let gives_back = first && self.turn.is_some();
         let mut held = self.origins.held();
@@ -202,10 +219,11 @@ impl Visitor {
 impl Held {
     /// When the next newcomer from there may come in.
     fn turn(&mut self, origin: Origin, now: Instant) -> Turn {
+        let is_good = self.is_good(origin, now);
         let Some(record) = self.records.get_mut(&origin) else {
             return Turn::Now;
         };
-        let Some(pause) = record.pause(now) else {
+        let Some(pause) = record.pause(is_good, now) else {
             return Turn::Now;
         };
         let turn = record.last_turn.map_or(now, |last| now.max(last + pause));
@@ -230,7 +248,6 @@ impl Held {
         let mut record = known.unwrap_or(Record {
             clear: now,
             last_turn: None,
-            good: None,
         });
         record.clear = (record.clear.max(now) + debt).min(now + DEBT_MAX);
         self.order.insert((record.clear, origin));
@@ -239,17 +256,37 @@ impl Held {
 
     /// A good key was shown there.
     fn vouch(&mut self, origin: Origin, gives_back: bool, now: Instant) {
+        let was_good = self.is_good(origin, now);
+        self.remember(origin, now);
         let Some(record) = self.records.get_mut(&origin) else {
             return;
         };
-        if !record.is_good(now) {
+        if !was_good {
             // Those who wait were told to wait for long, which is in nobody's way any more.
             record.last_turn = record.last_turn.map(|last| last.min(now));
         } else if gives_back {
             let last = record.last_turn;
             record.last_turn = last.and_then(|last| last.checked_sub(PAUSE_AMONG_GOOD));
         }
-        record.good = Some(now);
+    }
+
+    /// Keeps that a good key was shown there, if need be in the place of the one that was shown first.
+    fn remember(&mut self, origin: Origin, now: Instant) {
+        if self.good.len() >= ORIGINS_MAX && !self.good.contains_key(&origin) {
+            self.good.retain(|_, at| speaks(*at, now));
+            let first = self.good.iter().min_by_key(|(_, at)| **at);
+            if self.good.len() >= ORIGINS_MAX
+                && let Some(first) = first.map(|(first, _)| *first)
+            {
+                self.good.remove(&first);
+            }
+        }
+        self.good.insert(origin, now);
+    }
+
+    /// Whether somebody there has shown a good key lately.
+    fn is_good(&self, origin: Origin, now: Instant) -> bool {
+        self.good.get(&origin).is_some_and(|at| speaks(*at, now))
     }
 
     /// Forgets all that owe nothing any more.
@@ -279,22 +316,21 @@ impl Origin {
 
 impl Record {
     /// From one turn to the next; `None` if none are needed.
-    fn pause(&self, now: Instant) -> Option<Duration> {
+    fn pause(&self, is_good: bool, now: Instant) -> Option<Duration> {
         let owed = self.clear.saturating_duration_since(now);
         let beyond = owed.checked_sub(DEBT_FREE).filter(|left| !left.is_zero())?;
-        if self.is_good(now) {
+        if is_good {
             return Some(PAUSE_AMONG_GOOD);
         }
         let doublings = beyond.as_secs() / FLOOD_DEBT.as_secs();
         let doublings = u32::try_from(doublings).unwrap_or(DOUBLINGS_MAX);
         Some(PAUSE * 2_u32.pow(doublings.min(DOUBLINGS_MAX)))
     }
+}
 
-    /// Whether somebody there has shown a good key lately.
-    fn is_good(&self, now: Instant) -> bool {
-        let since = self.good.map(|at| now.saturating_duration_since(at));
-        since.is_some_and(|since| since < GOOD_FOR)
-    }
+/// Whether a good key that was shown then speaks for its address still.
+fn speaks(shown: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(shown) < GOOD_FOR
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use image_gateway::proto;
+use image_gateway::proto::model_service_client::ModelServiceClient;
 use tonic::transport::Channel;
-use tonic::{Code, Streaming};
+use tonic::{Code, Request, Streaming};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
-use crate::helpers::{House, connect, reason, request};
+use crate::helpers::{House, bearer, connect, reason, request};
 
 /// As many as there is room for, of all strangers and of those of one connection
 /// (`transport::limits`).
@@ -69,5 +72,62 @@ async fn strangers_who_keep_their_calls_keep_nobody_from_asking_how_it_is() {
     watch(again).await;
     house.generate(request("r")).await.expect("a picture");
     drop((kept, newcomers));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_watch_of_whoever_showed_a_good_key_is_not_put_out_by_a_crowd_without_keys() {
+    let house = House::open().await;
+    let channel = connect(house.app.as_ref().unwrap()).await;
+    let mut models = ModelServiceClient::with_interceptor(channel.clone(), bearer(&house.runtime));
+    let asked = models.list_models(proto::ListModelsRequest::default());
+    asked.await.expect("a good key");
+    let mut watching = watch(HealthClient::new(channel)).await;
+    let mut crowd = Vec::new();
+    for _ in 0..=ROOM / ROOM_EACH {
+        let one = stranger(&house).await;
+        crowd.extend(join_all((0..ROOM_EACH).map(|_| watch(one.clone()))).await);
+    }
+    let told = tokio::time::timeout(Duration::from_millis(50), watching.message()).await;
+    assert!(told.is_err(), "it goes on");
+    let status = crowd[0].message().await.expect_err("put out");
+    assert_eq!(reason(&status), "OVERLOADED");
+    drop((watching, crowd));
+    house.close().await;
+}
+
+/// How many calls are answered with this code on a connection of their own, until it is put out.
+async fn answered(house: &House, path: &'static str, code: Code) -> usize {
+    let channel = connect(house.app.as_ref().unwrap()).await;
+    for made in 0..10_000 {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        // It comes back after it was put out, and has no answer meanwhile.
+        if grpc.ready().await.is_err() {
+            return made;
+        }
+        let codec = ProstCodec::<(), ()>::default();
+        let path = http::uri::PathAndQuery::from_static(path);
+        let answer = grpc.unary(Request::new(()), path, codec).await;
+        if answer.map_or_else(|status| status.code(), |_| Code::Ok) != code {
+            return made;
+        }
+    }
+    panic!("nobody is put out")
+}
+
+#[tokio::test]
+async fn whoever_makes_calls_without_end_that_need_no_key_or_do_not_exist_is_put_out() {
+    let house = House::open().await;
+    for path in [
+        "/foo/Bar",
+        "/grpc.foo/Bar",
+        "/squados.images.v1.imageservice/ReadImage",
+    ] {
+        let made = answered(&house, path, Code::Unimplemented).await;
+        assert!((16..40).contains(&made), "{path}: {made}");
+    }
+    let made = answered(&house, "/grpc.health.v1.Health/Check", Code::Ok).await;
+    assert!((200..5000).contains(&made), "health: {made}");
+    house.generate(request("r")).await.expect("a picture");
     house.close().await;
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use image_gateway::keys::Keyring;
 use image_gateway::proto;
+use image_gateway::proto::get_generation_request::Which;
+use image_gateway::proto::image_service_client::ImageServiceClient;
 use image_gateway::proto::model_service_client::ModelServiceClient;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
@@ -99,7 +101,6 @@ async fn closed(sockets: Vec<io::Result<TcpStream>>) -> usize {
 async fn an_address_that_tries_keys_takes_turns_and_neither_others_nor_its_honest_callers_suffer() {
     let house = House::open().await;
     let there_before = house.channel_from(THERE).await;
-    ask(&there_before, &house.runtime).await.expect("good");
     for _ in 0..6 {
         let tries = house.guess(THERE).await;
         assert!((16..40).contains(&tries), "{tries} tries");
@@ -141,5 +142,23 @@ async fn a_proxy_that_is_named_in_the_settings_never_takes_turns() {
     }
     assert_eq!(closed(house.sockets_from(THERE, 20).await).await, 0);
     assert_eq!(house.ended_by("turned_away").await, 0);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_good_key_speaks_for_its_address_though_its_call_is_refused_before_anything_is_owed() {
+    let house = House::open().await;
+    let honest = house.channel_from(THERE).await;
+    let mut images = ImageServiceClient::with_interceptor(honest, bearer(&house.runtime));
+    let asked = proto::GetGenerationRequest {
+        which: Some(Which::RequestId("nobody-has-it".to_owned())),
+    };
+    let status = images.get_generation(asked).await;
+    assert_eq!(status.expect_err("refused").code(), Code::NotFound);
+    for _ in 0..6 {
+        house.guess(THERE).await;
+    }
+    let turned_away = closed(house.sockets_from(THERE, 20).await).await;
+    assert_eq!(turned_away, 0, "there are ten turns a second");
     house.close().await;
 }

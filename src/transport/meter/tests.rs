@@ -97,13 +97,15 @@ async fn heads_that_never_become_calls_are_a_flood() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_in_vain_are_paid_for_with_what_comes_next() {
-    use CallEnd::{GivenUp, OfNobody, Refused, Served};
+    use CallEnd::{GivenUp, OfNobody, OfStranger, PutOff, Refused, Served};
     let cases = [
         (vec![(GivenUp, 333)], true),
         (vec![(GivenUp, 334)], false),
         (vec![(Served, 1), (OfNobody, 200)], true),
         (vec![(Served, 1), (OfNobody, 201)], false),
-        (vec![(Refused, 5000)], true),
+        (vec![(Refused, 5000), (PutOff, 5000)], true),
+        (vec![(OfStranger, 200)], true),
+        (vec![(OfStranger, 201)], false),
         (vec![(Served, 1), (OfNobody, 200), (GivenUp, 1)], false),
     ];
     for (ends, let_through) in cases {
@@ -128,6 +130,30 @@ async fn calls_in_vain_are_paid_for_with_what_comes_next() {
         peer.write_all(&data).await.unwrap();
         metered.read_exact(&mut got[..data.len()]).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_how_it_is_every_second_never_pays_and_who_asks_without_end_is_put_out() {
+    let data = frame(DATA, 0, &[7]);
+    let ask = async |bursts: u64, calls: usize, pause: Duration| {
+        let (mut peer, io) = tokio::io::duplex(1 << 20);
+        let mut metered = Metered::new(io, PREFACE);
+        let mut got = vec![0; PREFACE.len()];
+        metered.read_exact(&mut got).await.unwrap();
+        for burst in 0..bursts {
+            (0..calls).for_each(|_| metered.conduct().call_ended(CallEnd::OfStranger));
+            peer.write_all(&data).await.unwrap();
+            if metered.read_exact(&mut got[..data.len()]).await.is_err() {
+                return Some(burst);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        None
+    };
+    assert_eq!(ask(3600, 1, Duration::from_secs(1)).await, None);
+    assert_eq!(ask(100, 100, Duration::from_secs(3)).await, None);
+    let put_out = ask(10_000, 1, Duration::from_millis(1)).await;
+    assert!(put_out.is_some_and(|after| after < 250), "{put_out:?}");
 }
 
 #[tokio::test(start_paused = true)]

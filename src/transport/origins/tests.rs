@@ -45,7 +45,7 @@ async fn four_put_outs_in_a_minute_are_forgiven_and_with_the_fifth_newcomers_tak
     assert_eq!(wait(&origins, peer(1)), None);
     assert_eq!(let_in(&origins, peer(2)), 100, "that is another address");
     // Somebody shows a good key, and those who come now need not wait for those who came before.
-    caller.served();
+    caller.shows_good_key();
     assert_eq!(wait(&origins, peer(1)), Some(PAUSE_AMONG_GOOD));
 }
 
@@ -57,7 +57,7 @@ async fn each_put_out_doubles_the_wait_to_half_a_minute_and_peace_undoes_it() {
         put_out(&origins, peer(1), 1);
         let record = *origins.held().records.values().next().expect("a record");
         let pause = Duration::from_secs(pause);
-        assert_eq!(record.pause(Instant::now()), Some(pause));
+        assert_eq!(record.pause(false, Instant::now()), Some(pause));
         // The next one need not wait for its turn here: as time goes by, so does what is owed.
         origins
             .held()
@@ -82,7 +82,7 @@ async fn where_a_good_key_was_shown_turns_come_often_and_whoever_shows_one_gives
         .iter()
         .for_each(|bad| bad.left(true));
     assert_eq!(let_in(&origins, peer(1)), 1);
-    caller.served();
+    caller.shows_good_key();
     let waits: Vec<_> = std::iter::from_fn(|| wait(&origins, peer(1))).collect();
     assert_eq!(waits.len(), 100);
     assert_eq!(waits.last(), Some(&TURN_PATIENCE), "nobody waits longer");
@@ -91,8 +91,8 @@ async fn where_a_good_key_was_shown_turns_come_often_and_whoever_shows_one_gives
     for _ in 0..1000 {
         let newcomer = origins.knock(peer(1)).expect("let in");
         newcomer.turn().await;
-        newcomer.served();
-        newcomer.served();
+        newcomer.shows_good_key();
+        newcomer.shows_good_key();
         newcomer.left(false);
     }
     assert_eq!(wait(&origins, peer(1)), Some(Duration::ZERO));
@@ -104,11 +104,44 @@ async fn a_good_key_speaks_for_its_address_for_a_minute() {
     let caller = origins.knock(peer(1)).expect("let in");
     let bad = origins.knock(peer(1)).expect("let in");
     (0..10).for_each(|_| bad.left(true));
-    caller.served();
+    caller.shows_good_key();
     tokio::time::advance(GOOD_FOR - Duration::from_millis(1)).await;
     assert!(let_in(&origins, peer(1)) > 90);
     tokio::time::advance(TURN_PATIENCE).await;
     assert!(let_in(&origins, peer(1)) < 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_key_speaks_for_its_address_though_nothing_was_owed_when_it_was_shown() {
+    let origins = origins();
+    origins.knock(peer(1)).expect("let in").shows_good_key();
+    put_out(&origins, peer(1), 10);
+    assert!(let_in(&origins, peer(1)) > 90, "ten a second");
+    let bad = origins.knock(peer(2)).expect("let in");
+    (0..10).for_each(|_| bad.left(true));
+    assert_eq!(let_in(&origins, peer(2)), 1, "nobody has shown one there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_more_good_keys_than_there_is_room_for_the_first_is_forgotten() {
+    let origins = origins();
+    let show = |peer| origins.knock(peer).expect("let in").shows_good_key();
+    let somewhere = |number: usize| {
+        let number = u32::try_from(number).expect("few");
+        IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number))
+    };
+    let is_good = |peer| origins.held().is_good(Origin(peer), Instant::now());
+    show(peer(1));
+    for number in 0..ORIGINS_MAX {
+        tokio::time::advance(Duration::from_micros(1)).await;
+        show(somewhere(number));
+    }
+    assert_eq!(origins.held().good.len(), ORIGINS_MAX);
+    assert!(!is_good(peer(1)) && is_good(somewhere(0)));
+    // Those whose time is over go all together.
+    tokio::time::advance(GOOD_FOR).await;
+    show(peer(1));
+    assert_eq!(origins.held().good.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,12 +167,12 @@ async fn who_had_a_good_key_owes_nothing_when_it_leaves_unless_it_floods() {
     let origins = origins();
     for _ in 0..1000 {
         let caller = origins.knock(peer(1)).expect("let in");
-        caller.served();
+        caller.shows_good_key();
         caller.left(false);
     }
     assert_eq!(origins.held().records.len(), 0);
     let caller = origins.knock(peer(1)).expect("let in");
-    caller.served();
+    caller.shows_good_key();
     caller.left(true);
     assert_eq!(origins.held().records.len(), 1);
 }
