@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sealed::{HASHED_WITH, PEPPERS, Whose, sealed};
+use super::sealed::{HASHED_WITH, PEPPERS, SEALED_WITH, Whose, sealed};
 use super::{Sqlite, api_keys, deeds, openrouter_keys, rows, trail};
 use crate::domain::ids::{ApiKeyId, OrganizationId};
 use crate::domain::openrouter_key::Sealed;
@@ -143,10 +143,8 @@ fn sealed_with(connection: &Connection, now: &InUse) -> Result<Option<[u8; 8]>, 
     if hashed {
         return Ok(Some(now.kek));
     }
-    let sql = "
-      SELECT kek FROM (SELECT kek FROM openrouter_key UNION SELECT kek FROM pepper)
-       WHERE kek IS NOT NULL ORDER BY kek = ?1 DESC LIMIT 1";
-    let name = connection.query_row(sql, [now.kek], |row| row.get(0));
+    let sql = format!("SELECT kek FROM ({SEALED_WITH}) ORDER BY kek = ?1 DESC LIMIT 1");
+    let name = connection.query_row(&sql, [now.kek], |row| row.get(0));
     name.optional()
 }
 

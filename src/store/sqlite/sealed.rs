@@ -17,6 +17,10 @@ pub(super) const HASHED_WITH: &str = "
 pub(super) const PEPPERS: &str =
     "SELECT id, kek, wrapped, sealed FROM pepper WHERE kek IS NOT NULL";
 
+/// The names of the key-encryption keys that anything is sealed with, each once.
+pub(super) const SEALED_WITH: &str = "
+  SELECT kek FROM openrouter_key WHERE kek IS NOT NULL UNION SELECT kek FROM pepper WHERE kek IS NOT NULL";
+
 /// Whose secret it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -65,10 +69,7 @@ impl Sqlite {
     /// [`SettingsError::Broken`].
     pub fn key_encryption_keys(&self) -> Result<Vec<[u8; 8]>, SettingsError> {
         let connection = self.shared.reader();
-        let sql = "
-          SELECT DISTINCT kek FROM openrouter_key WHERE kek IS NOT NULL UNION SELECT kek FROM pepper
-           WHERE kek IS NOT NULL";
-        let mut statement = connection.prepare(sql)?;
+        let mut statement = connection.prepare(SEALED_WITH)?;
         let names = statement.query_map([], |row| row.get(0))?;
         Ok(names.collect::<Result<_, _>>()?)
     }

@@ -18,6 +18,7 @@ use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId};
 use crate::domain::money::Credits;
 use crate::domain::tool::Tool;
 use crate::domain::trail::Field;
+use crate::store::sqlite::sealed::SEALED_WITH;
 use crate::store::sqlite::{api_keys, deeds, openrouter_keys, rows, tools, trail};
 
 /// Things of one kind whose changes stand in the trails.
@@ -203,10 +204,7 @@ pub(super) fn encryption_key(
 /// The names of the key-encryption keys that anything is sealed with, at most two: all but one are too
 /// many.
 fn sealed_with(connection: &Connection) -> Result<Vec<[u8; 8]>, rusqlite::Error> {
-    let sql = "
-      SELECT kek FROM openrouter_key WHERE kek IS NOT NULL
-       UNION SELECT kek FROM pepper WHERE kek IS NOT NULL LIMIT 2";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(&format!("{SEALED_WITH} LIMIT 2"))?;
     let names = statement.query_map([], |row| row.get(0))?;
     names.collect()
 }
