@@ -232,15 +232,7 @@ async fn a_key_may_expire_at_any_time_that_a_timestamp_can_tell() {
 async fn nothing_of_another_organization_can_be_seen_or_named() {
     let house = House::open().await;
     let story = house.generate(request("mine")).await.expect("a picture");
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    house
-        .organizations(OPERATOR_KEY)
-        .create_organization(other)
-        .await
-        .expect("an organization");
+    house.add_organization("other").await;
     let spy = house.key("other", proto::Role::Owner).await;
     for which in [
         proto::get_generation_request::Which::GenerationId(story.completed.id.clone()),

@@ -123,17 +123,21 @@ impl House {
         self.app = Some(app);
     }
 
-    /// Makes the organization, its keys and its credits.
-    async fn furnish(&mut self, organization: &str, credits: &str) {
+    /// Makes an organization that has nothing yet; its name is its id, with a capital.
+    pub(crate) async fn add_organization(&self, id: &str) {
+        let (first, rest) = id.split_at(1);
         let request = proto::CreateOrganizationRequest {
-            id: organization.to_owned(),
-            name: "Acme".to_owned(),
+            id: id.to_owned(),
+            name: format!("{}{rest}", first.to_uppercase()),
         };
         let mut organizations = self.organizations(OPERATOR_KEY);
-        organizations
-            .create_organization(request)
-            .await
-            .expect("an organization");
+        let made = organizations.create_organization(request).await;
+        made.expect("an organization");
+    }
+
+    /// Makes the organization, its keys and its credits.
+    async fn furnish(&mut self, organization: &str, credits: &str) {
+        self.add_organization(organization).await;
         if credits != "0" {
             self.top_up(organization, credits, "first").await;
         }

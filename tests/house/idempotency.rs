@@ -97,15 +97,7 @@ async fn a_passing_failure_may_be_tried_again_under_the_same_id() {
 async fn the_same_id_of_another_organization_is_another_call() {
     let house = House::open().await;
     house.generate(request("same")).await.expect("a picture");
-    let mut organizations = house.organizations(crate::helpers::OPERATOR_KEY);
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    organizations
-        .create_organization(other)
-        .await
-        .expect("an organization");
+    house.add_organization("other").await;
     house.top_up("other", "100", "first").await;
     let admin = house.key("other", proto::Role::Admin).await;
     let tool = proto::GenerateImageTool {

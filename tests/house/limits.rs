@@ -186,13 +186,7 @@ async fn an_organization_that_floods_the_gateway_leaves_places_for_others() {
         ..Setup::default()
     })
     .await;
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(crate::helpers::OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     house.top_up("other", "1000", "first").await;
     let admin = house.key("other", proto::Role::Admin).await;
     let tool = proto::GenerateImageTool {

@@ -50,13 +50,7 @@ async fn models(house: &House, key: &str) -> Result<(), Status> {
 #[tokio::test]
 async fn an_organization_that_does_not_read_keeps_half_of_the_seats_and_others_go_on() {
     let house = House::open().await;
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     let quiet = house.key("other", proto::Role::Runtime).await;
     let generation = house.generate(request("r")).await.expect("a picture");
     let generation = generation.completed.id;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::helpers::{Authorized, House, KLEIN, OPERATOR_KEY, Setup, Story, reason, request};
+use crate::helpers::{Authorized, House, KLEIN, Setup, Story, reason, request};
 
 /// Far above what a refusal takes (5 ms when it is released).
 const SOON: Duration = Duration::from_secs(2);
@@ -26,15 +26,7 @@ fn holds(house: &House) -> i64 {
 
 /// Another organization that can draw; told is its key.
 async fn another(house: &House, id: &str) -> String {
-    let organization = proto::CreateOrganizationRequest {
-        id: id.to_owned(),
-        name: "Another".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    organizations
-        .create_organization(organization)
-        .await
-        .unwrap();
+    house.add_organization(id).await;
     house.top_up(id, "10000", "first").await;
     let admin = house.key(id, proto::Role::Admin).await;
     let tool = proto::GenerateImageTool {

@@ -3,7 +3,7 @@
 use image_gateway::proto;
 use tonic::Status;
 
-use crate::helpers::{House, KLEIN, OPERATOR_KEY, reason, request};
+use crate::helpers::{House, KLEIN, reason, request};
 
 /// What a client reads unless it is told otherwise.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -36,13 +36,7 @@ async fn entries(
 
 /// Another organization, as its owner.
 async fn stranger(house: &House) -> String {
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     house.top_up("other", "1", "first").await;
     house.top_up("other", "1", "second").await;
     house.key("other", proto::Role::Owner).await

@@ -262,13 +262,7 @@ impl Served {
 
     async fn furnish(&mut self) {
         let house = &mut self.house;
-        let request = proto::CreateOrganizationRequest {
-            id: "acme".to_owned(),
-            name: "Acme".to_owned(),
-        };
-        let mut organizations = house.organizations(OPERATOR_KEY);
-        let made = organizations.create_organization(request).await;
-        made.expect("an organization");
+        house.add_organization("acme").await;
         house.top_up("acme", "10000", "first").await;
         house.runtime = house.key("acme", proto::Role::Runtime).await;
         house.admin = house.key("acme", proto::Role::Admin).await;

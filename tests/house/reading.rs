@@ -4,7 +4,7 @@ use image_gateway::mock::Script;
 use image_gateway::proto;
 use tonic::{Code, Status};
 
-use crate::helpers::{House, OPERATOR_KEY, reason, request};
+use crate::helpers::{House, reason, request};
 
 async fn read(
     house: &House,
@@ -115,13 +115,7 @@ async fn a_picture_that_is_not_there_yet_is_not_read() {
 async fn a_foreign_picture_and_an_absent_one_are_refused_in_the_same_words() {
     let mut house = House::open().await;
     let story = house.generate(request("r")).await.expect("a picture");
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     house.runtime = house.key("other", proto::Role::Owner).await;
     let mut answers = Vec::new();
     for generation_id in [story.completed.id, uuid::Uuid::now_v7().to_string()] {

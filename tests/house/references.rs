@@ -171,15 +171,7 @@ async fn more_references_than_the_model_takes_are_refused() {
 async fn another_organizations_picture_cannot_be_used() {
     let house = House::open().await;
     let first = house.generate(request("first")).await.expect("a picture");
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    house
-        .organizations(crate::helpers::OPERATOR_KEY)
-        .create_organization(other)
-        .await
-        .expect("an organization");
+    house.add_organization("other").await;
     let key = house.key("other", proto::Role::Admin).await;
     let theirs = with("theirs", vec![made(&first.completed.id, 0)]);
     let absent = with(

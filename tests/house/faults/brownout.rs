@@ -13,9 +13,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::page;
-use crate::helpers::{
-    AGENT, GPT, House, KLEIN, NANO, OPERATOR_KEY, SEEDREAM, Story, detail, reason, request,
-};
+use crate::helpers::{AGENT, GPT, House, KLEIN, NANO, SEEDREAM, Story, detail, reason, request};
 use crate::openrouter_keys::OWN;
 
 const RIVERFLOW: &str = "sourceful/riverflow-v2-pro";
@@ -154,13 +152,7 @@ async fn an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute
 /// Another organization with a tool of the same model and name; the house asks with its key from
 /// now on.
 pub(crate) async fn move_in(house: &mut House, name: &str) {
-    let made = proto::CreateOrganizationRequest {
-        id: name.to_owned(),
-        name: name.to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(made).await;
-    made.expect("an organization");
+    house.add_organization(name).await;
     house.top_up(name, "10000", "first").await;
     house.runtime = house.key(name, proto::Role::Runtime).await;
     house.admin = house.key(name, proto::Role::Admin).await;

@@ -74,13 +74,7 @@ async fn operators(house: &House) -> usize {
 async fn two_own_keys(house: &House) {
     for (name, key) in [("acme", OWN_KEY), ("other", OTHER_KEY)] {
         if name == "other" {
-            let made = proto::CreateOrganizationRequest {
-                id: name.to_owned(),
-                name: name.to_owned(),
-            };
-            let mut organizations = house.organizations(OPERATOR_KEY);
-            let made = organizations.create_organization(made).await;
-            made.expect("an organization");
+            house.add_organization(name).await;
         }
         let set = proto::SetOpenRouterKeyRequest {
             organization_id: name.to_owned(),

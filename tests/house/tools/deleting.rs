@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::listing::enabled;
 use super::{agents, get, tool, update};
-use crate::helpers::{AGENT, House, KLEIN, OPERATOR_KEY, Story, detail, reason, request};
+use crate::helpers::{AGENT, House, KLEIN, Story, detail, reason, request};
 
 async fn delete(house: &House, key: &str, agent: &str) -> Result<(), Status> {
     let asked = proto::DeleteGenerateImageToolRequest {
@@ -197,13 +197,7 @@ async fn a_generation_that_still_runs_counts_for_the_tool_made_after_it() {
 #[tokio::test]
 async fn a_tool_of_another_organization_is_not_found_and_stays() {
     let house = House::open().await;
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     let stranger = house.key("other", proto::Role::Owner).await;
     let refused = delete(&house, &stranger, AGENT)
         .await

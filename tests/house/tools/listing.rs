@@ -6,7 +6,7 @@ use prost::Message;
 use proto::ToolStatus;
 
 use super::{Tool, agents, get, list, switch, tool};
-use crate::helpers::{AGENT, GPT, House, KLEIN, NANO, OPERATOR_KEY, reason};
+use crate::helpers::{AGENT, GPT, House, KLEIN, NANO, reason};
 
 type Asked = proto::ListGenerateImageToolsRequest;
 
@@ -50,13 +50,7 @@ async fn busy() -> House {
     ];
     save_all(&house, tools).await;
     switch(&house, NANO, false, false).await.expect("off");
-    let other = proto::CreateOrganizationRequest {
-        id: "other".to_owned(),
-        name: "Other".to_owned(),
-    };
-    let mut organizations = house.organizations(OPERATOR_KEY);
-    let made = organizations.create_organization(other).await;
-    made.expect("an organization");
+    house.add_organization("other").await;
     let theirs = proto::UpdateGenerateImageToolRequest {
         generate_image_tool: Some(enabled("stranger", KLEIN)),
         ..Default::default()
