@@ -10,6 +10,9 @@ use crate::helpers::AGENT;
 /// While a model is down, one call in this time is sent all the same (`domain::throttle`).
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
+/// Calls with slow references: so many that not all of them are let through by chance.
+const SLOW: usize = 10;
+
 #[tokio::test]
 async fn an_organization_with_many_slow_references_keeps_no_others_from_being_fetched() {
     let site = Site::open().await;
@@ -48,22 +51,29 @@ async fn a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_d
     fail(&house, AGENT, "down", 50).await;
     until_spared(&house, AGENT, "more").await;
     tokio::time::sleep(PROBE_EVERY).await;
-    let mut images = house.images(&house.runtime);
-    let asked = with_urls("slow", &[site.url()]);
     let mut slow = JoinSet::new();
-    slow.spawn(async move { images.generate_image(asked).await });
-    site.come(1).await;
+    for n in 0..SLOW {
+        let mut images = house.images(&house.runtime);
+        let asked = with_urls(&format!("slow-{n}"), &[site.url()]);
+        slow.spawn(async move {
+            let begun = images.generate_image(asked).await?;
+            Story::read(begun.into_inner()).await
+        });
+    }
+    site.come(SLOW).await;
     let sent = house.mock.requests().len();
     let quick = house.generate(request("quick")).await.expect_err("down");
     assert_eq!(spared(&quick), None, "it is its turn");
     assert!(house.mock.requests().len() > sent);
-    // When its pictures have come, the turn is gone, and it is refused before any hold.
+    // When their pictures have come, the turn is gone, and they are refused before any hold, but for
+    // the few that are let through by chance.
     site.answer_all("200 OK", &first.images[&0]);
-    let sent = house.mock.requests().len();
-    let late = slow.join_next().await.expect("one call");
-    let late = late.expect("an answer").expect_err("down");
-    assert_eq!(spared(&late).as_deref(), Some("organization"));
-    assert_eq!(house.mock.requests().len(), sent);
+    let mut refused = 0;
+    while let Some(late) = slow.join_next().await {
+        let status = late.expect("an answer").expect_err("down");
+        refused += usize::from(spared(&status).as_deref() == Some("organization"));
+    }
+    assert!(refused > SLOW / 2, "{refused} of {SLOW} were refused");
     let balance = house.balance().await;
     assert_eq!(balance.held, "0.00");
     house.close().await;
