@@ -34,6 +34,7 @@ pub use secrets::{GivenUp, Replaced, give_up_lost, replace_key};
 
 mod cellar;
 mod doors;
+mod folder;
 mod secrets;
 
 /// How long the side door waits for those still reading when everything else is done.

@@ -131,7 +131,7 @@ impl ReferenceFetcher for Client {
         let brought = timeout(self.limits.total, work).await;
         drop(place);
         let brought = brought.unwrap_or(Err(Failed::TimedOut));
-        brought.map_err(|failed| failed.told(&target))
+        brought.map_err(|failed| target.give_up(failed))
     }
 }
 

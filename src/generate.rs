@@ -42,6 +42,7 @@ mod calendar;
 mod draw;
 mod easel;
 mod later;
+mod outcome;
 mod payer;
 mod places;
 mod record;

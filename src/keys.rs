@@ -1,9 +1,5 @@
-//! Keys: how they look, how they are made, how they are recognized. A key is shown once; only a
+//! Keys: how they are made and recognized ([`text`] says how they look). A key is shown once; only a
 //! keyed hash of it is kept, so that a stolen database opens nothing.
-//!
-//! `sq_live_<8 id>_<43 random><6 check>`: the fixed beginning lets leak scanners find it, the id
-//! finds its row, the check (CRC-32) turns a typing mistake away before the database is asked.
-//! 43 characters of base 62 carry 256 bits, so a slow hash would protect nothing.
 //!
 //! The hash is keyed with a pepper, whose id is kept with each key: another pepper can come later
 //! without making the keys of this one useless.
@@ -16,18 +12,13 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::domain::ids::OrganizationId;
+pub use text::{NoRandomness, Presented, mint_operator};
 pub use vault::{KekId, Owner, Unopened, Vault};
 
 pub mod ours;
+mod text;
 mod vault;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const START: &str = "sq_live_";
-const ID_CHARS: usize = 8;
-const SECRET_CHARS: usize = 43;
-const CHECK_CHARS: usize = 6;
-/// How the operator's keys begin that are made here; any other text of their length does too.
-const OPERATOR_START: &str = "sq_operator_";
 /// What is compared with where no hash is kept; the answer is no whatever it equals.
 const NOBODY: [u8; 32] = [0; 32];
 
@@ -62,19 +53,6 @@ pub struct Minted {
     pub pepper: PepperId,
 }
 
-/// A key as somebody sent it, well formed but not yet known to be good.
-#[derive(Debug)]
-pub struct Presented {
-    /// By which its row is found.
-    pub prefix: String,
-    secret: SecretString,
-}
-
-/// The machine gives no random bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
-pub struct NoRandomness;
-
 // === impl Keyring ===
 
 impl Keyring {
@@ -105,14 +83,12 @@ impl Keyring {
     /// # Errors
     /// [`NoRandomness`].
     pub fn mint(&self) -> Result<Minted, NoRandomness> {
-        let prefix = format!("{START}{}", random_text(ID_CHARS)?);
-        let body = format!("{prefix}_{}", random_text(SECRET_CHARS)?);
-        let secret = format!("{body}{}", check(&body));
+        let (prefix, secret) = text::fresh()?;
         Ok(Minted {
             prefix,
-            mac: self.mac("api-key", &secret),
+            mac: self.mac("api-key", secret.expose_secret()),
             pepper: self.pepper_id,
-            secret: SecretString::from(secret),
+            secret,
         })
     }
 
@@ -121,7 +97,7 @@ impl Keyring {
     pub fn opens(&self, presented: &Presented, kept: Option<(&PepperId, &[u8; 32])>) -> bool {
         let known = kept.and_then(|(id, mac)| Some((self.pepper(id)?, mac)));
         let (pepper, expected) = known.unwrap_or((&self.pepper, &NOBODY));
-        let sent = keyed_hash(pepper, "api-key", presented.secret.expose_secret());
+        let sent = keyed_hash(pepper, "api-key", presented.whole().expose_secret());
         bool::from(sent.ct_eq(expected)) & known.is_some()
     }
 
@@ -179,40 +155,9 @@ impl fmt::Debug for Keyring {
     }
 }
 
-// === impl Presented ===
-
-impl Presented {
-    /// Reads a key that somebody sent; `None` if it cannot be one.
-    pub fn read(text: &str) -> Option<Self> {
-        let length = START.len() + ID_CHARS + 1 + SECRET_CHARS + CHECK_CHARS;
-        if text.len() != length || !text.is_ascii() || !text.starts_with(START) {
-            return None;
-        }
-        let (body, checked) = text.split_at(length - CHECK_CHARS);
-        let prefix = &text[..START.len() + ID_CHARS];
-        let alphabetic = prefix[START.len()..]
-            .bytes()
-            .all(|byte| ALPHABET.contains(&byte));
-        (alphabetic && check(body) == checked).then(|| Self {
-            prefix: prefix.to_owned(),
-            secret: SecretString::from(text),
-        })
-    }
-}
-
 /// The name of an operator's key under a pepper: by it two keys are told apart, and neither is known.
 pub fn operator_key_name(pepper: &[u8; 32], key: &SecretString) -> [u8; 8] {
     first(&keyed_hash(pepper, "operator-name", key.expose_secret()))
-}
-
-/// A new operator's key, of the form that the settings take. It is kept nowhere.
-///
-/// # Errors
-/// [`NoRandomness`].
-pub fn mint_operator() -> Result<SecretString, NoRandomness> {
-    let body = format!("{OPERATOR_START}{}", random_text(SECRET_CHARS)?);
-    let check = check(&body);
-    Ok(SecretString::from(body + &check))
 }
 
 /// The name of a pepper.
@@ -246,29 +191,6 @@ fn first<const N: usize>(mac: &[u8; 32]) -> [u8; N] {
         *byte = *from;
     }
     bytes
-}
-
-fn random_text(length: usize) -> Result<String, NoRandomness> {
-    let mut text = String::with_capacity(length);
-    let mut bytes = [0u8; 64];
-    while text.len() < length {
-        getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-        // 248 = 4 × 62: what is above would make the first characters more likely.
-        let fair = bytes.iter().filter(|byte| **byte < 248);
-        let characters = fair.map(|byte| char::from(ALPHABET[usize::from(byte % 62)]));
-        text.extend(characters.take(length - text.len()));
-    }
-    Ok(text)
-}
-
-fn check(body: &str) -> String {
-    let mut value = crc32fast::hash(body.as_bytes());
-    let mut text = [b'0'; CHECK_CHARS];
-    for place in text.iter_mut().rev() {
-        *place = ALPHABET[usize::try_from(value % 62).unwrap_or(0)];
-        value /= 62;
-    }
-    text.iter().map(|byte| char::from(*byte)).collect()
 }
 
 #[cfg(test)]
@@ -347,44 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_key_is_one_the_settings_take_and_no_key_of_an_organization() {
-        let (one, two) = (
-            mint_operator().expect("random"),
-            mint_operator().expect("random"),
-        );
-        let key = one.expose_secret();
-        assert!((32..=256).contains(&key.len()) && key.chars().all(|c| c.is_ascii_graphic()));
-        assert!(key.starts_with(OPERATOR_START) && key != two.expose_secret());
-        assert!(Presented::read(key).is_none());
-        assert!(Keyring::new([7; 32], Some(&one)).is_operator(key));
-    }
-
-    #[test]
-    fn any_changed_character_is_seen_before_the_database_is_asked() {
-        let keyring = keyring();
-        let minted = keyring.mint().expect("random");
-        let key = minted.secret.expose_secret();
-        for position in 0..key.len() {
-            let mut typo = key.as_bytes().to_vec();
-            typo[position] = if typo[position] == b'x' { b'y' } else { b'x' };
-            let typo = String::from_utf8(typo).expect("ASCII");
-            assert!(Presented::read(&typo).is_none(), "position {position}");
-        }
-        for text in [
-            "",
-            "sq_live_",
-            "Bearer x",
-            &key[1..],
-            &format!("{key}0"),
-            "sq_live_é",
-        ] {
-            assert!(Presented::read(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
     fn the_operator_is_known_by_the_configured_key_only() {
         let keyring = keyring();
+        let made = mint_operator().expect("random");
+        assert!(Keyring::new([7; 32], Some(&made)).is_operator(made.expose_secret()));
         assert!(keyring.is_operator("operator-key-of-at-least-32-characters"));
         assert!(!keyring.is_operator("operator-key-of-at-least-32-character"));
         assert!(!Keyring::new([7; 32], None).is_operator(""));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::StartError;
-use super::cellar::{lock, within};
+use super::folder::{lock, within};
 use crate::config::{MasterKey, MasterKeyError};
 use crate::domain::openrouter_key::Sealed;
 use crate::domain::trail::{Actor, By};

@@ -1,10 +1,8 @@
 //! What went wrong on the way: told to the log in full, and to the caller not at all.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use super::target::Target;
 use crate::ports::FetchError;
 
 /// Why there are no bytes.
@@ -45,6 +43,8 @@ pub(super) enum Failed {
     NoRoom,
 }
 
+// === impl Failed ===
+
 impl From<reqwest::Error> for Failed {
     /// Without the URL, which reqwest would print whole.
     fn from(error: reqwest::Error) -> Self {
@@ -53,14 +53,8 @@ impl From<reqwest::Error> for Failed {
 }
 
 impl Failed {
-    /// Writes the line in the log, and gives what the caller is told.
-    pub(super) fn told(self, target: &Target) -> FetchError {
-        tracing::info!(
-            host = target.url.host_str().unwrap_or_default(),
-            port = target.port,
-            error = &self as &dyn Error,
-            "a reference image was not fetched"
-        );
+    /// What the caller is told.
+    pub(super) fn told(self) -> FetchError {
         match self {
             Self::Name(_)
             | Self::NotPublic(_)

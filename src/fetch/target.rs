@@ -1,5 +1,6 @@
 //! An address as a caller types it, read once and strictly, and the rules about where it may lead.
 
+use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
@@ -104,7 +105,7 @@ impl Rules {
         };
         if let Host::Address(address) = target.host {
             self.admit(&target, &[address])
-                .map_err(|failed| failed.told(&target))?;
+                .map_err(|failed| target.give_up(failed))?;
         }
         Ok(target)
     }
@@ -166,6 +167,21 @@ impl Rules {
             Err(_) if !self.networks.is_empty() => Ok(Reach::Allowed),
             ordinary => ordinary.map_err(FetchError::Address),
         }
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Writes the line in the log, and gives what the caller is told.
+    pub(super) fn give_up(&self, failed: Failed) -> FetchError {
+        tracing::info!(
+            host = self.url.host_str().unwrap_or_default(),
+            port = self.port,
+            error = &failed as &dyn Error,
+            "a reference image was not fetched"
+        );
+        failed.told()
     }
 }
 

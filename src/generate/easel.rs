@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::draw::CallFailure;
+use super::outcome::CallFailure;
 use super::{Generator, Held};
 use crate::crash::step;
 use crate::domain::generation::{IMAGES_MAX, StoredImage};

@@ -3,23 +3,14 @@
 
 use std::time::Duration;
 
-use super::settle::{End, unended};
+use super::settle::{End, Unbooked, unended};
 use super::{Generator, Held};
 use crate::crash::step;
-use crate::domain::books::Stage;
 use crate::domain::generation::Generation;
-use crate::ports::{LedgerError, Settlement, Voiding};
+use crate::ports::LedgerError;
 
 /// The longest wait before the books are asked once more; they are asked until they answer.
 const SETTLE_WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// What the books are still to be told.
-pub(super) enum Unbooked {
-    /// What came, and is charged.
-    Settlement(Box<Settlement>),
-    /// Nothing came. The reason is the one that the caller was told.
-    Nothing(Stage, Voiding),
-}
 
 impl Generator {
     /// Goes on until the books take the end of a generation that its caller has long been told.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::draw::{CallFailure, CallOutcome};
-use super::later::Unbooked;
+use super::outcome::{CallFailure, CallOutcome};
 use super::record::stored;
 use super::refusals::cancelled;
 use super::{Generator, Held, internal};
@@ -37,6 +36,14 @@ pub(super) struct Ended {
     /// What the books do not have yet, because they do not work. Pictures are durable: they are
     /// delivered as stored, and booked when the books work again (`reliability.md` row 62).
     pub(super) later: Option<Unbooked>,
+}
+
+/// What the books are still to be told.
+pub(super) enum Unbooked {
+    /// What came, and is charged.
+    Settlement(Box<Settlement>),
+    /// Nothing came. The reason is the one that the caller was told.
+    Nothing(Stage, Voiding),
 }
 
 impl Generator {

@@ -1,7 +1,7 @@
 //! Keys of this gateway where somebody else's belongs: what would be sent away with them opens this
 //! house.
 
-use super::{OPERATOR_START, START};
+use super::text::{OPERATOR_START, START};
 
 /// Whether a text has a key of this gateway in it, by how those begin that are made here.
 pub fn looks_ours(text: &str) -> bool {

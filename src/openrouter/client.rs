@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -14,7 +15,6 @@ use super::classify::{Refusal, RefusalBody, retry_after};
 use super::discretion::Discretion;
 use super::drawing::Answer;
 use super::failures::{chain, unsent};
-use super::records::fingerprint;
 use super::request::{Outgoing, UploadFault, path};
 use super::summary::believable_id;
 use super::{Config, install_crypto};
@@ -44,6 +44,10 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Per connection: enough that slow readers do not starve the others.
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+
+/// Bytes of the fingerprint of the platform's key: enough to tell keys apart, and nothing to guess a
+/// key from, which is long and random.
+const FINGERPRINT_BYTES: usize = 8;
 
 /// The header that names the call before its body.
 const GENERATION_ID: &str = "x-generation-id";
@@ -298,6 +302,18 @@ pub(super) async fn refusal_of(
         upstream_id,
         body: RefusalBody::read(&body),
     }
+}
+
+/// By what the books know the platform's key. It is keyed with nothing, so that `reconcile` finds what
+/// this key has paid in any copy of the books, whatever protects the secrets in them; organizations'
+/// keys are known by [another](crate::keys::Keyring::fingerprint).
+fn fingerprint(key: &SecretString) -> String {
+    let digest = Sha256::digest(key.expose_secret().as_bytes());
+    digest
+        .iter()
+        .take(FINGERPRINT_BYTES)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn too_late() -> DrawError {

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::Client;
@@ -18,10 +16,6 @@ use crate::ports::{Bill, DrawCause, DrawError, KeyRecord, UpstreamKey};
 
 /// How long a question may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Bytes of the fingerprint of the platform's key: enough to tell keys apart, and nothing to guess a
-/// key from, which is long and random.
-const FINGERPRINT_BYTES: usize = 8;
 
 impl Client {
     /// What a key has spent, by OpenRouter's own count (`GET /key`): all of it, and today, this
@@ -91,18 +85,6 @@ impl Client {
         let Object::<wire::KeyRecord>(key) = read.ok_or_else(unreadable)?;
         Ok(key)
     }
-}
-
-/// By what the books know the platform's key. It is keyed with nothing, so that `reconcile` finds what
-/// this key has paid in any copy of the books, whatever protects the secrets in them; organizations'
-/// keys are known by [another](crate::keys::Keyring::fingerprint).
-pub(super) fn fingerprint(key: &SecretString) -> String {
-    let digest = Sha256::digest(key.expose_secret().as_bytes());
-    digest
-        .iter()
-        .take(FINGERPRINT_BYTES)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 fn unreadable() -> DrawError {

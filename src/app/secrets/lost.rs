@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::super::StartError;
-use super::super::cellar::{lock, within};
+use super::super::folder::{lock, within};
 use super::{Names, PEPPER, Sqlite, Vault, Whose, of_folder, of_pepper, owner, vault};
 use crate::clock;
 use crate::config::MasterKey;

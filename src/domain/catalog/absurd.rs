@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use rust_decimal::Decimal;
 
 use super::reading;
-use super::renewal::Kept;
 use crate::domain::ids::Slug;
 use crate::domain::listing::Listed;
 use crate::domain::shape::Resolution;
@@ -60,18 +59,19 @@ pub enum Absurd {
 /// # Errors
 /// Why it cannot be true.
 pub(super) fn check(
-    before: &[&Kept],
+    before: &[&Listed],
     listing: &HashMap<Slug, Listed>,
     by_chat: bool,
 ) -> Result<(), Absurd> {
-    let now = |old: &&Kept| listing.get(&old.listed.slug);
+    let now = |old: &&Listed| listing.get(&old.slug);
     let usd = |listed: &Listed| billed(listed).filter(|usd| !usd.is_zero());
     if !listing.values().any(|listed| billed(listed).is_some()) {
         return Err(Absurd::Empty);
     }
     let lost = |had: &dyn Fn(&Listed) -> bool| {
-        let had_it = before.iter().filter(|old| had(&old.listed));
-        let (kept, lost): (Vec<&&Kept>, Vec<_>) = had_it.partition(|old| now(old).is_some_and(had));
+        let had_it = before.iter().filter(|old| had(old));
+        let (kept, lost): (Vec<&&Listed>, Vec<_>) =
+            had_it.partition(|old| now(old).is_some_and(had));
         let known = kept.len() + lost.len();
         (known > 0 && lost.len() * 2 >= known).then_some((lost.len(), known))
     };

@@ -91,7 +91,8 @@ pub fn renew(kept: &[Kept], listing: Vec<Listed>, now: Timestamp) -> Result<Rene
         Vec::new()
     };
     let known = if is_first { &page } else { kept };
-    let offered: Vec<&Kept> = known.iter().filter(|one| one.withdrawn.is_none()).collect();
+    let offered = known.iter().filter(|one| one.withdrawn.is_none());
+    let offered: Vec<&Listed> = offered.map(|one| &one.listed).collect();
     check(&offered, &listing, by_chat)?;
     if by_chat {
         // A price of the page would bring its door along, behind which nobody is.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::corrections;
+use super::odd::odd;
 use super::rows::{self, by_id, json, micros};
 use crate::domain::books::Stage;
 use crate::domain::delivery::absorbed;
@@ -140,28 +141,9 @@ fn absorb_lost(
         rows::word(row, 0, KeyMode::parse)
     })?;
     match absorbed(key_mode, call) {
-        Some(cost) => absorb(connection, (id, call.call), cost, "no_image", now),
+        Some(cost) => corrections::absorb(connection, (id, call.call), cost, "no_image", now),
         None => Ok(()),
     }
-}
-
-/// Notes what the platform bears of a call. The first note stands.
-pub(super) fn absorb(
-    connection: &Connection,
-    (id, call): (GenerationId, u32),
-    cost: UsdCost,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO absorption VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
-    connection.prepare_cached(sql)?.execute(params![
-        id.uuid().as_bytes().as_slice(),
-        call,
-        cost.pico(),
-        why,
-        micros(now),
-    ])?;
-    Ok(())
 }
 
 /// All that is known of the calls of a generation.
@@ -197,14 +179,14 @@ fn fact(row: &Row<'_>) -> Result<CallFacts, rusqlite::Error> {
         (true, Some("told")) => Question::Answered,
         (true, Some("contradicted")) => Question::Contradicted,
         (true, Some("given_up")) => Question::GivenUp,
-        (true, Some(word)) => return Err(rows::odd(word)),
+        (true, Some(word)) => return Err(odd(word)),
     };
     Ok(CallFacts {
         record: CallRecord {
             call: row.get(0)?,
             upstream_id: row.get(1)?,
             images: images
-                .map_err(|_| rows::odd("call_receipt.images"))?
+                .map_err(|_| odd("call_receipt.images"))?
                 .unwrap_or_default(),
             cost: cost(row)?,
             prompt_tokens: count(row, 5)?,
@@ -219,7 +201,7 @@ fn fact(row: &Row<'_>) -> Result<CallFacts, rusqlite::Error> {
 /// What the answer itself told, unless the records tell otherwise; else what we were told when we
 /// asked.
 fn cost(row: &Row<'_>) -> Result<Option<(UsdCost, CostSource)>, rusqlite::Error> {
-    let read = |pico: i64| UsdCost::from_pico(pico).ok_or_else(|| rows::odd("cost_pd"));
+    let read = |pico: i64| UsdCost::from_pico(pico).ok_or_else(|| odd("cost_pd"));
     let disagrees: bool = row.get(12)?;
     if let (Some(pico), false) = (row.get::<_, Option<i64>>(3)?, disagrees) {
         return Ok(Some((read(pico)?, rows::word(row, 4, CostSource::parse)?)));

@@ -10,7 +10,7 @@ pub(super) const LEDGER: &[u8] = b"image-gateway-ledger-v1";
 pub(super) const TRAIL: &[u8] = b"image-gateway-trail-v1";
 
 /// The same of prices that moved together.
-pub(super) const PRICES: &[u8] = b"image-gateway-prices-v1";
+const PRICES: &[u8] = b"image-gateway-prices-v1";
 
 /// SHA-256 over the chain's name, the hash before and the parts of a row, each with its length.
 pub(super) fn hash(chain: &[u8], before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
@@ -22,4 +22,11 @@ pub(super) fn hash(chain: &[u8], before: &[u8; 32], parts: &[&str]) -> [u8; 32] 
         digest.update(part.as_bytes());
     }
     digest.finalize().into()
+}
+
+/// What stands in the audit trail for prices that moved together: a hash over their rows, which are
+/// in the order of models and prices.
+pub(super) fn hash_of_prices<'a>(rows: impl Iterator<Item = [&'a str; 5]>) -> String {
+    let all = rows.fold([0; 32], |before, row| hash(PRICES, &before, &row));
+    all.iter().map(|byte| format!("{byte:02x}")).collect()
 }

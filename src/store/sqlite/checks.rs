@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::calls;
 use super::corrections::is_closed;
+use super::odd::odd;
 use super::rows::{self, micros};
 use crate::domain::ids::GenerationId;
 use crate::domain::money::UsdCost;
@@ -71,7 +72,7 @@ fn told(
             generation: GenerationId::from_uuid(rows::uuid(row, 0)?),
             call: row.get(1)?,
             upstream_id: row.get(2)?,
-            cost: UsdCost::from_pico(row.get(3)?).ok_or_else(|| rows::odd("cost_pd"))?,
+            cost: UsdCost::from_pico(row.get(3)?).ok_or_else(|| odd("cost_pd"))?,
         })
     })?;
     Ok(calls.collect::<Result<_, _>>()?)

@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::calls;
 use super::entries::{self, About};
 use super::rows::{account, micros};
 use crate::domain::delivery::{correction, verdict};
@@ -38,7 +37,7 @@ pub(super) fn correct(
     let calls: Vec<CallRecord> = calls.into_iter().map(|call| call.record).collect();
     let told = correction(charge, &verdict(draft, &generation.images, &calls));
     if told.absorbed > UsdCost::ZERO {
-        calls::absorb(connection, (id, asked), told.absorbed, "above_charge", now)?;
+        absorb(connection, (id, asked), told.absorbed, "above_charge", now)?;
     }
     if told.cost == charge.cost {
         return Ok(());
@@ -55,6 +54,25 @@ pub(super) fn correct(
     if told.refund > Credits::ZERO {
         refund(connection, generation, told.refund, now)?;
     }
+    Ok(())
+}
+
+/// Notes what the platform bears of a call. The first note stands.
+pub(super) fn absorb(
+    connection: &Connection,
+    (id, call): (GenerationId, u32),
+    cost: UsdCost,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO absorption VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![
+        id.uuid().as_bytes().as_slice(),
+        call,
+        cost.pico(),
+        why,
+        micros(now),
+    ])?;
     Ok(())
 }
 

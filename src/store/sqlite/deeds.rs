@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::prices::hash_of_moves;
+use super::chain::hash_of_prices;
+use crate::domain::catalog::PriceChange;
 use crate::domain::ids::Slug;
 use crate::domain::money::Credits;
 use crate::domain::tool::Tool;
@@ -214,4 +215,23 @@ pub(super) fn operator_key_changed(old: Option<String>, new: Option<String>) -> 
 /// The name of a key that must not be seen, in hexadecimal.
 pub(super) fn name_of(id: &[u8; 8]) -> String {
     format!("{:016x}", u64::from_be_bytes(*id))
+}
+
+/// The rows of prices that moved together, as [`hash_of_prices`] takes them; nothing if none did.
+fn hash_of_moves(prices: &[PriceChange]) -> Option<String> {
+    let mut rows: Vec<[String; 5]> = prices
+        .iter()
+        .map(|price| {
+            [
+                price.slug.to_string(),
+                price.part.to_string(),
+                price.before.to_string(),
+                price.after.to_string(),
+                i64::from(price.flagged).to_string(),
+            ]
+        })
+        .collect();
+    rows.sort();
+    let rows = rows.iter().map(|row| row.each_ref().map(String::as_str));
+    (!prices.is_empty()).then(|| hash_of_prices(rows))
 }

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::chain::{LEDGER, hash};
-use super::records::Conditions;
+use super::conditions::Conditions;
+use super::odd::odd;
 use super::rows::{self, account, micros, time};
 use super::{deeds, trail};
 use crate::domain::books::{Account, EntryKind, Posting};
@@ -291,7 +292,7 @@ fn entry(row: &Row<'_>) -> Result<LedgerEntry, rusqlite::Error> {
     let reference: Option<String> = row.get(7)?;
     Ok(LedgerEntry {
         id: EntryId::from_uuid(rows::uuid(row, 0)?),
-        sequence: u64::try_from(seq).map_err(|_| rows::odd("seq"))?,
+        sequence: u64::try_from(seq).map_err(|_| odd("seq"))?,
         kind: posting.kind,
         credits: posting.effect_on_balance(),
         balance_after: after.balance(),

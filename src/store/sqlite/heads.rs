@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::odd::odd;
+use super::trail;
 use super::trail::PLATFORM;
-use super::{rows, trail};
 use crate::ports::{Chain, Head, Heads, KeptHeads, LedgerError, PlatformHead, Stand};
 
 /// A chain that must be there, and is not: heads without it would prove nothing of whose it is.
@@ -68,7 +69,7 @@ fn platform(connection: &Connection) -> Result<Option<PlatformHead>, rusqlite::E
 fn head(row: &Row<'_>, column: usize) -> Result<Head, rusqlite::Error> {
     let sequence: i64 = row.get(column)?;
     Ok(Head {
-        sequence: u64::try_from(sequence).map_err(|_| rows::odd("seq"))?,
+        sequence: u64::try_from(sequence).map_err(|_| odd("seq"))?,
         hash: row.get(column + 1)?,
     })
 }

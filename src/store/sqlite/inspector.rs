@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::records::Conditions;
+use super::conditions::Conditions;
+use super::odd::odd;
 use super::{FILE, OpenError, audit, cases, entries, heads, migrate, reader, rows};
 use crate::domain::books::Account;
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
@@ -348,5 +349,5 @@ impl Inspector {
 
 fn cost(row: &Row<'_>, column: usize) -> Result<UsdCost, rusqlite::Error> {
     let pico: i64 = row.get(column)?;
-    UsdCost::from_pico(pico).ok_or_else(|| rows::odd("a cost"))
+    UsdCost::from_pico(pico).ok_or_else(|| odd("a cost"))
 }

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::rows::odd;
+use super::odd::odd;
 use crate::domain::generation::Draft;
 use crate::domain::pricing::{OutputPrice, Pricing, Question, ReferencePrice, TokenPrice};
 use crate::domain::shape::{AspectRatio, PixelSize, Quality, Resolution, SentShape};

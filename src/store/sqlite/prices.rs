@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use rust_decimal::Decimal;
 
-use super::chain::{PRICES, hash};
-use super::records::Conditions;
-use super::rows::{micros, odd, time};
+use super::conditions::Conditions;
+use super::odd::odd;
+use super::rows::{micros, time};
 use super::{Sqlite, Trouble, deeds, trail};
 use crate::domain::catalog::{Caution, Kept, PriceChange, PricePart};
 use crate::domain::ids::{GenerationId, Slug};
@@ -185,32 +185,6 @@ fn keep(connection: &Connection, kept: &Kept) -> Result<(), Trouble> {
         caution.map(|caution| micros(caution.since)),
     ])?;
     Ok(())
-}
-
-/// What stands in the audit trail for prices that moved together: a hash over their rows, which are
-/// in the order of models and prices.
-pub(super) fn hash_of<'a>(rows: impl Iterator<Item = [&'a str; 5]>) -> String {
-    let all = rows.fold([0; 32], |before, row| hash(PRICES, &before, &row));
-    all.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The rows of prices that moved together, as [`hash_of`] takes them; nothing if none did.
-pub(super) fn hash_of_moves(prices: &[PriceChange]) -> Option<String> {
-    let mut rows: Vec<[String; 5]> = prices
-        .iter()
-        .map(|price| {
-            [
-                price.slug.to_string(),
-                price.part.to_string(),
-                price.before.to_string(),
-                price.after.to_string(),
-                i64::from(price.flagged).to_string(),
-            ]
-        })
-        .collect();
-    rows.sort();
-    let rows = rows.iter().map(|row| row.each_ref().map(String::as_str));
-    (!prices.is_empty()).then(|| hash_of(rows))
 }
 
 fn note(connection: &Connection, price: &PriceChange) -> Result<(), rusqlite::Error> {

@@ -2,18 +2,17 @@
 //! skipped: whatever is added meanwhile moves nothing.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use rusqlite::types::ToSql;
 use rusqlite::{Connection, params_from_iter};
 
+use super::conditions::Conditions;
 use super::{Sqlite, entries, rows, trail, usage};
 use crate::domain::failure::Reason;
 use crate::domain::generation::Generation;
 use crate::domain::ids::{GenerationId, OrganizationId};
 use crate::domain::trail::Trail;
 use crate::ports::{
-    AuditEntry, AuditFilter, EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Period,
-    Records, Seen, Usage, UsageQuery,
+    AuditEntry, AuditFilter, EntryFilter, GenerationFilter, LedgerEntry, LedgerError, Records,
+    Seen, Usage, UsageQuery,
 };
 
 #[async_trait]
@@ -27,7 +26,7 @@ impl Records for Sqlite {
     ) -> Result<Vec<Generation>, LedgerError> {
         let organization = organization.clone();
         self.look_back(move |connection| {
-            let page = Conditions::of_generations(&organization, &filter, after);
+            let page = of_generations(&organization, &filter, after);
             generations(connection, &page, limit)
         })
         .await
@@ -43,7 +42,7 @@ impl Records for Sqlite {
         let organization = organization.clone();
         self.look_back(move |connection| {
             exists(connection, &organization)?;
-            let page = Conditions::of_entries(&organization, &filter, before);
+            let page = of_entries(&organization, &filter, before);
             Ok(entries::page(connection, &page, limit)?)
         })
         .await
@@ -81,137 +80,59 @@ impl Records for Sqlite {
     }
 }
 
-/// Conditions that must all hold, with what they compare to.
-#[derive(Default)]
-pub(super) struct Conditions {
-    sql: Vec<String>,
-    values: Vec<Box<dyn ToSql>>,
+pub(super) fn of_generations(
+    organization: &OrganizationId,
+    filter: &GenerationFilter,
+    after: Option<Seen>,
+) -> Conditions {
+    let mut all = Conditions::default();
+    all.add("g.organization =", organization.to_string());
+    if let Some(Seen { accepted, id }) = after {
+        let (at, id) = (rows::micros(accepted), id.uuid().into_bytes());
+        all.add_pair("(g.created_us, g.id) <", at, id);
+    }
+    if let Some(agent) = &filter.agent {
+        all.add("g.agent =", agent.to_string());
+    }
+    if let Some(model) = &filter.model {
+        all.add("g.model =", model.to_string());
+    }
+    if let Some(channel) = filter.channel {
+        all.add("g.channel =", channel.as_str());
+    }
+    if !filter.stages.is_empty() {
+        let stages: Vec<_> = filter.stages.iter().map(|stage| stage.as_str()).collect();
+        all.add_own_words("s.state", &stages);
+    }
+    match filter.cancelled {
+        Some(true) => all.add("s.reason =", Reason::GenerationCancelled.as_str()),
+        Some(false) => all.add("s.reason <>", Reason::GenerationCancelled.as_str()),
+        None => {}
+    }
+    all.add_period("g.created_us", filter.accepted);
+    all
 }
 
-// === impl Conditions ===
-
-impl Conditions {
-    /// Adds `column comparison value`. Both names are the program's own, never a caller's.
-    pub(super) fn add(&mut self, comparison: &str, value: impl ToSql + 'static) {
-        self.values.push(Box::new(value));
-        self.sql
-            .push(format!("{comparison} ?{}", self.values.len()));
+fn of_entries(
+    organization: &OrganizationId,
+    filter: &EntryFilter,
+    before: Option<u64>,
+) -> Conditions {
+    let mut all = Conditions::default();
+    all.add("organization =", organization.to_string());
+    // The opening row has nothing to tell.
+    all.add("seq >", 0);
+    if let Some(seq) = before {
+        all.add("seq <", i64::try_from(seq).unwrap_or(i64::MAX));
     }
-
-    /// Adds a comparison of two columns with two values.
-    pub(super) fn add_pair(
-        &mut self,
-        comparison: &str,
-        first: impl ToSql + 'static,
-        second: impl ToSql + 'static,
-    ) {
-        self.values.push(Box::new(first));
-        self.values.push(Box::new(second));
-        let last = self.values.len();
-        self.sql
-            .push(format!("{comparison} (?{}, ?{last})", last - 1));
+    if let Some(kind) = filter.kind {
+        all.add("kind =", kind.as_str());
     }
-
-    /// Adds a comparison of three columns with three values.
-    pub(super) fn add_triple(
-        &mut self,
-        comparison: &str,
-        first: impl ToSql + 'static,
-        second: impl ToSql + 'static,
-        third: impl ToSql + 'static,
-    ) {
-        self.values.push(Box::new(first));
-        self.values.push(Box::new(second));
-        self.values.push(Box::new(third));
-        let last = self.values.len();
-        let (first, second) = (last - 2, last - 1);
-        self.sql
-            .push(format!("{comparison} (?{first}, ?{second}, ?{last})"));
+    if let Some(id) = filter.generation {
+        all.add("generation =", id.uuid().into_bytes());
     }
-
-    /// Adds a condition on a list of words: `column` is among them, or `NOT IN` them.
-    pub(super) fn add_words(&mut self, comparison: &str, words: &[impl serde::Serialize]) {
-        // As one value, so that lists of any length are one statement.
-        self.values
-            .push(Box::new(serde_json::json!(words).to_string()));
-        let last = self.values.len();
-        let words = format!("(SELECT value FROM json_each(?{last}))");
-        self.sql.push(format!("{comparison} {words}"));
-    }
-
-    pub(super) fn add_period(&mut self, column: &str, period: Period) {
-        if let Some(from) = period.from {
-            self.add(&format!("{column} >="), first_micros(from));
-        }
-        if let Some(before) = period.before {
-            self.add(&format!("{column} <"), first_micros(before));
-        }
-    }
-
-    pub(super) fn sql(&self) -> String {
-        self.sql.join(" AND ")
-    }
-
-    pub(super) fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
-        self.values.iter().map(AsRef::as_ref)
-    }
-
-    pub(super) fn of_generations(
-        organization: &OrganizationId,
-        filter: &GenerationFilter,
-        after: Option<Seen>,
-    ) -> Self {
-        let mut all = Self::default();
-        all.add("g.organization =", organization.to_string());
-        if let Some(Seen { accepted, id }) = after {
-            let (at, id) = (rows::micros(accepted), id.uuid().into_bytes());
-            all.add_pair("(g.created_us, g.id) <", at, id);
-        }
-        if let Some(agent) = &filter.agent {
-            all.add("g.agent =", agent.to_string());
-        }
-        if let Some(model) = &filter.model {
-            all.add("g.model =", model.to_string());
-        }
-        if let Some(channel) = filter.channel {
-            all.add("g.channel =", channel.as_str());
-        }
-        if !filter.stages.is_empty() {
-            let stages: Vec<_> = filter.stages.iter().map(|stage| stage.as_str()).collect();
-            // Words of a closed set, so that nothing needs to be escaped.
-            all.sql
-                .push(format!("s.state IN ('{}')", stages.join("', '")));
-        }
-        match filter.cancelled {
-            Some(true) => all.add("s.reason =", Reason::GenerationCancelled.as_str()),
-            Some(false) => all.add("s.reason <>", Reason::GenerationCancelled.as_str()),
-            None => {}
-        }
-        all.add_period("g.created_us", filter.accepted);
-        all
-    }
-
-    fn of_entries(
-        organization: &OrganizationId,
-        filter: &EntryFilter,
-        before: Option<u64>,
-    ) -> Self {
-        let mut all = Self::default();
-        all.add("organization =", organization.to_string());
-        // The opening row has nothing to tell.
-        all.add("seq >", 0);
-        if let Some(seq) = before {
-            all.add("seq <", i64::try_from(seq).unwrap_or(i64::MAX));
-        }
-        if let Some(kind) = filter.kind {
-            all.add("kind =", kind.as_str());
-        }
-        if let Some(id) = filter.generation {
-            all.add("generation =", id.uuid().into_bytes());
-        }
-        all.add_period("at_us", filter.booked);
-        all
-    }
+    all.add_period("at_us", filter.booked);
+    all
 }
 
 fn generations(
@@ -241,10 +162,4 @@ pub(super) fn sql(page: &Conditions, limit: u32) -> String {
 fn exists(connection: &Connection, organization: &OrganizationId) -> Result<(), LedgerError> {
     let found = rows::account(connection, organization)?;
     found.map(drop).ok_or(LedgerError::OrganizationNotFound)
-}
-
-/// The first microsecond that is not before this time: a caller's clock may be finer than the books.
-fn first_micros(at: Timestamp) -> i64 {
-    let micros = rows::micros(at);
-    micros + i64::from(rows::time(micros) < at)
 }

@@ -1,12 +1,12 @@
 //! Rows and the domain's values: what is searched is a column, what is only shown is JSON.
 
 use jiff::Timestamp;
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Trouble;
+use super::odd::odd;
 use super::pinned::Pinned;
 use crate::domain::books::{Account, Stage};
 use crate::domain::failure::{Failure, Reason};
@@ -69,12 +69,6 @@ pub(super) fn micros(at: Timestamp) -> i64 {
 
 pub(super) fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// A row that does not hold what the schema promises.
-pub(super) fn odd(column: &str) -> rusqlite::Error {
-    let what = format!("{column} holds what this program never writes");
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, what.into())
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Trouble> {

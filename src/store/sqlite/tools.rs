@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::records::Conditions;
+use super::conditions::Conditions;
 use super::rows::{micros, time, word};
 use crate::domain::ids::{AgentId, OrganizationId, Slug};
 use crate::domain::money::Credits;

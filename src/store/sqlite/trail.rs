@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{TRAIL, hash};
-use super::records::Conditions;
+use super::conditions::Conditions;
 use super::rows::{self, micros, time};
-use super::{Trouble, rows::odd};
+use super::{Trouble, odd::odd};
 use crate::domain::ids::{ApiKeyId, OrganizationId};
 use crate::domain::trail::{Action, Actor, By, Change, Deed, Trail};
 use crate::ports::{ActorId, AuditEntry, AuditFilter};

@@ -4,8 +4,8 @@
 use rusqlite::{Connection, Row, params_from_iter};
 use rust_decimal::Decimal;
 
-use super::records::Conditions;
-use super::rows::odd;
+use super::conditions::Conditions;
+use super::odd::odd;
 use crate::domain::ids::OrganizationId;
 use crate::domain::money::Credits;
 use crate::ports::{GROUPS_MAX, Usage, UsageBy, UsageQuery, UsageRow};

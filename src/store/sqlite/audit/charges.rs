@@ -7,6 +7,7 @@ use crate::domain::delivery::{Recounted, due, recount};
 use crate::domain::generation::KeyMode;
 use crate::domain::ids::GenerationId;
 use crate::domain::money::UsdCost;
+use crate::store::sqlite::odd::odd;
 use crate::store::sqlite::{cases, rows};
 
 /// Of every key and day: what the calls of the generations that ended then have cost, and what of it
@@ -75,7 +76,7 @@ fn formula(row: &Row<'_>) -> Result<Option<String>, rusqlite::Error> {
         claims.push((charged - row.get::<_, i64>(6)?, corrected));
     }
     for (charged, cost) in claims {
-        let cost = UsdCost::from_pico(cost).ok_or_else(|| rows::odd("cost_pd"))?;
+        let cost = UsdCost::from_pico(cost).ok_or_else(|| odd("cost_pd"))?;
         let due = due(key_mode, cost, images).hundredths();
         if charged != due {
             return Ok(Some(format!(
@@ -92,10 +93,10 @@ fn calls(
     id: GenerationId,
 ) -> Result<Option<String>, rusqlite::Error> {
     let Ok(Some(case)) = cases::case(look.connection, id) else {
-        return Err(rows::odd("a row of the generation"));
+        return Err(odd("a row of the generation"));
     };
     let Some(charge) = &case.generation.charge else {
-        return Err(rows::odd("generation_state.charge_cc"));
+        return Err(odd("generation_state.charge_cc"));
     };
     let cost = |column: usize| -> Result<Option<UsdCost>, rusqlite::Error> {
         Ok(row

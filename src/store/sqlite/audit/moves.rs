@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::{Breaks, Look};
 use crate::domain::trail::Change;
-use crate::store::sqlite::prices::hash_of;
+use crate::store::sqlite::chain::hash_of_prices;
 use crate::store::sqlite::{rows, trail};
 
 /// A10: of the prices that moved at one instant, the trail tells how many there were, how many of
@@ -38,7 +38,7 @@ fn is_as_told(connection: &Connection, at_us: i64, told: &str) -> Result<bool, r
     let flagged = moved.iter().filter(|row| row[4] == "1").count();
     let count = |count: usize| (count > 0).then(|| count.to_string());
     let rows = moved.iter().map(|row| row.each_ref().map(String::as_str));
-    let hash = (!moved.is_empty()).then(|| hash_of(rows));
+    let hash = (!moved.is_empty()).then(|| hash_of_prices(rows));
     Ok(told("prices_changed") == count(moved.len())
         && told("prices_flagged") == count(flagged)
         && told("prices_sha256") == hash)

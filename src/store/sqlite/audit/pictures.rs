@@ -8,7 +8,8 @@ use rusqlite::Row;
 use super::{Breaks, Look};
 use crate::ports::PictureCheck;
 use crate::store::gallery::{Kept, Seen};
-use crate::store::sqlite::{FILE, reader, rows};
+use crate::store::sqlite::odd::odd;
+use crate::store::sqlite::{FILE, reader};
 
 /// How long to wait, in all, for a gateway that runs to note that it has removed pictures whose time
 /// was up: their files go first.
@@ -51,7 +52,7 @@ fn compare(
     let (name, size): (String, i64) = (row.get(0)?, row.get(1)?);
     let kept = Kept {
         object_name: &name,
-        size_bytes: u64::try_from(size).map_err(|_| rows::odd("size_bytes"))?,
+        size_bytes: u64::try_from(size).map_err(|_| odd("size_bytes"))?,
         sha256: row.get(2)?,
     };
     let trouble = match kept.look(data_dir, check) {

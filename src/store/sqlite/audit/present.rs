@@ -18,6 +18,7 @@ use crate::domain::ids::{AgentId, ApiKeyId, OrganizationId};
 use crate::domain::money::Credits;
 use crate::domain::tool::Tool;
 use crate::domain::trail::Field;
+use crate::store::sqlite::odd::odd;
 use crate::store::sqlite::sealed::SEALED_WITH;
 use crate::store::sqlite::{api_keys, deeds, openrouter_keys, rows, tools, trail};
 
@@ -125,8 +126,7 @@ pub(super) fn tools(look: &mut Look<'_>, breaks: &mut Breaks) -> Result<(), rusq
         each: "subject",
         legal: Legal::GoesOn,
         now: |connection, thing| {
-            let agent =
-                AgentId::parse(&thing.name).map_err(|_| rows::odd("audit_entry.subject"))?;
+            let agent = AgentId::parse(&thing.name).map_err(|_| odd("audit_entry.subject"))?;
             let tool = tools::find(connection, &thing.organization()?, &agent)?;
             Ok(tool
                 .as_ref()
@@ -282,10 +282,10 @@ impl Kind {
 
 impl Thing {
     fn organization(&self) -> Result<OrganizationId, rusqlite::Error> {
-        OrganizationId::parse(&self.trail).map_err(|_| rows::odd("audit_entry.trail"))
+        OrganizationId::parse(&self.trail).map_err(|_| odd("audit_entry.trail"))
     }
 
     fn api_key(&self) -> Result<ApiKeyId, rusqlite::Error> {
-        ApiKeyId::parse(&self.name).ok_or_else(|| rows::odd("audit_entry.subject"))
+        ApiKeyId::parse(&self.name).ok_or_else(|| odd("audit_entry.subject"))
     }
 }

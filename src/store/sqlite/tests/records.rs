@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ports::{EntryFilter, GenerationFilter, Period, Records, Seen, UsageQuery};
-use crate::store::sqlite::records::Conditions;
+use crate::store::sqlite::records::of_generations;
 
 fn seen(generation: &Generation) -> Seen {
     Seen {
@@ -129,7 +129,7 @@ async fn a_page_is_found_without_sorting_all_generations() {
             },
             ..GenerationFilter::default()
         };
-        let conditions = Conditions::of_generations(&organization("acme"), &filter, after);
+        let conditions = of_generations(&organization("acme"), &filter, after);
         let sql = crate::store::sqlite::records::sql(&conditions, 50);
         let plan = super::usage::plan(&books, &sql, conditions.values());
         assert!(plan[0].contains(index), "{plan:#?}");

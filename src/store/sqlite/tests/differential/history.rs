@@ -1,6 +1,6 @@
 //! One history: what is compared, and when.
 
-use super::super::super::records::Conditions;
+use super::super::super::conditions::Conditions;
 use super::super::super::settings::make_organization;
 use super::super::super::{calls, cases, rows};
 use super::model::{Model, Names};
