@@ -204,3 +204,6 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Failure> {
     caller.lease().map_or(Ok(()), |lease| lease.check())?;
     Ok(caller)
 }
+
+#[cfg(test)]
+mod made_up;
