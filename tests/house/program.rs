@@ -21,6 +21,8 @@ use crate::helpers::{House, OPERATOR_KEY};
 
 mod audit;
 mod closed;
+#[cfg(target_os = "linux")]
+mod core;
 mod demo;
 mod encrypted;
 mod encryption;
