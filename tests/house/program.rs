@@ -32,6 +32,7 @@ mod help;
 mod keys;
 mod lost;
 mod mock_openrouter;
+mod names;
 mod pages;
 mod quoted;
 mod restored;
