@@ -47,6 +47,7 @@ mod pace;
 mod page;
 mod read;
 mod refused;
+mod spoken;
 mod status;
 mod tools;
 mod trail;
