@@ -66,7 +66,7 @@ async fn whatever_the_database_holds_as_a_name_nothing_that_is_printed_acts_on_a
         let receipt = told(&served, &[&receipt, json].concat()).await;
         assert!(receipt.stdout.contains(SEEN), "{receipt:#?}");
         let all = told(&served, &[&["audit", "--data-dir", folder], json].concat()).await;
-        assert!(all.stdout.contains("A"), "{all:#?}");
+        assert!(all.stdout.contains("A3"), "{all:#?}");
         told(&served, &[&usage, json].concat()).await;
     }
     // What another process on these books logs.
