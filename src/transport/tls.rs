@@ -157,6 +157,7 @@ impl Tls {
     pub fn open(files: Files, metrics: Arc<Metrics>) -> Result<Arc<Self>, TlsError> {
         let current = Current::make(&files, &Contents::read(&files)?)?;
         metrics.certificate_taken(current.expires);
+        current.complain(&files);
         Ok(Arc::new(Self {
             files,
             now: RwLock::new(Arc::new(current)),
@@ -181,6 +182,7 @@ impl Tls {
 
     fn take(&self, current: Current) {
         self.metrics.certificate_taken(current.expires);
+        current.complain(&self.files);
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         *now = Arc::new(current);
     }
@@ -226,6 +228,14 @@ impl Current {
             expires,
             authorities,
         })
+    }
+
+    /// Says which authorities of callers are of no use now: once for what is taken, however often what
+    /// is not is looked at.
+    fn complain(&self, files: &Files) {
+        if let (Some(term), Some(file)) = (self.authorities, &files.client_ca) {
+            term.complain(file);
+        }
     }
 
     /// Whether other authorities of callers are valid at this time than when the files were read.

@@ -26,12 +26,16 @@ pub(super) struct Term {
     pub(super) changes: Timestamp,
     /// When the last of them expires: from then on nobody is let in.
     pub(super) ends: Timestamp,
+    /// When the last of those expired that were passed over for that.
+    pub(super) expired: Option<Timestamp>,
+    /// When the first of those begins to be valid that were passed over for that.
+    pub(super) early: Option<Timestamp>,
 }
 
 // === impl Authorities ===
 
 impl Authorities {
-    /// Those of a file that are valid at this time, which is complained about where some are not.
+    /// Those of a file that are valid at this time.
     ///
     /// # Errors
     /// If one of them cannot be used, whenever it is valid, or none is valid at this time.
@@ -67,7 +71,7 @@ impl Authorities {
         if let Some(from) = early {
             term.changes = term.changes.min(from);
         }
-        complain(file, early, expired);
+        (term.expired, term.early) = (expired, early);
         Ok(Self { roots, term })
     }
 }
@@ -84,31 +88,34 @@ fn none(file: &Path, early: Option<Timestamp>, expired: Option<Timestamp>) -> Tl
     }
 }
 
-/// Tells whoever looks after the file what in it is of no use now.
-fn complain(file: &Path, early: Option<Timestamp>, expired: Option<Timestamp>) {
-    let file = file.display();
-    if let Some(until) = expired {
-        tracing::warn!(%file, %until, "an authority of callers has expired and lets nobody in: take it out of its file");
-    }
-    if let Some(from) = early {
-        tracing::warn!(%file, %from, "an authority of callers is not valid yet and lets nobody in until then");
-    }
-}
-
 // === impl Term ===
 
 impl Term {
     /// With one more that is valid, and until when.
     fn with(term: Option<Self>, until: Timestamp) -> Self {
-        let Some(Self { changes, ends }) = term else {
+        let Some(term) = term else {
             return Self {
                 changes: until,
                 ends: until,
+                expired: None,
+                early: None,
             };
         };
         Self {
-            changes: changes.min(until),
-            ends: ends.max(until),
+            changes: term.changes.min(until),
+            ends: term.ends.max(until),
+            ..term
+        }
+    }
+
+    /// Tells whoever looks after the file what in it is of no use now.
+    pub(super) fn complain(&self, file: &Path) {
+        let file = file.display();
+        if let Some(until) = self.expired {
+            tracing::warn!(%file, %until, "an authority of callers has expired and lets nobody in: take it out of its file");
+        }
+        if let Some(from) = self.early {
+            tracing::warn!(%file, %from, "an authority of callers is not valid yet and lets nobody in until then");
         }
     }
 }

@@ -135,6 +135,8 @@ async fn authorities_that_expire_in_two_weeks_are_complained_about_once_a_day() 
         Some(Term {
             changes: ends,
             ends,
+            expired: None,
+            early: None,
         })
     };
     let mut memory = Memory::default();
