@@ -14,6 +14,7 @@ mod failed;
 mod generate;
 mod keyless;
 mod keys;
+mod memory;
 mod mock_openrouter;
 mod models;
 mod reconcile;
@@ -66,6 +67,8 @@ enum Command {
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn run() -> ExitCode {
+    // First of all: the environment, which is read next, has secrets in it.
+    memory::keep_to_itself();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return terminal::usage(&error),

@@ -47,6 +47,7 @@ mod pace;
 mod page;
 mod read;
 mod refused;
+mod spoken;
 mod status;
 mod tools;
 mod trail;
@@ -204,3 +205,6 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Failure> {
     caller.lease().map_or(Ok(()), |lease| lease.check())?;
     Ok(caller)
 }
+
+#[cfg(test)]
+mod made_up;

@@ -1,5 +1,6 @@
 //! The one place that prints: results on stdout, everything else on stderr, colours only where a
-//! terminal shows them (`NO_COLOR` is kept).
+//! terminal shows them (`NO_COLOR` is kept). Nothing that goes through here acts on a terminal, but
+//! for ends of lines and colours of ours: names come from databases that others have written.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -23,10 +24,16 @@ const GOOD: Style = AnsiColor::Green.on_default();
 /// The word `hint`.
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
+/// What stands for a character that is not seen as itself.
+const HIDDEN: char = '\u{fffd}';
+
+/// How the styles begin that this room prints with, and how they end, behind the escape character.
+const STYLES: [&str; 7] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[36m"];
+
 /// Prints a result.
 pub(super) fn result(text: impl Display) -> Result<(), Failed> {
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{text}")
+    writeln!(stdout, "{}", harmless(&text.to_string()))
         .and_then(|()| stdout.flush())
         .or_else(unless_closed)
 }
@@ -84,7 +91,27 @@ pub(super) fn columns() -> Option<usize> {
 
 /// Prints something beside the result. A closed stderr is no reason to stop.
 pub(super) fn note(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", harmless(&text.to_string()));
+}
+
+/// A text in which nothing acts on a terminal but ends of lines and [`STYLES`]. Whoever lays out a text
+/// makes the names in it [`printable`], which also keeps them in their line; this is for what comes
+/// by another way, as words of a server in an error do.
+fn harmless(text: &str) -> String {
+    let mut pieces = text.split('\u{1b}');
+    let mut shown = visible(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let styled = STYLES.iter().any(|style| piece.starts_with(style));
+        shown.push(if styled { '\u{1b}' } else { HIDDEN });
+        shown.push_str(&visible(piece));
+    }
+    shown
+}
+
+/// A text of several lines without what is not seen.
+fn visible(lines: &str) -> String {
+    let lines: Vec<_> = lines.split('\n').map(printable).collect();
+    lines.join("\n")
 }
 
 /// Says why a command failed and what to do, and gives the status to end with.
@@ -152,7 +179,7 @@ pub(super) fn bytes(count: u64) -> String {
 /// A text of somebody else's without what would move the cursor, turn the direction of writing, or
 /// not be seen at all.
 pub(super) fn printable(text: &str) -> String {
-    let shown = text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c });
+    let shown = text.chars().map(|c| if hides(c) { HIDDEN } else { c });
     shown.collect()
 }
 
@@ -253,6 +280,25 @@ mod tests {
             assert_eq!(cut("日本", cells), shown);
         }
         assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
+    }
+
+    #[test]
+    fn only_styles_of_ours_and_ends_of_lines_pass() {
+        let ours = format!(
+            "{}\n{}\n{HINT}hint:{HINT:#}\n{LABEL}Größe{LABEL:#}",
+            good("holds"),
+            bad("1 break")
+        );
+        assert_eq!(harmless(&ours), ours);
+        for (odd, shown) in [
+            ("\u{1b}[2Jgone", "\u{fffd}[2Jgone"),
+            ("\u{1b}[8mhidden", "\u{fffd}[8mhidden"),
+            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
+            ("\u{9b}31m\r\u{8}x", "\u{fffd}31m\u{fffd}\u{fffd}x"),
+            ("a\u{202e}b\u{1b}", "a\u{fffd}b\u{fffd}"),
+        ] {
+            assert_eq!(harmless(odd), shown);
+        }
     }
 
     #[test]

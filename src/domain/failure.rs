@@ -83,6 +83,8 @@ words! {
         StorageUnavailable = "STORAGE_UNAVAILABLE",
         /// The gateway is going down, and the call has changed nothing.
         ShuttingDown = "SHUTTING_DOWN",
+        /// There is no such call, or it is spoken in a way that is not understood here.
+        Unimplemented = "UNIMPLEMENTED",
         /// Our own fault.
         Internal = "INTERNAL",
     }
@@ -220,6 +222,11 @@ impl Failure {
             Reason::OpenrouterKeyOutOfCredit,
             "Your organization's own OpenRouter key has no credit or limit left; nothing was charged. An administrator must add credit at OpenRouter.",
         )
+    }
+
+    /// What is asked for is not there, for a cause that the contract names: `call` or `encoding`.
+    pub fn unimplemented(cause: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Reason::Unimplemented, message).with("cause", cause)
     }
 
     /// The key's role is too low.

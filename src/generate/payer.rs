@@ -123,13 +123,18 @@ impl Payers {
     /// # Errors
     /// As [`ImageProvider::bill_of`].
     pub async fn bill_of(&self, asking: &Asking) -> Result<Bill, DrawError> {
-        let key = match &asking.own_key {
-            None => Some(UpstreamKey::Platform),
-            Some(own) => self.still_there(own).await,
-        };
-        match key {
+        match self.still_has(asking.own_key.as_ref()).await {
             Some(key) => self.provider.bill_of(&asking.upstream_id, &key).await,
             None => Ok(Bill::NotFiled),
+        }
+    }
+
+    /// The key that a call was made with, if it is there to ask with: the platform's always is, an
+    /// organization's own one until it is deleted, replaced or unreadable. No other stands in for it.
+    pub async fn still_has(&self, own_key: Option<&OwnKey>) -> Option<UpstreamKey> {
+        match own_key {
+            None => Some(UpstreamKey::Platform),
+            Some(own) => self.still_there(own).await,
         }
     }
 

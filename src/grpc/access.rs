@@ -18,7 +18,7 @@ use super::leases::Leases;
 use super::open_calls::{OpenCall, OpenCalls};
 use super::pace::Pace;
 use super::refused::Refused;
-use super::{OVERLOAD_PAUSE, Parts, status};
+use super::{OVERLOAD_PAUSE, Parts, spoken, status};
 use crate::domain::failure::{Failure, Reason};
 use crate::generate::unsettled;
 use crate::keys::{Keyring, Presented};
@@ -170,8 +170,11 @@ impl Gate {
 
 /// Lets a request through to its service, with its caller and deadline noted, or answers it.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    if let Some(refusal) = spoken::refusal(&request) {
+        return refusal;
+    }
     let Some((rpc, needs)) = table::find(request.uri().path()) else {
-        return next.run(request).await;
+        return spoken::with_reason(next.run(request).await);
     };
     let (caller, call) = match gate.enter(request.headers(), needs).await {
         Ok(entered) => entered,
@@ -269,6 +272,11 @@ fn with_reason(response: Response, rpc: &'static str, metrics: &Metrics) -> Resp
         }
         Code::ResourceExhausted => {
             Failure::new(Reason::Overloaded, status.message()).retry_after(OVERLOAD_PAUSE)
+        }
+        // The call is in the table, so it is its encoding that is not there.
+        Code::Unimplemented => {
+            metrics.call_finished(rpc, Some(Reason::Unimplemented));
+            return spoken::with_reason(response);
         }
         _ => return response,
     };

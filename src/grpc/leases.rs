@@ -178,30 +178,15 @@ async fn expiry(expires: Option<Timestamp>) {
 mod tests {
     use futures_util::FutureExt;
 
+    use super::super::made_up::key;
     use super::*;
-    use crate::domain::ids::OrganizationId;
-    use crate::ports::Role;
-
-    fn key(prefix: &str, expires: Option<Timestamp>) -> ApiKey {
-        ApiKey {
-            id: ApiKeyId::from_uuid(uuid::Uuid::from_u128(1)),
-            organization: OrganizationId::parse("acme").expect("a name"),
-            name: "key".to_owned(),
-            prefix: prefix.to_owned(),
-            role: Role::Runtime,
-            created: Timestamp::UNIX_EPOCH,
-            expires,
-            last_used: None,
-            revoked: None,
-        }
-    }
 
     #[tokio::test]
     async fn a_revocation_ends_the_calls_of_its_key_and_no_other() {
         let leases = Arc::new(Leases::default());
         let [one, two, other] = ["a", "a", "b"].map(|prefix| {
             let place = leases.enter(prefix);
-            place.with(&key(prefix, None))
+            place.with(&key(prefix, None).0)
         });
         assert!(one.over().now_or_never().is_none());
         leases.revoke("a");
@@ -215,7 +200,7 @@ mod tests {
     fn a_call_that_came_in_before_the_revocation_is_ended_though_its_key_was_looked_up_before() {
         let leases = Arc::new(Leases::default());
         let place = leases.enter("a");
-        let found = key("a", None);
+        let (found, _) = key("a", None);
         leases.revoke("a");
         assert!(place.with(&found).check().is_err());
     }
@@ -223,18 +208,15 @@ mod tests {
     #[test]
     fn a_key_that_was_revoked_is_not_remembered_whichever_came_first() {
         let leases = Arc::new(Leases::default());
-        let hash = || KeyHash {
-            pepper: [0; 8],
-            mac: [0; 32],
-        };
+        let (found, hash) = key("a", None);
         let is_known = || leases.loud().find("a", Instant::now()).is_some();
-        leases.enter("a").leave_loud(key("a", None), hash());
+        leases.enter("a").leave_loud(found.clone(), hash);
         assert!(is_known());
         leases.revoke("a");
         assert!(!is_known());
         let place = leases.enter("a");
         leases.revoke("a");
-        place.leave_loud(key("a", None), hash());
+        place.leave_loud(found, hash);
         assert!(!is_known());
     }
 
@@ -257,13 +239,13 @@ mod tests {
         let leases = Arc::new(Leases::default());
         let now = clock::now();
         let soon = now + jiff::SignedDuration::from_millis(20);
-        let lease = leases.enter("a").with(&key("a", Some(soon)));
+        let lease = leases.enter("a").with(&key("a", Some(soon)).0);
         assert!(lease.check().is_ok());
         lease.over().await;
         assert!(clock::now() >= soon && lease.check().is_err());
-        let late = leases.enter("b").with(&key("b", Some(Timestamp::MAX)));
+        let late = leases.enter("b").with(&key("b", Some(Timestamp::MAX)).0);
         assert!(late.over().now_or_never().is_none());
-        let past = leases.enter("c").with(&key("c", Some(now)));
+        let past = leases.enter("c").with(&key("c", Some(now)).0);
         past.over().await;
     }
 }

@@ -65,33 +65,11 @@ impl Loud {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
+    use super::super::made_up::key;
     use super::*;
-    use crate::domain::ids::{ApiKeyId, OrganizationId};
-    use crate::ports::Role;
-
-    fn key(prefix: &str) -> (ApiKey, KeyHash) {
-        let key = ApiKey {
-            id: ApiKeyId::from_uuid(uuid::Uuid::from_u128(1)),
-            organization: OrganizationId::parse("acme").expect("a name"),
-            name: "key".to_owned(),
-            prefix: prefix.to_owned(),
-            role: Role::Runtime,
-            created: Timestamp::UNIX_EPOCH,
-            expires: None,
-            last_used: None,
-            revoked: None,
-        };
-        let hash = KeyHash {
-            pepper: [0; 8],
-            mac: [0; 32],
-        };
-        (key, hash)
-    }
 
     fn note(loud: &Loud, prefix: &str, now: Instant) {
-        let (key, hash) = key(prefix);
+        let (key, hash) = key(prefix, None);
         loud.note(key, hash, now);
     }
 

@@ -108,6 +108,7 @@ const fn code(reason: Reason) -> Code {
         | Reason::StorageUnavailable
         | Reason::ShuttingDown => Code::Unavailable,
         Reason::UpstreamTimeout | Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::Unimplemented => Code::Unimplemented,
         Reason::Internal => Code::Internal,
     }
 }

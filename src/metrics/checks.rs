@@ -12,13 +12,14 @@ words! {
     CostCheck {
         /// The records say what the answer said.
         Same = "same",
-        /// They say less: the difference comes back.
+        /// They say less: the difference comes back, unless an organization's own key paid it.
         Lower = "lower",
-        /// They say more: the platform bears the difference.
+        /// They say more: the platform bears the difference, if its key paid.
         Higher = "higher",
         /// There is no record of the call.
         Missing = "missing",
-        /// Nobody answered about this call, though about others.
+        /// Nobody answered about this call, though about others; or the organization's own key that it
+        /// was made with is gone, or not taken any more.
         Unanswered = "unanswered",
     }
 }

@@ -64,7 +64,8 @@ pub trait Upkeep: fmt::Debug + Send + Sync {
 
     /// Notes that costs have been asked for again up to and with `through`, and in the same
     /// transaction what follows where upstream's records say something else: a refund, or a loss of
-    /// the platform's, once for a generation. Those of one generation stand together in `found`.
+    /// the platform's, once for a generation; where an organization's own key paid, another cost and
+    /// the same credits. Those of one generation stand together in `found`.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Broken`].
@@ -161,6 +162,8 @@ pub struct ToldCall {
     pub upstream_id: String,
     /// What its answer told.
     pub cost: UsdCost,
+    /// The organization's own key that the call was made with; `None` is the platform's.
+    pub own_key: Option<OwnKey>,
 }
 
 /// A call of which upstream's records say another cost than its answer did.

@@ -1,9 +1,13 @@
 //! Asks a second time what a picture has cost whose answer told it (`reliability.md` row 58): the
-//! customer pays the lower of the two, and the difference is an item for reconciliation.
+//! customer pays the lower of the two, and the difference is an item for reconciliation. Where an
+//! organization's own key paid, the credits are what they are (`domain.md` C14); the USD that are shown
+//! to it become what the records say, be it less or more.
 //!
 //! It walks the settled generations in the order in which they began. How far it has come stands in
 //! the books, so that the next process goes on there. Nobody who answers: it waits, however long,
-//! and passes nobody. A record that is not there though others are: that one is passed.
+//! and passes nobody. A record that is not there though others are: that one is passed. So is a call
+//! with an organization's own key that is gone, or that OpenRouter does not take any more: nobody else
+//! may ask in its place, and nobody else waits for it.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -17,7 +21,7 @@ use crate::crash::step;
 use crate::domain::ids::GenerationId;
 use crate::domain::money::UsdCost;
 use crate::metrics::CostCheck;
-use crate::ports::{Bill, Disagreement, LedgerError, ToldCall, UpstreamKey};
+use crate::ports::{Bill, Disagreement, DrawCause, LedgerError, ToldCall, UpstreamKey};
 
 /// Generations passed with one commit: few enough that the writer, should all of them bring a refund,
 /// is busy for some ten milliseconds.
@@ -212,9 +216,11 @@ async fn compare(
 /// What the record of one call says; nothing if nobody answers.
 async fn look_up(parts: &Parts, call: &ToldCall) -> Option<(Option<UsdCost>, CostCheck)> {
     let mut waits = MISSING_WAITS.into_iter();
+    let key = parts.payers.still_has(call.own_key.as_ref());
+    let Some(key) = step("check_key", key).await else {
+        return Some((None, CostCheck::Unanswered));
+    };
     loop {
-        // Others than the platform's key pay nothing that is charged here.
-        let key = UpstreamKey::Platform;
         let bill = parts.provider.bill_of(&call.upstream_id, &key);
         match step("check_bill", bill).await {
             Ok(Bill::Cost(cost)) => return Some((Some(cost), outcome(call, cost))),
@@ -224,10 +230,20 @@ async fn look_up(parts: &Parts, call: &ToldCall) -> Option<(Option<UsdCost>, Cos
             },
             Err(error) => {
                 tracing::warn!(generation = %call.generation, %error, "what a call cost cannot be checked now");
-                return None;
+                return is_of_the_key(&key, error.cause).then_some((None, CostCheck::Unanswered));
             }
         }
     }
+}
+
+/// Whether it is for an organization's own key that there is no answer, and not for OpenRouter: it
+/// would be as long as the key is as it is, and keep everybody else's calls waiting.
+const fn is_of_the_key(key: &UpstreamKey, why: DrawCause) -> bool {
+    matches!(key, UpstreamKey::Organization(_))
+        && matches!(
+            why,
+            DrawCause::KeyRefused | DrawCause::KeyOutOfCredit | DrawCause::RateLimited
+        )
 }
 
 fn outcome(call: &ToldCall, recorded: UsdCost) -> CostCheck {
@@ -252,7 +268,8 @@ fn tell(parts: &Parts, found: &Found) {
         }
         Some(_) => {}
         None => {
-            tracing::warn!(%generation, upstream_id, "the cost of a call was not checked: there is no record of it");
+            let outcome = found.outcome.as_str();
+            tracing::warn!(%generation, upstream_id, outcome, "the cost of a call was not checked: nobody could tell it");
         }
     }
 }

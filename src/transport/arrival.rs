@@ -60,7 +60,10 @@ pub(super) async fn arrive(
 }
 
 async fn encrypt(socket: TcpStream, tls: &Tls) -> Result<Box<dyn Bytes>, ArrivalError> {
-    let acceptor = TlsAcceptor::from(tls.config());
+    let config = tls.config().ok_or_else(|| {
+        ArrivalError::Tls(io::Error::other("every authority of callers has expired"))
+    })?;
+    let acceptor = TlsAcceptor::from(config);
     let stream = acceptor.accept(socket).await.map_err(ArrivalError::Tls)?;
     // A client that does not negotiate is let in by rustls; HTTP/2 demands it (RFC 9113
     // section 3.3).

@@ -37,8 +37,11 @@ const STATUS: &str = "grpc-status";
 /// What it says of a call whose key is missing or not good (UNAUTHENTICATED) …
 const OF_NOBODY: &[u8] = b"16";
 
-/// … and of one that does not exist (UNIMPLEMENTED).
+/// … of one that does not exist (UNIMPLEMENTED) …
 const NO_SUCH_CALL: &[u8] = b"12";
+
+/// … and of what is no call at all (INVALID_ARGUMENT): nobody has looked for its key.
+const NO_CALL: &[u8] = b"3";
 
 /// What is understood of the routes' own answers, and what is answered in their place.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +134,7 @@ fn end(status: Option<&HeaderValue>, needs_key: bool, has_key: bool) -> CallEnd 
         None if has_key => CallEnd::Served,
         _ if has_key => CallEnd::Refused,
         Some(OF_NOBODY | NO_SUCH_CALL) => CallEnd::OfNobody,
+        Some(NO_CALL) => CallEnd::OfStranger,
         _ if needs_key => CallEnd::PutOff,
         _ => CallEnd::OfStranger,
     }
@@ -332,6 +336,7 @@ mod tests {
             );
         }
         assert_eq!(told("14", true, false), CallEnd::PutOff);
+        assert_eq!(told("3", true, false), CallEnd::OfStranger);
         for status in ["", "5", "8"] {
             assert_eq!(told(status, false, false), CallEnd::OfStranger, "{status}");
         }

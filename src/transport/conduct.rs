@@ -40,7 +40,7 @@ pub(super) enum CallEnd {
     GivenUp,
     /// It came without a good key, or there is no such call.
     OfNobody,
-    /// It needs no key.
+    /// It needs no key, or is no call.
     OfStranger,
 }
 

@@ -19,10 +19,11 @@ pub(super) const PENDING_RESETS_MAX: usize = 20;
 /// (`reliability.md` section 6; RUSTSEC-2024-0003).
 const LOCAL_RESETS_MAX: usize = 1024;
 
-/// Bytes of all metadata of a call, unpacked (`reliability.md` section 6). Keys and what gRPC adds
-/// are far below. h2 derives from it how many CONTINUATION frames a header may have
+/// Bytes of all metadata of a call, unpacked: twice what whoever answers takes (`reliability.md`
+/// section 6), so that most of what is too large gets an answer that says so. h2 refuses the rest in
+/// its own words, and derives from it how many CONTINUATION frames a header may have
 /// (RUSTSEC-2024-0332).
-const HEADERS_MAX_BYTES: u32 = 16 * 1024;
+const HEADERS_MAX_BYTES: u32 = 32 * 1024;
 
 /// Bytes of what headers are abbreviated with (RFC 9113 section 6.5.2, its default).
 const HEADER_TABLE_BYTES: u32 = 4 * 1024;

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::clock;
 use crate::metrics::Metrics;
+use authorities::{Authorities, Term};
 use contents::{Contents, Fingerprint};
 
+mod authorities;
 mod contents;
 mod reload;
 mod validity;
@@ -49,6 +51,8 @@ struct Current {
     read: Fingerprint,
     /// When the first certificate of the chain expires, in seconds since 1970.
     expires: i64,
+    /// How long the authorities of callers are good; `None` if callers need no certificate.
+    authorities: Option<Term>,
 }
 
 /// Why files cannot be used.
@@ -107,6 +111,22 @@ pub enum TlsError {
         /// Its first moment.
         from: Timestamp,
     },
+    /// No authority is valid any more: no caller could be let in.
+    #[error("no authority in {} is valid any more: the last was valid until {until}", file.display())]
+    AuthoritiesExpired {
+        /// Which.
+        file: PathBuf,
+        /// The last moment of the last.
+        until: Timestamp,
+    },
+    /// No authority is valid yet: no caller could be let in.
+    #[error("no authority in {} is valid before {from}", file.display())]
+    AuthoritiesTooEarly {
+        /// Which.
+        file: PathBuf,
+        /// The first moment of the first.
+        from: Timestamp,
+    },
     /// An authority cannot be used.
     #[error("an authority in {} cannot be used", file.display())]
     Authority {
@@ -137,6 +157,7 @@ impl Tls {
     pub fn open(files: Files, metrics: Arc<Metrics>) -> Result<Arc<Self>, TlsError> {
         let current = Current::make(&files, &Contents::read(&files)?)?;
         metrics.certificate_taken(current.expires);
+        current.complain(&files);
         Ok(Arc::new(Self {
             files,
             now: RwLock::new(Arc::new(current)),
@@ -144,9 +165,14 @@ impl Tls {
         }))
     }
 
-    /// What connections that begin now are encrypted with.
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current().config)
+    /// What connections that begin now are encrypted with; `None` if every authority of callers has
+    /// expired, and nobody can be let in.
+    pub(super) fn config(&self) -> Option<Arc<ServerConfig>> {
+        let current = self.current();
+        let lets_in = current
+            .authorities
+            .is_none_or(|term| clock::now() <= term.ends);
+        lets_in.then(|| Arc::clone(&current.config))
     }
 
     fn current(&self) -> Arc<Current> {
@@ -156,6 +182,7 @@ impl Tls {
 
     fn take(&self, current: Current) {
         self.metrics.certificate_taken(current.expires);
+        current.complain(&self.files);
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         *now = Arc::new(current);
     }
@@ -180,9 +207,12 @@ impl Current {
         let begun = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(pair)?;
+        let mut authorities = None;
         let begun = match (&files.client_ca, &contents.client_ca) {
             (Some(file), Some(pem)) => {
-                let roots = Arc::new(authorities(file, pem)?);
+                let read = Authorities::read(file, pem, clock::now())?;
+                authorities = Some(read.term);
+                let roots = Arc::new(read.roots);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
                 let file = file.clone();
                 let failed = |source| TlsError::Authorities { file, source };
@@ -196,7 +226,21 @@ impl Current {
             config: Arc::new(config),
             read: contents.fingerprint(),
             expires,
+            authorities,
         })
+    }
+
+    /// Says which authorities of callers are of no use now: once for what is taken, however often what
+    /// is not is looked at.
+    fn complain(&self, files: &Files) {
+        if let (Some(term), Some(file)) = (self.authorities, &files.client_ca) {
+            term.complain(file);
+        }
+    }
+
+    /// Whether other authorities of callers are valid at this time than when the files were read.
+    fn is_outdated(&self, now: Timestamp) -> bool {
+        self.authorities.is_some_and(|term| now > term.changes)
     }
 }
 
@@ -221,17 +265,6 @@ fn checked_expiry(file: &Path, chain: &[CertificateDer<'_>]) -> Result<i64, TlsE
     let ends = chain.iter().filter_map(validity::of);
     let first = ends.map(|valid| valid.until).min().unwrap_or(own.until);
     Ok(first.as_second())
-}
-
-fn authorities(file: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(file, pem)? {
-        roots.add(certificate).map_err(|source| {
-            let file = file.to_owned();
-            TlsError::Authority { file, source }
-        })?;
-    }
-    Ok(roots)
 }
 
 /// At least one.

@@ -29,8 +29,8 @@ const NEWEST: u8 = 0x80 | 62;
 /// beside its name and value (RFC 7541 section 4.1).
 const ENTRY_VALUE: usize = 4000;
 
-/// How often a head names that entry: 15 times 4034 bytes is below what makes h2 end the connection
-/// by itself, four times the limit of 16 KiB.
+/// How often a head names that entry: 15 times 4034 bytes is above the limit of 32 KiB, and below
+/// what makes h2 end the connection by itself, four times that.
 const TIMES: usize = 15;
 
 /// One frame.

@@ -28,9 +28,15 @@ pub(crate) struct Files {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::until((2999, 1, 1))
+    }
+
+    /// Valid until this day itself, whatever it signs.
+    pub(crate) fn until((year, month, day): (i32, u8, u8)) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = date_time_ymd(year, month, day);
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self {
             issuer: Issuer::new(params, key),

@@ -64,7 +64,7 @@ mod bombs;
 mod brownout;
 mod callers;
 mod cellar;
-mod checks;
+pub(crate) mod checks;
 mod connection;
 mod cost;
 mod cuts;

@@ -51,5 +51,6 @@ mod tidy;
 mod tools;
 mod trail;
 mod turns;
+mod unspoken;
 mod upstream;
 mod walls;

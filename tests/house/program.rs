@@ -21,6 +21,8 @@ use crate::helpers::{House, OPERATOR_KEY};
 
 mod audit;
 mod closed;
+#[cfg(target_os = "linux")]
+mod core;
 mod demo;
 mod encrypted;
 mod encryption;
@@ -30,6 +32,7 @@ mod help;
 mod keys;
 mod lost;
 mod mock_openrouter;
+mod names;
 mod pages;
 mod quoted;
 mod restored;

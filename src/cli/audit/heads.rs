@@ -152,6 +152,7 @@ impl Broken {
     fn line(&self) -> String {
         let (chain, kept) = (self.chain, self.kept);
         let organization = self.organization.as_deref().unwrap_or("the platform");
+        let organization = terminal::printable(organization);
         let what = terminal::bad(self.what);
         match self.last {
             Some(last) => {

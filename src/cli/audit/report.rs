@@ -81,7 +81,7 @@ impl Report {
         let all = all.flat_map(|one| one.shown.iter().map(move |what| (one.invariant, what)));
         let shown: Vec<_> = all
             .take(SHOWN)
-            .map(|(name, what)| format!("  {name}: {what}"))
+            .map(|(name, what)| format!("  {name}: {}", terminal::printable(what)))
             .collect();
         let more = self.breaks - u64::try_from(shown.len()).unwrap_or(0);
         if !shown.is_empty() {

@@ -40,7 +40,8 @@ impl Progress {
     /// Credits are held.
     pub(super) fn accepted(&self, accepted: &proto::Accepted) {
         self.bar.set_position(1);
-        let text = format!("{} draws ({} credits held)", accepted.model, accepted.hold);
+        let model = terminal::printable(&accepted.model);
+        let text = format!("{model} draws ({} credits held)", accepted.hold);
         self.bar.set_message(text);
     }
 

@@ -14,6 +14,7 @@ use super::files::Files;
 use super::paper;
 use crate::cli::client::{self, Connection};
 use crate::cli::failed::{Failed, reason};
+use crate::cli::terminal;
 use crate::proto;
 use crate::proto::generation_event::Event;
 use crate::proto::image_service_client::ImageServiceClient;
@@ -234,11 +235,13 @@ impl<'a> Drawing<'a> {
     fn take(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Accepted(accepted) => {
-                let (model, hold) = (accepted.model, accepted.hold);
+                let (model, hold) = (terminal::printable(&accepted.model), accepted.hold);
                 self.bar
                     .set_message(format!("{model} draws ({hold} credits held)"));
             }
-            Event::Progress(progress) => self.bar.set_message(progress.text),
+            Event::Progress(progress) => {
+                self.bar.set_message(terminal::printable(&progress.text));
+            }
             Event::ImageStarted(started) => {
                 let place = i64::from(started.index) + 1;
                 self.bar.set_message(format!("picture {place} arrives"));

@@ -110,7 +110,7 @@ impl Report {
             let whose = call.generation.as_deref();
             lines.push(format!(
                 "  {} ({}): ours {ours}, theirs {} USD",
-                call.upstream_id,
+                terminal::printable(&call.upstream_id),
                 whose.unwrap_or("no generation of ours"),
                 call.theirs
             ));

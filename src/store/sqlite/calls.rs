@@ -234,18 +234,20 @@ pub(super) fn due(
             call: row.get(1)?,
             upstream_id: row.get(2)?,
             asked: row.get(3)?,
-            own_key: own_key(row)?,
+            own_key: own_key(row, 4)?,
         })
     })?;
     Ok(due.collect::<Result<_, _>>()?)
 }
 
-fn own_key(row: &Row<'_>) -> Result<Option<OwnKey>, rusqlite::Error> {
-    Ok(match rows::word(row, 4, KeyMode::parse)? {
+/// Whose key a call was made with: its kind in this column, the organization and the name of the key
+/// in the next two.
+pub(super) fn own_key(row: &Row<'_>, kind: usize) -> Result<Option<OwnKey>, rusqlite::Error> {
+    Ok(match rows::word(row, kind, KeyMode::parse)? {
         KeyMode::Platform => None,
         KeyMode::Organization => Some(OwnKey {
-            organization: rows::word(row, 5, |text| OrganizationId::parse(text).ok())?,
-            fingerprint: row.get(6)?,
+            organization: rows::word(row, kind + 1, |text| OrganizationId::parse(text).ok())?,
+            fingerprint: row.get(kind + 2)?,
         }),
     })
 }

@@ -53,15 +53,15 @@ pub(super) fn unchecked(
 }
 
 /// The calls that brought pictures and told their cost, of what was charged by it and may still be
-/// corrected. An organization's own key pays for the others, whatever they cost.
+/// corrected; where an organization's own key paid, of what was told to it.
 fn told(
     connection: &Connection,
     after: [u8; 16],
     last: [u8; 16],
 ) -> Result<Vec<ToldCall>, LedgerError> {
     let sql = "
-      SELECT r.generation, r.call, r.upstream_id, r.cost_pd FROM generation_state s
-        JOIN generation g ON g.id = s.generation AND g.key_mode = 'platform'
+      SELECT r.generation, r.call, r.upstream_id, r.cost_pd, g.key_mode, g.organization, g.upstream_key
+        FROM generation_state s JOIN generation g ON g.id = s.generation
         JOIN call_receipt r ON r.generation = s.generation
        WHERE s.generation > ?1 AND s.generation <= ?2 AND s.state = 'settled' AND s.disputed_pd IS NULL
          AND r.cost_source = 'usage' AND r.images <> '[]' AND r.upstream_id IS NOT NULL
@@ -73,6 +73,7 @@ fn told(
             call: row.get(1)?,
             upstream_id: row.get(2)?,
             cost: UsdCost::from_pico(row.get(3)?).ok_or_else(|| odd("cost_pd"))?,
+            own_key: calls::own_key(row, 4)?,
         })
     })?;
     Ok(calls.collect::<Result<_, _>>()?)

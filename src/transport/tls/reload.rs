@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::authorities::Term;
 use super::contents::{Contents, Fingerprint};
 use super::{Current, Tls, TlsError};
 use crate::clock;
@@ -17,7 +18,7 @@ use crate::clock;
 /// are swapped, and clocks are coarse.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A certificate that expires earlier than in this is complained about …
+/// What expires earlier than in this is complained about …
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// … this often.
@@ -28,6 +29,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Memory {
     refused: Option<Refused>,
     reminded: Option<Instant>,
+    reminded_of_authorities: Option<Instant>,
 }
 
 /// What a look has found.
@@ -55,7 +57,10 @@ impl Tls {
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let mut memory = Memory::default();
         loop {
-            memory.remind(self.current().expires);
+            let current = self.current();
+            memory.remind(current.expires);
+            memory.remind_of_authorities(current.authorities);
+            drop(current);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -73,7 +78,9 @@ impl Tls {
         };
         let read = contents.as_ref().map(Contents::fingerprint);
         let read = read.map_err(ToString::to_string);
-        if read == Ok(self.current().read) {
+        let current = self.current();
+        let is_same = read == Ok(current.read);
+        if is_same && !current.is_outdated(clock::now()) {
             memory.refused = None;
             self.metrics.certificate_refused(false);
             return Found::Same;
@@ -81,10 +88,12 @@ impl Tls {
         match contents.and_then(|contents| Current::make(&self.files, &contents)) {
             Ok(current) => {
                 let expires = Timestamp::from_second(current.expires).ok();
-                tracing::info!(
-                    expires = expires.map(tracing::field::display),
-                    "a new TLS certificate is in use"
-                );
+                let expires = expires.map(tracing::field::display);
+                if is_same {
+                    tracing::info!("other authorities of callers are valid now");
+                } else {
+                    tracing::info!(expires, "a new TLS certificate is in use");
+                }
                 self.take(current);
                 *memory = Memory::default();
                 Found::New
@@ -121,18 +130,12 @@ impl Tls {
 impl Memory {
     /// Complains in time about a certificate that expires; true if it did.
     pub(super) fn remind(&mut self, expires: i64) -> bool {
-        let now = Instant::now();
-        let lately = self
-            .reminded
-            .is_some_and(|at| now.duration_since(at) < REMIND_EVERY);
         let Ok(expires) = Timestamp::from_second(expires) else {
             return false;
         };
-        let left = expires.duration_since(clock::now());
-        if lately || left > EXPIRES_SOON {
+        let Some(left) = complaint_due(&mut self.reminded, expires) else {
             return false;
-        }
-        self.reminded = Some(now);
+        };
         if left.is_positive() {
             tracing::warn!(%expires, "the TLS certificate expires soon: put a new one in its file");
         } else {
@@ -140,4 +143,32 @@ impl Memory {
         }
         true
     }
+
+    /// Complains in time if every authority of callers expires; true if it did.
+    pub(super) fn remind_of_authorities(&mut self, term: Option<Term>) -> bool {
+        let Some(Term { ends: expires, .. }) = term else {
+            return false;
+        };
+        let Some(left) = complaint_due(&mut self.reminded_of_authorities, expires) else {
+            return false;
+        };
+        if left.is_positive() {
+            tracing::warn!(%expires, "the authorities of callers expire soon: put another one beside them in their file");
+        } else {
+            tracing::error!(%expires, "every authority of callers has expired: nobody is let in until one that is valid is in their file");
+        }
+        true
+    }
+}
+
+/// The time that is left, if it is time to complain about what expires.
+fn complaint_due(reminded: &mut Option<Instant>, expires: Timestamp) -> Option<SignedDuration> {
+    let now = Instant::now();
+    let lately = reminded.is_some_and(|at| now.duration_since(at) < REMIND_EVERY);
+    let left = expires.duration_since(clock::now());
+    if lately || left > EXPIRES_SOON {
+        return None;
+    }
+    *reminded = Some(now);
+    Some(left)
 }

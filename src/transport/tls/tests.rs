@@ -1,6 +1,7 @@
 use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::RootCertStore;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -8,6 +9,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::reload::{Found, Memory};
 use super::*;
+
+mod authorities;
 
 /// An authority that signs what it is asked to.
 struct Authority {
@@ -30,9 +33,14 @@ struct Desk {
 
 impl Authority {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
         let pem = params.self_signed(&key).unwrap().pem();
         Self {
             issuer: Issuer::new(params, key),
@@ -49,6 +57,17 @@ impl Authority {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+}
+
+impl Pair {
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
+        chain.map(|der| der.unwrap()).collect()
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 }
 
@@ -86,9 +105,17 @@ impl Desk {
 
 /// Shakes hands with what is in use and says a byte; what the client said about it.
 async fn shake(tls: &Tls, trusted: &Authority) -> Result<(), String> {
+    shake_as(tls, trusted, None).await
+}
+
+/// The same, and shows a certificate.
+async fn shake_as(tls: &Tls, trusted: &Authority, pair: Option<&Pair>) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(tls.config());
+    let Some(config) = tls.config() else {
+        return Err("nobody is let in".to_owned());
+    };
+    let acceptor = TlsAcceptor::from(config);
     let serve = async {
         let (socket, _) = listener.accept().await.unwrap();
         if let Ok(mut stream) = acceptor.accept(socket).await {
@@ -100,12 +127,16 @@ async fn shake(tls: &Tls, trusted: &Authority) -> Result<(), String> {
     for der in CertificateDer::pem_slice_iter(trusted.pem.as_bytes()) {
         roots.add(der.unwrap()).unwrap();
     }
-    let mut config =
-        rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match pair {
+        Some(pair) => config
+            .with_client_auth_cert(pair.chain(), pair.key())
+            .unwrap(),
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![ALPN.to_vec()];
     let call = async {
         let socket = TcpStream::connect(address).await.unwrap();

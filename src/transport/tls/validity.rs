@@ -17,6 +17,14 @@ pub(super) struct Validity {
     pub(super) until: Timestamp,
 }
 
+// === impl Validity ===
+
+impl Validity {
+    pub(super) fn holds_at(&self, now: Timestamp) -> bool {
+        self.from <= now && now <= self.until
+    }
+}
+
 /// When a certificate is valid; `None` if it is no certificate.
 pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let (certificate, _) = read(certificate, SEQUENCE)?;

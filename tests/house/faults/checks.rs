@@ -16,7 +16,7 @@ use crate::helpers::{House, NANO, Setup, request};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Costs are checked a second after the end.
-fn soon() -> Setup {
+pub(crate) fn soon() -> Setup {
     Setup {
         cost_check_after: Some("1s"),
         ..Setup::default()
@@ -24,7 +24,7 @@ fn soon() -> Setup {
 }
 
 /// A call whose record says this cost; its answer says the usual one.
-fn recorded(cost: &str) -> Script {
+pub(crate) fn recorded(cost: &str) -> Script {
     looked_up(GenerationLookup::Cost(cost.to_owned()))
 }
 
@@ -36,7 +36,7 @@ fn looked_up(lookup: GenerationLookup) -> Script {
 }
 
 /// How often costs were asked for.
-fn asked(house: &House) -> usize {
+pub(crate) fn asked(house: &House) -> usize {
     let requests = house.mock.requests();
     let lookups = requests.iter();
     lookups
@@ -45,7 +45,7 @@ fn asked(house: &House) -> usize {
 }
 
 /// So many calls have been checked with this outcome since the gateway was started.
-async fn checked(house: &House, outcome: &str, count: u32) {
+pub(crate) async fn checked(house: &House, outcome: &str, count: u32) {
     let line = format!("image_gateway_cost_checks_total{{outcome=\"{outcome}\"}} {count}");
     let end = Instant::now() + PATIENCE;
     loop {
@@ -59,12 +59,12 @@ async fn checked(house: &House, outcome: &str, count: u32) {
 }
 
 /// The charge and what came back of it.
-async fn charge(house: &House, id: &str) -> (String, String) {
+pub(crate) async fn charge(house: &House, id: &str) -> (String, String) {
     let charge = house.generation(id).await.charge.expect("a charge");
     (charge.credits, charge.refunded)
 }
 
-fn words(credits: &str, refunded: &str) -> (String, String) {
+pub(crate) fn words(credits: &str, refunded: &str) -> (String, String) {
     (credits.to_owned(), refunded.to_owned())
 }
 

@@ -246,6 +246,44 @@ async fn a_certificate_that_expires_soon_is_complained_about_and_an_expired_one_
 }
 
 #[tokio::test]
+async fn an_expired_authority_lets_nobody_in_and_nothing_starts_with_it_alone() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let expired = Authority::until((2020, 1, 1));
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = Files::new(folder.path(), &authority.sign());
+    let both = [expired.pem.as_str(), &clients.pem].concat();
+    fs::write(&files.client_ca, both).expect("a file");
+    let [certificate, key] = files.settings();
+    let client_ca = ("TLS_CLIENT_CA_FILE", text(&files.client_ca));
+    let settings = [certificate, key, client_ca];
+    let known = authority.trusted().identity(clients.sign().identity());
+    let served = Served::encrypted(&settings, known.clone()).await;
+    let of_expired = authority.trusted().identity(expired.sign().identity());
+    turned_away(&served, "tls_failed", greet(&served, of_expired)).await;
+    greet(&served, known.clone()).await.expect("welcome");
+    // Alone it does not take the place of those that let somebody in …
+    fs::write(&files.client_ca, &expired.pem).expect("a file");
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    greet(&served, known).await.expect("welcome");
+    let (house, ended) = served.stop().await;
+    let until = "2020-01-01T00:00:00Z";
+    let passed_over = ended
+        .stderr
+        .lines()
+        .filter(|line| line.contains("has expired and lets nobody in") && line.contains(until));
+    assert_eq!(passed_over.count(), 1, "{ended:#?}");
+    let complaint = format!("is valid any more: the last was valid until {until}");
+    assert_eq!(ended.stderr.matches(&complaint).count(), 1, "{ended:#?}");
+    // … and with it alone nothing starts.
+    let refused = Running::start(&mut super::serve(&house, &settings))
+        .ended()
+        .await;
+    refused.assert_failed(1);
+    assert!(refused.stderr.contains(&complaint), "{refused:#?}");
+    house.mock.stop().await;
+}
+
+#[tokio::test]
 async fn plaintext_for_others_and_broken_files_refuse_to_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let serve = |settings: &[(&str, &str)]| {

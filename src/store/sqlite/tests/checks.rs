@@ -138,17 +138,62 @@ async fn only_charges_by_what_an_answer_told_are_asked_about() {
     let mut looked_up = told(0, vec![0], "0.01");
     looked_up.cost = Some((usd("0.01"), CostSource::Lookup));
     with_calls(&books, "looked up", vec![looked_up], usd("0.01")).await;
-    let mut own = draft("own", 500);
-    own.key_mode = KeyMode::Organization;
+    let last = charged(&books, "told", &["0.01"]).await;
+    let page = next(&books, 9).await.expect("a page");
+    assert_eq!((ids(&page.calls), page.through), (vec![last], last));
+    assert_eq!(page.calls[0].own_key, None, "the platform's");
+}
+
+/// A generation with the organization's own key, whose answers told these costs.
+async fn by_own_key(books: &Books, request_id: &str, costs: &[&str]) -> GenerationId {
+    let images = u32::try_from(costs.len()).expect("few");
+    let mut own = draft(request_id, 500);
+    (own.key_mode, own.requested) = (KeyMode::Organization, images);
     let own = books.held(&own).await;
     books.sqlite.dispatch(own, NOW).await.expect("dispatched");
-    let mut by_own = settlement(own, "0.01");
-    by_own.charge.key_mode = KeyMode::Organization;
-    by_own.charge.credits = Credits::from_hundredths(100);
-    by_own.delivery.calls = vec![told(0, vec![0], "0.01")];
-    books.sqlite.settle(own, by_own).await.expect("settled");
-    let page = next(&books, 9).await.expect("a page");
-    assert_eq!((page.calls, page.through), (Vec::new(), own));
+    let mut settlement = settlement(own, "0");
+    let total = costs.iter().fold(UsdCost::ZERO, |sum, cost| {
+        sum.checked_add(usd(cost)).expect("a sum")
+    });
+    settlement.charge = Charge {
+        key_mode: KeyMode::Organization,
+        credits: Credits::from_hundredths(100 * i64::from(images)),
+        images,
+        cost: total,
+        cost_source: CostSource::Usage,
+        ..settlement.charge
+    };
+    settlement.delivery.images = (0..images).map(|index| image(own, index)).collect();
+    let calls = (0..).zip(costs);
+    let calls = calls.map(|(call, cost)| told(call, vec![call], cost));
+    settlement.delivery.calls = calls.collect();
+    books.sqlite.settle(own, settlement).await.expect("settled");
+    own
+}
+
+#[tokio::test]
+async fn what_an_organizations_own_key_paid_is_corrected_both_ways_and_its_credits_never() {
+    let books = Books::open(1000).await;
+    let raw = books.raw();
+    for (request_id, record) in [("less", "0.004"), ("more", "7")] {
+        let id = by_own_key(&books, request_id, &["0.01"]).await;
+        let page = next(&books, 9).await.expect("a page");
+        let key = page.calls[0].own_key.as_ref().expect("its own");
+        assert_eq!(key.organization, organization("acme"));
+        assert_eq!(key.fingerprint, draft(request_id, 500).upstream_key);
+        pass(&books, id, &[record]).await;
+        let sql = "SELECT cost_pd, refund_cc FROM correction WHERE generation = ?1";
+        let corrected = raw.query_row(sql, [id.uuid().as_bytes().as_slice()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+        assert_eq!(corrected.expect("a correction"), (usd(record).pico(), 0));
+    }
+    let absorbed: i64 = raw
+        .query_row("SELECT count(*) FROM absorption", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(absorbed, 0, "the platform has paid nothing");
+    assert_eq!(books.balance().await, [99_800, 0, 0]);
+    books.audited().await;
 }
 
 #[tokio::test]
