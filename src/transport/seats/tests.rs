@@ -49,7 +49,7 @@ async fn a_newcomer_takes_the_seat_of_the_one_that_is_missed_least() {
 }
 
 #[tokio::test]
-async fn a_connection_with_a_call_never_loses_its_seat() {
+async fn a_connection_whose_call_moves_does_not_lose_its_seat() {
     let seats = Seats::new(8, 1);
     let seated = seats.arrive().sit().expect("a seat");
     let call = seated.seat.open_call();
