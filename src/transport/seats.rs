@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::stalls::Stalls;
 use super::unsent::Whose;
 
+use full::Why;
+
 mod full;
 
 /// Connections that stall and are put out together, when room is missing.
@@ -130,7 +132,8 @@ impl Seats {
     /// Puts out some of the connections that stall, because there is no room for what others need.
     fn relieve(&self) {
         let mut taken = self.lock();
-        for number in full::stalled(taken.seats.values(), RELIEVED) {
+        let seats = taken.seats.values();
+        for number in full::first(seats, self.seats_max, Why::Stalled, RELIEVED) {
             taken.put_out(number);
         }
     }
@@ -147,12 +150,12 @@ impl Taken {
     fn make_room(&mut self, seats_max: usize) -> bool {
         let idle = self.idle.first().copied();
         let nameless = idle.filter(|(served, ..)| !served);
-        let stalled = || full::stalled(self.seats.values(), 1).first().copied();
+        let busy = |why| full::first(self.seats.values(), seats_max, why, 1).pop();
         let least = nameless
             .map(|(.., number)| number)
-            .or_else(stalled)
+            .or_else(|| busy(Why::Crowd))
             .or(idle.map(|(.., number)| number))
-            .or_else(|| full::least_missed(self.seats.values(), seats_max));
+            .or_else(|| busy(Why::Large));
         least.inspect(|number| self.put_out(*number)).is_some()
     }
 

@@ -1,7 +1,8 @@
 //! Whose seat is taken of connections with calls. Whoever only takes room goes first: calls that have
-//! stalled for a second, which go before callers that are idle; then those of strangers; then
-//! connections of one who has far more than others. Among these whoever has most seats loses one, so
-//! that however many do so together, whoever has few keeps them, and a newcomer finds one.
+//! stalled for a second; then those of strangers; then connections of one who has most of the house.
+//! All these go before callers that are idle, and last one of whoever has far more than others. Among
+//! each whoever has most seats loses one, so that however many do so together, whoever has few keeps
+//! them, and a newcomer finds one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -20,37 +21,45 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// move. Backends have a few connections each.
 const LARGE_PART: usize = 8;
 
+/// Who has more than such a part of them goes before callers that are idle.
+const CROWD_PART: usize = 4;
+
+/// Nobody is large who has no more, however few seats there are.
+const LARGE_LEAST: usize = 2;
+
 /// Why a connection with calls can go; the first is missed least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Why {
+pub(super) enum Why {
+    /// Something on it has not moved for long.
     Stalled,
+    /// Nobody knows whose its call is, which is not new.
     Nameless,
+    /// It is one of very many, of one party or of strangers.
+    Crowd,
+    /// It is one of many.
     Large,
 }
 
 /// Which goes first: by why, by how many its party has, by since when, by number.
 type Rank = (Why, Reverse<usize>, Instant, u64);
 
-/// The connection that can go, of so many seats; `None` if none can.
-pub(super) fn least_missed<'a>(
+/// The first so many that can go of all these, for such a reason or one before it.
+pub(super) fn first<'a>(
     seats: impl Iterator<Item = &'a Arc<Seat>>,
     seats_max: usize,
-) -> Option<u64> {
-    let first = ranked(seats, seats_max / LARGE_PART).into_iter().min();
-    first.map(|(_, _, _, number)| number)
-}
-
-/// So many of those that stall.
-pub(super) fn stalled<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>, most: usize) -> Vec<u64> {
-    let mut ranked = ranked(seats, usize::MAX);
-    ranked.retain(|(why, ..)| *why == Why::Stalled);
+    why: Why,
+    most: usize,
+) -> Vec<u64> {
+    let mut ranked = ranked(seats, seats_max);
+    ranked.retain(|(last, ..)| *last <= why);
     ranked.sort_unstable();
     let first = ranked.into_iter().take(most);
-    first.map(|(_, _, _, number)| number).collect()
+    first.map(|(.., number)| number).collect()
 }
 
-/// Those that can go; it is large who has more than so many.
-fn ranked<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>, large: usize) -> Vec<Rank> {
+fn ranked<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>, seats_max: usize) -> Vec<Rank> {
+    let large = LARGE_LEAST.max(seats_max / LARGE_PART);
+    let crowd = LARGE_LEAST.max(seats_max / CROWD_PART);
     let busy = seats.filter_map(|seat| {
         let presence = *seat.presence();
         let whose = seat.whose().clone();
@@ -67,8 +76,10 @@ fn ranked<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>, large: usize) -> Vec<R
         let (why, since) = match (stalls, whose) {
             (Some(since), _) => (Why::Stalled, since),
             (None, None) if is_old(busy_since) => (Why::Nameless, *busy_since),
-            // Strangers, too: whose calls have just begun is not known, and the oldest go first.
-            (None, _) if has > large.max(1) => (Why::Large, *busy_since),
+            // Whose calls have just begun is not known either; of these the oldest goes first.
+            (None, None) if has > large => (Why::Crowd, *busy_since),
+            (None, Some(_)) if has > crowd => (Why::Crowd, *busy_since),
+            (None, Some(_)) if has > large => (Why::Large, *busy_since),
             _ => return None,
         };
         Some((why, Reverse(has), since, seat.number))
