@@ -41,8 +41,9 @@ bench: ## Measure the gateway, its books, its price list and its manners under o
 	$(CARGO) bench --locked --bench ledger
 	$(CARGO) bench --locked --bench catalog
 
-floods: ## Flood the gateway with all this machine has, and print what honest callers saw (about eight minutes).
-	$(CARGO) test --locked --release --features floods --test floods -- --nocapture
+ROW ?=
+floods: ## Flood the gateway with all this machine has, and print the table of docs/security.md (about ten minutes), or its row ROW ("slow heads").
+	FLOODS_ROW="$(ROW)" $(CARGO) test --locked --release --features floods --test floods -- --nocapture
 
 MINUTES ?= 30
 KILLS ?= 10000

@@ -3,8 +3,10 @@
 //!
 //! A newcomer waits in a lobby until it has shown that it speaks HTTP/2, for five seconds at most,
 //! and is put out by later ones if the lobby is full. Then it has a seat. Seats are few; a
-//! connection without calls loses its seat to one that has just come. Frames that carry nothing are
-//! counted, calls are counted, and each connection ends after an hour. Who is put out is remembered
+//! connection without calls loses its seat to one that has just come, and so does one that stalls
+//! where room is missing. Frames that carry nothing are counted, calls are counted, bytes that wait to
+//! be sent are counted, and each connection ends after an hour, or a minute after the first of its
+//! calls has stopped moving. Who is put out is remembered
 //! by address, and those who come from there take turns at the door.
 
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::Metrics;
 
 mod accept;
+mod answers;
 mod arrival;
+mod asked;
 mod calls;
 mod complaint;
 mod conduct;
@@ -29,8 +33,10 @@ mod meter;
 mod origins;
 mod pages;
 mod seats;
+mod stalls;
 mod strangers;
 mod tls;
+mod unsent;
 
 pub use accept::listen;
 use calls::{Calls, Words};
@@ -45,7 +51,8 @@ pub use tls::{Files, Tls, TlsError};
 /// What the door for calls is made of.
 #[derive(Debug)]
 pub struct Door {
-    /// Everything that is served.
+    /// Everything that is served. What is fastened to an answer, among its extensions, is kept until
+    /// the last byte of it is gone, or nobody wants it.
     pub routes: Router,
     /// What encrypts connections; `None` is plaintext.
     pub tls: Option<Arc<Tls>>,
@@ -57,6 +64,8 @@ pub struct Door {
     pub overloaded: fn() -> Response,
     /// Whether an answer says that its caller has shown a good key.
     pub shows_good_key: fn(&Response) -> bool,
+    /// Whose key that was, as an answer says that was not refused for it.
+    pub whose: fn(&Response) -> Option<Arc<str>>,
     /// Whose newcomers never take turns.
     pub unrationed: Unrationed,
 }
@@ -78,6 +87,7 @@ pub async fn serve_calls(listener: TcpListener, door: Door, stop: CancellationTo
     let words = Words {
         overloaded: door.overloaded,
         shows_good_key: door.shows_good_key,
+        whose: door.whose,
     };
     let hall = Arc::new(Hall {
         calls: Calls::new(door.routes, Arc::clone(&door.metrics), words),

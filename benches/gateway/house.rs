@@ -286,6 +286,11 @@ impl Bearer {
     fn new(key: &str) -> Result<Self> {
         Ok(Self(format!("Bearer {key}").parse()?))
     }
+
+    /// The key itself.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.0.to_str().ok()?.strip_prefix("Bearer ")
+    }
 }
 
 impl Interceptor for Bearer {

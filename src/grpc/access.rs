@@ -197,7 +197,10 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let mut counted = Counted::count(&gate.budget, &caller, request);
     counted.extensions_mut().insert(caller);
     let response = in_time(next.run(counted), deadline).await;
-    marked(call.until_sent(with_reason(response, rpc, &gate.metrics)))
+    let mut answer = with_reason(response, rpc, &gate.metrics);
+    // Kept until it is sent (`transport::Door`).
+    answer.extensions_mut().insert(Arc::new(call));
+    marked(answer)
 }
 
 /// Says that the key was found good, to whoever sees the answer before it is sent.

@@ -3,23 +3,19 @@
 //! does not read stays in memory, and its connection stays on its seat.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-use axum::body::Body;
-use axum::response::Response;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::OrganizationId;
 
 /// Calls of one organization, or of the operator, at a time: on a connection each they take half of
-/// the seats. An answer that nobody reads takes 73 KiB, so all of them take 37 MiB, which is below what
-/// a flood may cost (64 MiB, `reliability.md` G18).
-const OPEN_MAX: usize = 512;
+/// the seats.
+const EACH_MAX: usize = 512;
+
+/// Calls of all. Those for which no key is needed, and those that are refused, have as many again as
+/// are missing here to what the door takes (8192, `transport::limits`).
+const ALL_MAX: usize = 7 * 1024;
 
 /// When to come back: most calls are short.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +25,13 @@ type Whose = Option<OrganizationId>;
 
 /// Who has calls open, and how many; never more entries than there are open calls.
 #[derive(Debug, Default)]
-pub(super) struct OpenCalls(Mutex<HashMap<Whose, usize>>);
+pub(super) struct OpenCalls(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    each: HashMap<Whose, usize>,
+}
 
 /// The place of a call, given back when this is dropped.
 #[derive(Debug)]
@@ -38,26 +40,22 @@ pub(super) struct OpenCall {
     whose: Whose,
 }
 
-/// The body of an answer, with the place of its call.
-struct Kept {
-    body: Body,
-    _call: OpenCall,
-}
-
 // === impl OpenCalls ===
 
 impl OpenCalls {
-    /// Takes a place for one more call.
+    /// Takes a place for one more call. Nobody has more than are left for all: several who fill the
+    /// house together leave something to whoever comes.
     ///
     /// # Errors
     /// `LIMIT_REACHED`, with the time to come back.
     pub(super) fn enter(self: &Arc<Self>, whose: Whose) -> Result<OpenCall, Failure> {
         let mut open = self.lock();
-        let calls = open.entry(whose.clone()).or_default();
-        if *calls >= OPEN_MAX {
-            return Err(refusal());
+        let has = open.each.get(&whose).copied().unwrap_or(0);
+        if has >= EACH_MAX.min(ALL_MAX - open.all) {
+            return Err(refusal(has));
         }
-        *calls += 1;
+        open.all += 1;
+        open.each.insert(whose.clone(), has + 1);
         drop(open);
         Ok(OpenCall {
             all: Arc::clone(self),
@@ -67,24 +65,25 @@ impl OpenCalls {
 
     fn leave(&self, whose: &Whose) {
         let mut open = self.lock();
-        let Some(calls) = open.get_mut(whose) else {
+        open.all = open.all.saturating_sub(1);
+        let Some(calls) = open.each.get_mut(whose) else {
             return;
         };
         *calls = calls.saturating_sub(1);
         if *calls == 0 {
-            open.remove(whose);
+            open.each.remove(whose);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Whose, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn refusal() -> Failure {
+fn refusal(has: usize) -> Failure {
     let what = format!(
-        "Your organization has {OPEN_MAX} calls open; nothing was done. Read their answers to the end, \
-         or try again in a moment."
+        "Your organization has {has} calls open, and no room for more; nothing was done. Read their \
+         answers to the end, or try again in a moment."
     );
     Failure::new(Reason::LimitReached, what)
         .with("limit", "open_calls")
@@ -94,37 +93,18 @@ fn refusal() -> Failure {
 // === impl OpenCall ===
 
 impl OpenCall {
-    /// Keeps the place for as long as there is something of this answer left to send.
-    pub(super) fn until_sent(self, answer: Response) -> Response {
-        answer.map(|body| Body::new(Kept { body, _call: self }))
+    /// The name of its organization; the operator has none.
+    pub(super) fn whose(&self) -> Arc<str> {
+        self.whose
+            .as_ref()
+            .map_or("", OrganizationId::as_str)
+            .into()
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
         self.all.leave(&self.whose);
-    }
-}
-
-// === impl Kept ===
-
-impl http_body::Body for Kept {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -136,11 +116,16 @@ mod tests {
         Some(OrganizationId::parse(name).expect("a name"))
     }
 
+    /// As many calls as one can open.
+    fn flood(open: &Arc<OpenCalls>, name: &str) -> Vec<OpenCall> {
+        std::iter::from_fn(|| open.enter(whose(name)).ok()).collect()
+    }
+
     #[test]
     fn half_of_the_seats_are_there_for_one_organization_and_others_do_not_pay_for_it() {
         let open = Arc::new(OpenCalls::default());
         let enter = |name: &str| open.enter(whose(name));
-        let mut loud: Vec<_> = std::iter::from_fn(|| enter("loud").ok()).collect();
+        let mut loud = flood(&open, "loud");
         assert_eq!(loud.len(), 512);
         let refused = enter("loud").expect_err("one too many");
         assert_eq!(refused.reason, Reason::LimitReached);
@@ -151,20 +136,19 @@ mod tests {
         let again = enter("loud").expect("a place that was given back");
         assert!(enter("loud").is_err());
         drop((loud, again, others));
-        assert!(open.lock().is_empty(), "nothing is kept of who has none");
+        let left = open.lock();
+        assert!(left.all == 0 && left.each.is_empty(), "{left:?}");
     }
 
-    #[tokio::test]
-    async fn a_place_is_kept_until_the_answer_is_gone() {
+    #[test]
+    fn organizations_that_fill_the_house_together_leave_something_to_whoever_comes() {
         let open = Arc::new(OpenCalls::default());
-        let call = open.enter(whose("acme")).expect("a place");
-        let answer = call.until_sent(Response::new(Body::from("words")));
-        assert_eq!(open.lock().len(), 1);
-        let words = axum::body::to_bytes(answer.into_body(), 5).await;
-        assert_eq!(words.expect("words"), "words");
-        assert!(open.lock().is_empty());
-        let call = open.enter(whose("acme")).expect("a place");
-        drop(call.until_sent(Response::new(Body::from("words"))));
-        assert!(open.lock().is_empty(), "nobody wants it");
+        let names: Vec<_> = (0..16).map(|number| format!("loud-{number}")).collect();
+        let loud: Vec<_> = names.iter().map(|name| flood(&open, name)).collect();
+        let (last, full) = loud.split_last().expect("sixteen");
+        assert!(full[..13].iter().all(|calls| calls.len() == 512));
+        assert_eq!((full[13].len(), full[14].len(), last.len()), (256, 128, 64));
+        assert_eq!(flood(&open, "quiet").len(), 32);
+        assert!(open.enter(None).is_ok(), "the operator");
     }
 }

@@ -26,9 +26,11 @@ pub enum ConnectionEnd {
     Aged,
     /// Old enough, and its calls did not finish.
     CutOff,
-    /// A newcomer needed the place.
+    /// It did not take what it was answered, or did not finish what it asked, for too long.
+    Stalled,
+    /// Another needed the place.
     PutOut,
-    /// All places are taken by connections with calls.
+    /// All places are taken by connections with calls, which move.
     Full,
     /// It did not arrive in time.
     TimedOut,
@@ -71,12 +73,13 @@ pub struct OpenConnection {
 // === impl ConnectionEnd ===
 
 impl ConnectionEnd {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Closed,
         Self::Lost,
         Self::Idle,
         Self::Aged,
         Self::CutOff,
+        Self::Stalled,
         Self::PutOut,
         Self::Full,
         Self::TimedOut,
@@ -94,6 +97,7 @@ impl ConnectionEnd {
             Self::Idle => "idle",
             Self::Aged => "aged",
             Self::CutOff => "cut_off",
+            Self::Stalled => "stalled",
             Self::PutOut => "put_out",
             Self::Full => "full",
             Self::TimedOut => "timed_out",
@@ -125,7 +129,7 @@ impl Connections {
         );
         registry.register(
             "calls_shed",
-            "Calls refused at the door because too many were open",
+            "Calls refused at the door because too many were open, and answers broken off because too much waited to be sent",
             self.calls_shed.clone(),
         );
         registry.register(

@@ -5,27 +5,25 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
-use http_body::{Frame, SizeHint};
+use http::HeaderValue;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio::sync::Semaphore;
 
+use super::answers::{Answer, Held, Open, PutOut};
+use super::asked::Asked;
 use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_EACH_MAX, STRANGERS_MAX};
 use super::origins::Visitor;
-use super::seats::{OpenCall, Seat};
-use super::strangers::{Party, Strangers, Visit};
+use super::seats::Seat;
+use super::stalls::Flow;
+use super::strangers::{Party, Strangers};
+use super::unsent::{Unsent, Whose};
 use crate::metrics::Metrics;
 
 /// Where gRPC's own services are, which need no key: health and reflection.
@@ -43,6 +41,10 @@ const NO_SUCH_CALL: &[u8] = b"12";
 /// … and of what is no call at all (INVALID_ARGUMENT): nobody has looked for its key.
 const NO_CALL: &[u8] = b"3";
 
+/// With fewer calls left than these, each that comes makes those go that stall: so the routes, who know
+/// whose calls they are, have enough left to share (`grpc::open_calls`).
+const FEW_LEFT: usize = CALLS_MAX / 4;
+
 /// What is understood of the routes' own answers, and what is answered in their place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
@@ -50,6 +52,8 @@ pub(super) struct Words {
     pub(super) overloaded: fn() -> Response,
     /// Whether an answer was made after the caller's key was found good.
     pub(super) shows_good_key: fn(&Response) -> bool,
+    /// Whose key that was, if the call was let in.
+    pub(super) whose: fn(&Response) -> Whose,
 }
 
 /// Everything that is served, with a bound on how much at a time.
@@ -57,6 +61,7 @@ pub(super) struct Calls {
     routes: TowerToHyperService<Router>,
     all: Arc<Semaphore>,
     strangers: Arc<Strangers>,
+    unsent: Arc<Unsent>,
     metrics: Arc<Metrics>,
     words: Words,
 }
@@ -78,26 +83,15 @@ struct Unanswered {
     end: CallEnd,
 }
 
-/// An answer that counts as open while it lives.
-#[derive(Debug)]
-pub(super) struct Answer {
-    body: Body,
+/// A call that is being answered.
+struct Begun {
+    unanswered: Unanswered,
+    calls: Arc<Calls>,
+    visitor: Arc<Visitor>,
     put_out: Option<PutOut>,
-    _open: Option<Open>,
-}
-
-/// What an open call holds.
-#[derive(Debug)]
-struct Open {
-    call: OpenCall,
-    visit: Option<Visit>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// When another stranger needs the room, and what the answer ends with then.
-struct PutOut {
-    due: Pin<Box<WaitForCancellationFutureOwned>>,
-    overloaded: fn() -> Response,
+    open: Open,
+    reads: Flow,
+    needs_key: bool,
 }
 
 // === impl Calls ===
@@ -109,6 +103,7 @@ impl Calls {
             routes: TowerToHyperService::new(routes.with_state(())),
             all: Arc::new(Semaphore::new(CALLS_MAX)),
             strangers: Strangers::new(STRANGERS_MAX, STRANGERS_EACH_MAX),
+            unsent: Arc::default(),
             metrics,
             words,
         })
@@ -161,7 +156,11 @@ impl Caller {
 
     /// Room for a call, if there is any.
     fn open(&self, needs_key: bool) -> Option<Open> {
-        let room = Arc::clone(&self.calls.all).try_acquire_owned().ok()?;
+        let all = &self.calls.all;
+        if all.available_permits() < FEW_LEFT {
+            self.seat.relieve();
+        }
+        let room = Arc::clone(all).try_acquire_owned().ok()?;
         let visit = if needs_key {
             None
         } else {
@@ -184,55 +183,78 @@ impl Service<Request<Incoming>> for Caller {
         self.conduct.call_taken();
         if self.conduct.is_flood() {
             // What came together with the calls that put it out; nobody will read an answer.
-            let nothing = http::Response::new(Answer::of_nobody(Body::empty()));
+            let nothing = Answer::of_nobody(Response::default());
             return Box::pin(std::future::ready(Ok(nothing)));
         }
         let needs_key = !is_of_strangers(request.uri().path());
-        let Words {
-            overloaded,
-            shows_good_key,
-        } = self.calls.words;
         let Some(open) = self.open(needs_key) else {
             self.calls.metrics.call_shed();
             if !needs_key {
                 self.conduct.call_ended(CallEnd::OfStranger);
             }
-            let refusal = overloaded();
-            return Box::pin(std::future::ready(Ok(refusal.map(Answer::of_nobody))));
+            let refusal = Answer::of_nobody((self.calls.words.overloaded)());
+            return Box::pin(std::future::ready(Ok(refusal)));
         };
-        let mut put_out = open.visit.as_ref().map(|visit| PutOut {
-            due: Box::pin(visit.put_out()),
-            overloaded,
-        });
-        let unanswered = Unanswered::new(&self.conduct);
-        let visitor = Arc::clone(&self.visitor);
-        let answering = self.calls.routes.call(request);
-        Box::pin(async move {
-            let answer = match &mut put_out {
-                None => {
-                    let Ok(answer) = answering.await;
-                    answer
-                }
-                Some(put_out) => tokio::select! {
-                    Ok(answer) = answering => answer,
-                    () = put_out.due.as_mut() => overloaded(),
-                },
-            };
-            let status = answer.headers().get(STATUS);
-            let has_key = shows_good_key(&answer);
-            unanswered.answered(end(status, needs_key, has_key));
-            if has_key {
-                visitor.shows_good_key();
+        let (asks, reads) = self.seat.stalls().call();
+        let answering = self
+            .calls
+            .routes
+            .call(request.map(|body| Asked::new(body, asks)));
+        let begun = Begun {
+            unanswered: Unanswered::new(&self.conduct),
+            calls: Arc::clone(&self.calls),
+            visitor: Arc::clone(&self.visitor),
+            put_out: open.visit.as_ref().map(PutOut::of),
+            open,
+            reads,
+            needs_key,
+        };
+        Box::pin(async move { Ok(begun.answer(answering).await) })
+    }
+}
+
+// === impl Begun ===
+
+impl Begun {
+    /// Waits for the answer, and sees whose it is.
+    async fn answer(
+        mut self,
+        answering: impl Future<Output = Result<Response, Infallible>>,
+    ) -> http::Response<Answer> {
+        let words = self.calls.words;
+        let mut answer = match &mut self.put_out {
+            None => {
+                let Ok(answer) = answering.await;
+                answer
             }
-            if status.is_none() {
-                open.call.served();
-            }
-            Ok(answer.map(|body| Answer {
-                body,
-                put_out,
-                _open: Some(open),
-            }))
-        })
+            Some(put_out) => tokio::select! {
+                Ok(answer) = answering => answer,
+                () = put_out.due() => (words.overloaded)(),
+            },
+        };
+        let status = answer.headers().get(STATUS);
+        let has_key = (words.shows_good_key)(&answer);
+        self.unanswered
+            .answered(end(status, self.needs_key, has_key));
+        if has_key {
+            self.visitor.shows_good_key();
+        }
+        if status.is_none() {
+            self.open.call.served();
+        }
+        let whose = (words.whose)(&answer);
+        if let Some(whose) = &whose {
+            self.open.call.is_of(whose);
+        }
+        let held = Held {
+            open: self.open,
+            whose,
+            reads: self.reads,
+            unsent: Arc::clone(&self.calls.unsent),
+            metrics: Arc::clone(&self.calls.metrics),
+            _extensions: std::mem::take(answer.extensions_mut()),
+        };
+        answer.map(|body| Answer::new(body, held, self.put_out, words.overloaded))
     }
 }
 
@@ -254,63 +276,6 @@ impl Unanswered {
 impl Drop for Unanswered {
     fn drop(&mut self) {
         self.conduct.call_ended(self.end);
-    }
-}
-
-// === impl PutOut ===
-
-impl PutOut {
-    /// The status that there was no room, as what ends an answer that has begun.
-    fn last_words(&self) -> HeaderMap {
-        let mut status = (self.overloaded)().into_parts().0.headers;
-        status.remove(CONTENT_TYPE);
-        status
-    }
-}
-
-impl fmt::Debug for PutOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PutOut").finish_non_exhaustive()
-    }
-}
-
-// === impl Answer ===
-
-impl Answer {
-    const fn of_nobody(body: Body) -> Self {
-        Self {
-            body,
-            put_out: None,
-            _open: None,
-        }
-    }
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if let Some(put_out) = &mut self.put_out
-            && put_out.due.as_mut().poll(cx).is_ready()
-        {
-            let last_words = put_out.last_words();
-            self.put_out = None;
-            self.body = Body::empty();
-            return Poll::Ready(Some(Ok(Frame::trailers(last_words))));
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -107,14 +107,17 @@ async fn live(
         () = hall.stop.cancelled() => End::Closed,
         () = tokio::time::sleep(limits::age()) => End::Aged,
         () = seat.idle_for(limits::IDLE_MAX) => End::Idle,
+        () = seat.stalls().stalled_for(limits::STALL_MAX) => End::Stalled,
     };
-    // No call from now on, and those that run may end.
+    // No call from now on, and those that run may end: others on it may read, where one does not.
     connection.as_mut().graceful_shutdown();
     tokio::select! {
+        biased;
         _ = connection => end,
         () = conduct.flooded() => End::Flood,
         () = seat.put_out() => end,
         () = seat.idle_for(limits::FAREWELL) => end,
+        () = seat.deserted_for(limits::STALL_MAX) => End::Stalled,
         () = tokio::time::sleep(hall.longest_call + limits::GRACE) => End::CutOff,
     }
 }
@@ -138,3 +141,6 @@ fn why(ended: Result<(), hyper::Error>) -> End {
         End::Broken
     }
 }
+
+#[cfg(test)]
+mod tests;

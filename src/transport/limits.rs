@@ -60,6 +60,12 @@ pub(super) const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection without calls is ended after this. Callers come back by themselves.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 
+/// How long a piece of an answer may wait for whoever reads, or a request for whoever sends, without
+/// moving; then its connection takes no calls any more, and ends with the last of them that moves. As
+/// nginx has it (`send_timeout`, `client_body_timeout`); a piece is 64 KiB, so that even a line of 10
+/// kbit/s moves.
+pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
+
 /// A connection is ended after an hour, so that callers spread over new replicas
 /// (`reliability.md` section 6) …
 const AGE: Duration = Duration::from_secs(60 * 60);

@@ -1,6 +1,7 @@
 //! Who is connected: newcomers in the lobby, the others on seats. Both are bounded, and a flood of
 //! newcomers does not keep honest ones out: the oldest newcomer goes first, then the connection
-//! that has been without a call for longest, those that never made a good one before the others.
+//! that has been without a call for longest, those that never made a good one before the others. Those
+//! that have calls and only take room go as well, where it is missing (`full`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,19 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::stalls::Stalls;
+use super::unsent::Whose;
+
+use full::Why;
+
+mod full;
+
+/// Connections that stall and are put out together, when room is missing.
+const RELIEVED: usize = 16;
+
+/// So often is looked whether anybody is left who reads.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// All places.
 #[derive(Debug)]
@@ -52,6 +66,8 @@ pub(super) struct Seat {
     number: u64,
     put_out: CancellationToken,
     presence: Mutex<Presence>,
+    whose: Mutex<Whose>,
+    stalls: Arc<Stalls>,
     quiet: Notify,
 }
 
@@ -65,7 +81,10 @@ pub(super) struct OpenCall {
 #[derive(Clone, Copy, Debug)]
 struct Presence {
     open: usize,
+    /// If none is open.
     quiet_since: Instant,
+    /// If one is.
+    busy_since: Instant,
     served: bool,
 }
 
@@ -110,6 +129,15 @@ impl Seats {
         }
     }
 
+    /// Puts out some of the connections that stall, because there is no room for what others need.
+    fn relieve(&self) {
+        let mut taken = self.lock();
+        let seats = taken.seats.values();
+        for number in full::first(seats, self.seats_max, Why::Stalled, RELIEVED) {
+            taken.put_out(number);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,15 +146,25 @@ impl Seats {
 // === impl Taken ===
 
 impl Taken {
-    /// Takes the seat of the connection that is missed least; false if all have calls.
-    fn make_room(&mut self) -> bool {
-        let Some((_, _, number)) = self.idle.pop_first() else {
-            return false;
-        };
+    /// Takes the seat of the connection that is missed least; false if none can go.
+    fn make_room(&mut self, seats_max: usize) -> bool {
+        let idle = self.idle.first().copied();
+        let nameless = idle.filter(|(served, ..)| !served);
+        let busy = |why| full::first(self.seats.values(), seats_max, why, 1).pop();
+        let least = nameless
+            .map(|(.., number)| number)
+            .or_else(|| busy(Why::Crowd))
+            .or(idle.map(|(.., number)| number))
+            .or_else(|| busy(Why::Large));
+        least.inspect(|number| self.put_out(*number)).is_some()
+    }
+
+    /// Takes the seat of this one.
+    fn put_out(&mut self, number: u64) {
         if let Some(seat) = self.seats.remove(&number) {
+            self.idle.remove(&seat.rank());
             seat.put_out.cancel();
         }
-        true
     }
 
     /// Gives back whatever place this one has.
@@ -146,22 +184,27 @@ impl Newcomer {
         self.place.put_out.cancelled().await;
     }
 
-    /// Takes a seat; `None` if all are taken by connections with calls.
+    /// Takes a seat; `None` if all are taken by connections with calls, of which none can go.
     pub(super) fn sit(self) -> Option<Seated> {
+        let now = Instant::now();
         let seat = Arc::new(Seat {
             seats: Arc::clone(&self.place.seats),
             number: self.place.number,
             put_out: self.place.put_out.clone(),
             presence: Mutex::new(Presence {
                 open: 0,
-                quiet_since: Instant::now(),
+                quiet_since: now,
+                busy_since: now,
                 served: false,
             }),
+            whose: Mutex::default(),
+            stalls: Arc::default(),
             quiet: Notify::new(),
         });
         let mut taken = self.place.seats.lock();
         taken.lobby.remove(&self.place.number);
-        if taken.seats.len() >= self.place.seats.seats_max && !taken.make_room() {
+        let seats_max = self.place.seats.seats_max;
+        if taken.seats.len() >= seats_max && !taken.make_room(seats_max) {
             return None;
         }
         taken.idle.insert(seat.rank());
@@ -190,10 +233,31 @@ impl Seat {
     pub(super) fn open_call(self: &Arc<Self>) -> OpenCall {
         let mut taken = self.seats.lock();
         taken.idle.remove(&self.rank());
-        self.presence().open += 1;
-        drop(taken);
+        let mut presence = self.presence();
+        if presence.open == 0 {
+            presence.busy_since = Instant::now();
+        }
+        presence.open += 1;
+        drop((presence, taken));
         OpenCall {
             seat: Arc::clone(self),
+        }
+    }
+
+    /// What waits for the peer.
+    pub(super) const fn stalls(&self) -> &Arc<Stalls> {
+        &self.stalls
+    }
+
+    /// There is no room for what this connection needs.
+    pub(super) fn relieve(&self) {
+        self.seats.relieve();
+    }
+
+    /// Waits until nothing but calls is open that have stalled for so long.
+    pub(super) async fn deserted_for(&self, time: Duration) {
+        while self.presence().open > self.stalls.calls(time) {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -223,6 +287,11 @@ impl Seat {
         (presence.served, presence.quiet_since, self.number)
     }
 
+    /// Whose key was shown last.
+    fn whose(&self) -> MutexGuard<'_, Whose> {
+        self.whose.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Locked after [`Seats::lock`], where both are.
     fn presence(&self) -> MutexGuard<'_, Presence> {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
@@ -235,6 +304,19 @@ impl OpenCall {
     /// The call was not turned away: its connection is of use.
     pub(super) fn served(&self) {
         self.seat.presence().served = true;
+    }
+
+    /// Whose key was shown with it.
+    pub(super) fn is_of(&self, whose: &Arc<str>) {
+        let mut seat = self.seat.whose();
+        if seat.as_ref() != Some(whose) {
+            *seat = Some(Arc::clone(whose));
+        }
+    }
+
+    /// There is no room for its answer.
+    pub(super) fn relieve(&self) {
+        self.seat.relieve();
     }
 }
 

@@ -76,7 +76,7 @@ async fn all(attack: &Arc<Attack>, to: SocketAddr, time: Duration, sent: &Arc<Se
                 let from = address(attack.from, number, &sent);
                 if let Ok(socket) = connect(from, to).await {
                     sent.connections.fetch_add(1, Ordering::Relaxed);
-                    play(socket, &attack, &sent).await;
+                    play(socket, attack.script(number), &sent).await;
                 }
                 tokio::time::sleep(attack.comeback).await;
             }
@@ -109,11 +109,11 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Sends everything, reads whatever comes, and stays until it is put out.
-async fn play(socket: TcpStream, attack: &Attack, sent: &Sent) {
+async fn play(socket: TcpStream, script: &[Step], sent: &Sent) {
     let (mut from, mut to) = socket.into_split();
     tokio::select! {
         () = drain(&mut from) => {}
-        () = send_all(&mut to, attack, sent) => {}
+        () = send_all(&mut to, script, sent) => {}
     }
 }
 
@@ -122,8 +122,8 @@ async fn drain(from: &mut OwnedReadHalf) {
     while from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }
 
-async fn send_all(to: &mut OwnedWriteHalf, attack: &Attack, sent: &Sent) {
-    for step in &attack.script {
+async fn send_all(to: &mut OwnedWriteHalf, script: &[Step], sent: &Sent) {
+    for step in script {
         if send(to, step, sent).await.is_err() {
             return;
         }

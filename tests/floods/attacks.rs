@@ -8,8 +8,8 @@ use secrecy::ExposeSecret;
 
 use crate::DOSE;
 use crate::wire::{
-    self, BALANCE, CONTINUATION, DATA, END_HEADERS, END_STREAM, GREETING, HEADERS, HEALTH, PING,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    self, BALANCE, CONTINUATION, DATA, END_HEADERS, END_STREAM, GREETING, GREETING_OF_THE_DEAF,
+    HEADERS, HEALTH, MODELS, NO_CALL, PING, RST_STREAM, SETTINGS, WATCH, WINDOW_UPDATE, frame,
 };
 
 /// Frames of one kind on one connection: many times what is let through.
@@ -20,6 +20,9 @@ const CALLS: u32 = 4000;
 
 /// Calls that are sent together: half of what may be open at a time.
 const VOLLEY: u32 = 50;
+
+/// Resets that the gateway has to withstand (`reliability.md` G18).
+const MILLION: u64 = 1_000_000;
 
 /// Those who only keep sockets come back after this: as long as a newcomer may be silent.
 const COMEBACK: Duration = Duration::from_secs(5);
@@ -36,10 +39,12 @@ pub(crate) struct Attack {
     pub(crate) end: &'static str,
     /// Where they come from.
     pub(crate) from: Source,
-    /// What is sent, in words.
-    pub(crate) things: &'static str,
-    /// What is sent on each.
-    pub(crate) script: Vec<Step>,
+    /// What is sent, in words; `None` if it is next to nothing, and connections are counted.
+    pub(crate) things: Option<&'static str>,
+    /// How many have to be sent in the long dose: with fewer it is no flood.
+    pub(crate) least: u64,
+    /// What is sent on each: attackers take turns with these.
+    pub(crate) scripts: Vec<Vec<Step>>,
 }
 
 /// Where attackers come from.
@@ -64,6 +69,15 @@ pub(crate) struct Step {
     pub(crate) pause: Duration,
 }
 
+// === impl Attack ===
+
+impl Attack {
+    /// What this one of the attackers sends.
+    pub(crate) fn script(&self, number: usize) -> &[Step] {
+        &self.scripts[number % self.scripts.len()]
+    }
+}
+
 /// Frames that carry nothing, or take back what they asked for.
 pub(crate) fn frames() -> Vec<Attack> {
     let setting = [0, 4, 0, 3, 0xff, 0xff];
@@ -82,6 +96,11 @@ pub(crate) fn frames() -> Vec<Attack> {
         frames_of("empty data", open, &nothing),
         frames_of("continuations", unended, &more),
         by_few("rapid resets", "resets", rapid_resets()),
+        Attack {
+            from: Source::Everywhere,
+            least: MILLION,
+            ..by_few("rapid resets, from all over", "resets", rapid_resets())
+        },
         by_few("late resets", "resets", late_resets()),
     ]
 }
@@ -97,8 +116,14 @@ pub(crate) fn heads() -> Vec<Attack> {
         by_few("no keys", "calls", calls(&wire::head(BALANCE, None))),
         Attack {
             from: Source::Everywhere,
-            ..by_few("keys, from all over", "calls", made_up_keys())
+            ..by_few("made-up keys, from all over", "calls", made_up_keys())
         },
+        by_few("health", "calls", calls(&wire::head(HEALTH, None))),
+        by_few(
+            "calls that do not exist",
+            "calls",
+            calls(&wire::head(NO_CALL, None)),
+        ),
     ]
 }
 
@@ -106,8 +131,38 @@ pub(crate) fn heads() -> Vec<Attack> {
 pub(crate) fn among_honest() -> Vec<Attack> {
     vec![Attack {
         from: Source::AmongHonest,
-        ..by_few("keys from there", "calls", made_up_keys())
+        ..by_few(
+            "made-up keys, from the address of the honest",
+            "calls",
+            made_up_keys(),
+        )
     }]
+}
+
+/// Organizations, each with one of these keys, that ask on as many connections as they can and do not
+/// read what they are answered, or do not finish what they ask.
+pub(crate) fn stalls(keys: &[String]) -> Vec<Attack> {
+    // In the short dose a call that costs little: an answer of some bytes is not read as well.
+    let call = if DOSE.controlled { MODELS } else { BALANCE };
+    let asked = |key: &String| frame(HEADERS, END_HEADERS, 1, &wire::head(call, Some(key)));
+    let whole = frame(DATA, END_STREAM, 1, &[0; 5]);
+    let unread = |key| vec![before([GREETING_OF_THE_DEAF, &asked(key), &whole].concat())];
+    let unfinished = |key| vec![before([GREETING, &asked(key)].concat())];
+    let by_all = |name, scripts| Attack {
+        sockets: DOSE.stalled,
+        scripts,
+        ..by_many(name, Vec::new())
+    };
+    vec![
+        by_all(
+            "answers that nobody reads",
+            keys.iter().map(unread).collect(),
+        ),
+        by_all(
+            "requests that do not end",
+            keys.iter().map(unfinished).collect(),
+        ),
+    ]
 }
 
 /// Sockets that are kept and not used.
@@ -120,10 +175,13 @@ pub(crate) fn sockets() -> Vec<Attack> {
         pause: Duration::from_millis(500),
     });
     let slow = std::iter::once(before([GREETING, &slow].concat())).chain(drops.take(50));
+    let watch = frame(HEADERS, END_HEADERS, 1, &wire::head(WATCH, None));
+    let watch = [GREETING, &watch, &frame(DATA, END_STREAM, 1, &[0; 5])].concat();
     vec![
         by_many("silent sockets", Vec::new()),
         by_many("idle connections", vec![before(GREETING.to_vec())]),
         by_many("slow heads", slow.collect()),
+        by_many("watches of health", vec![before(watch)]),
     ]
 }
 
@@ -155,8 +213,9 @@ fn by_few(name: &'static str, things: &'static str, script: Vec<Step>) -> Attack
         comeback: DOSE.comeback,
         end: "flood",
         from: Source::Elsewhere(1),
-        things,
-        script,
+        things: Some(things),
+        least: 0,
+        scripts: vec![script],
     }
 }
 
@@ -170,8 +229,9 @@ fn by_many(name: &'static str, script: Vec<Step>) -> Attack {
         comeback: COMEBACK,
         end: "put_out",
         from: Source::Elsewhere(1),
-        things: "bytes late",
-        script,
+        things: None,
+        least: 0,
+        scripts: vec![script],
     }
 }
 

@@ -2,7 +2,9 @@
 //! wait. The gateway and the mock are processes of their own, so that what is measured is theirs.
 //!
 //! `cargo test` plays a short dose. `make floods` plays a long one against the program as it is
-//! released, and prints the figures that the documentation gives.
+//! released, and prints the rows of the table that the documentation gives, ready to be pasted; each
+//! test prints its own. With `FLOODS_ROW="slow heads"` (or `make floods ROW="slow heads"`) only the
+//! attack of this name is played.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -60,6 +62,10 @@ struct Dose {
     comeback: Duration,
     /// Sockets at a time, where many send next to nothing.
     sockets: u64,
+    /// Connections at a time of organizations that stall, …
+    stalled: usize,
+    /// … and how many organizations they are.
+    organizations: usize,
     /// A p99 that is never complained about: the attackers share two cores with the gateway and
     /// whatever else runs there, so in a short time it is what the scheduler of the system did.
     floor: Duration,
@@ -75,6 +81,8 @@ const DOSE: Dose = if cfg!(feature = "floods") {
         answered: Duration::from_millis(5),
         comeback: Duration::from_millis(20),
         sockets: 10_000,
+        stalled: 2000,
+        organizations: 5,
         floor: Duration::from_millis(100),
     }
 } else {
@@ -87,6 +95,9 @@ const DOSE: Dose = if cfg!(feature = "floods") {
         comeback: Duration::from_millis(200),
         // More than there are places for, and fewer than the system keeps at the door.
         sockets: 2000,
+        // More than there are seats for.
+        stalled: 1200,
+        organizations: 3,
         floor: Duration::from_secs(3),
     }
 };
@@ -102,28 +113,40 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_frames_cost_honest_callers_neither_memory_nor_time() {
-    withstand(attacks::frames()).await;
+    withstand(|_| attacks::frames()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_come_to_nothing_cost_honest_callers_neither_memory_nor_time() {
-    withstand(attacks::heads()).await;
+    withstand(|_| attacks::heads()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_that_are_only_kept_cost_honest_callers_neither_memory_nor_time() {
     raise_open_files();
-    withstand(attacks::sockets()).await;
+    withstand(|_| attacks::sockets()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attacker_among_honest_callers_costs_them_a_bounded_wait_for_new_connections_alone() {
-    withstand(attacks::among_honest()).await;
+    withstand(|_| attacks::among_honest()).await;
 }
 
-/// Attacks a fresh gateway with each of these, one after the other.
-async fn withstand(attacks: Vec<Attack>) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn organizations_that_stall_together_cost_honest_callers_neither_memory_nor_time() {
+    raise_open_files();
+    withstand(attacks::stalls).await;
+}
+
+/// Attacks a fresh gateway with each of these, one after the other. Attackers who need keys have good
+/// ones of that gateway.
+async fn withstand(attacks: fn(&[String]) -> Vec<Attack>) {
     let _alone = ALONE.lock().await;
+    let only = only();
+    let is_played = |attack: &Attack| only.as_ref().is_none_or(|name| *name == attack.name);
+    if !attacks(&[]).iter().any(is_played) {
+        return;
+    }
     install_crypto();
     let house = House::open().await.unwrap();
     let other = match DOSE.controlled {
@@ -134,28 +157,72 @@ async fn withstand(attacks: Vec<Attack>) {
         ),
         false => None,
     };
+    let mut played = prepared(attacks, &house.gateway).await;
+    played.retain(is_played);
+    let mut controls = match &other {
+        Some(other) => prepared(attacks, other).await,
+        None => Vec::new(),
+    };
+    controls.retain(is_played);
     let honest = Honest::come(&house.gateway).await.unwrap();
     // Whatever is made once is made now.
     honest.call(&house.gateway, DOSE.quiet).await;
-    let mut wrong = Vec::new();
-    for (network, mut attack) in (1..).zip(attacks) {
+    let (mut wrong, mut details) = (Vec::new(), Vec::new());
+    let mut controls = controls.into_iter();
+    for attack in played {
+        let control = other.as_ref().zip(controls.next());
+        let row = attacked(&house, control, &honest, attack).await;
+        println!("{row}");
+        wrong.extend(row.complaints());
+        details.push(row.details());
+        rest(&house).await;
+    }
+    // After the rows, which are pasted as they are.
+    println!("{}", details.join("\n"));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The name of the only attack that is wanted, if one is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no command line of its own"
+)]
+fn only() -> Option<String> {
+    std::env::var("FLOODS_ROW")
+        .ok()
+        .filter(|name| !name.is_empty())
+}
+
+/// These attacks as they are played against this gateway.
+async fn prepared(attacks: fn(&[String]) -> Vec<Attack>, gateway: &Gateway) -> Vec<Attack> {
+    let mut keys = Vec::new();
+    for number in 0..DOSE.organizations {
+        let key = gateway.furnish(&format!("deaf-{number}")).await.unwrap();
+        keys.push(key.key().unwrap().to_owned());
+    }
+    let mut attacks = attacks(&keys);
+    for (network, attack) in (1..).zip(&mut attacks) {
         // What is held against an address is held for minutes.
         if let Source::Elsewhere(addresses) = &mut attack.from {
             *addresses = network;
         }
-        let row = attacked(&house, other.as_ref(), &honest, attack).await;
-        println!("{row}");
-        wrong.extend(row.complaints());
-        rest(&house).await;
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    attacks
 }
 
-async fn attacked(house: &House, other: Option<&Gateway>, honest: &Honest, attack: Attack) -> Row {
+async fn attacked(
+    house: &House,
+    other: Option<(&Gateway, Attack)>,
+    honest: &Honest,
+    attack: Attack,
+) -> Row {
     let (gateway, attack) = (&house.gateway, Arc::new(attack));
     let quiet = honest.call(gateway, DOSE.quiet).await;
     let control = match other {
-        Some(other) => Some(under_attack(gateway, other, honest, &attack).await.0),
+        Some((other, same)) => {
+            let same = Arc::new(same);
+            Some(under_attack(gateway, other, honest, &same).await.0)
+        }
         None => None,
     };
     let before = ends(house).await;

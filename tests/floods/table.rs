@@ -54,8 +54,11 @@ impl Row {
         if grown > MEMORY_MAX_BYTES {
             wrong.push(format!("memory grew by {grown} bytes"));
         }
-        if !self.ends.iter().any(|(end, _)| end == self.attack.end) {
+        if self.ended(self.attack.end) == 0 {
             wrong.push(format!("nobody was put out: {:?}", self.ends));
+        }
+        if DOSE.controlled && self.sent.things < self.attack.least {
+            wrong.push(format!("only {} were sent", self.sent.things));
         }
         for wait in self.waits() {
             let most = (wait.quiet.p99_ms * LONGER).max(millis(DOSE.floor));
@@ -67,6 +70,26 @@ impl Row {
         }
         let named = |wrong| format!("{}: {wrong}", self.attack.name);
         wrong.into_iter().map(named).collect()
+    }
+
+    /// What the table has no room for: medians, pictures, and why connections ended.
+    pub(crate) fn details(&self) -> String {
+        let mut told = format!("{}:", self.attack.name);
+        for wait in self.waits() {
+            let (p50, p99) = (wait.now.p50_ms, wait.now.p99_ms);
+            told += &format!(" {} {p50:.1} ms, p99 {p99:.1} ms;", wait.what);
+        }
+        told += &format!(" {} connections", grouped(self.sent.connections));
+        for (end, count) in &self.ends {
+            told += &format!(", {end} {}", grouped(*count));
+        }
+        told
+    }
+
+    /// How many connections ended for this reason.
+    fn ended(&self, why: &str) -> u64 {
+        let ended = self.ends.iter().find(|(end, _)| end == why);
+        ended.map_or(0, |(_, count)| *count)
     }
 
     fn waits(&self) -> [Wait; 3] {
@@ -84,30 +107,41 @@ impl Row {
     }
 }
 
+/// A row of the table of `docs/security.md`.
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes >> 20;
         let (before, peak) = (mib(self.before_bytes), mib(self.peak_bytes));
-        let name = self.attack.name;
-        write!(f, "{name:<19} {before:>4} → {peak:>3} MiB")?;
-        for wait in self.waits() {
-            let (what, p50, p99) = (wait.what, wait.now.p50_ms, wait.now.p99_ms);
-            let times = |than: Spread| p99 / than.p99_ms.max(0.001);
-            write!(
-                f,
-                " | {what} {p50:>5.1} {p99:>6.1} ms {:>4.1}×",
-                times(wait.quiet)
-            )?;
-            if let Some(control) = wait.control {
-                write!(f, " ({:.1}×)", times(control))?;
-            }
+        write!(f, "| {} | {before}, {peak} |", self.attack.name)?;
+        let [calls, arrivals, _] = self.waits();
+        for wait in [calls, arrivals] {
+            let p99 = wait.now.p99_ms;
+            let times = |than: Spread| format!("{:.1}", p99 / than.p99_ms.max(0.001));
+            let control = wait.control.map_or_else(|| "–".to_owned(), times);
+            write!(f, " {p99:.1} | {} | {control} |", times(wait.quiet))?;
         }
         let (things, connections) = (self.sent.things, self.sent.connections);
-        let of = self.attack.things;
-        write!(f, " | {things} {of} on {connections} connections")?;
-        for (end, count) in &self.ends {
-            write!(f, ", {end} {count}")?;
+        match self.attack.things {
+            Some(of) => write!(f, " {} {of} |", grouped(things))?,
+            None => write!(f, " {} sockets |", grouped(connections))?,
         }
-        Ok(())
+        write!(f, " {}", grouped(self.ended(self.attack.end)))?;
+        match self.ended("turned_away") {
+            0 => write!(f, " |"),
+            many => write!(f, ", and {} turned away |", grouped(many)),
+        }
     }
+}
+
+/// With a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }

@@ -4,6 +4,11 @@
 pub(crate) const GREETING: &[u8] =
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
+/// The same, with the wish to be sent one byte of each answer and no more (RFC 9113 section 6.5.2:
+/// `SETTINGS_INITIAL_WINDOW_SIZE`).
+pub(crate) const GREETING_OF_THE_DEAF: &[u8] =
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x01";
+
 /// Kinds of frames (RFC 9113 section 6).
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -19,6 +24,12 @@ pub(crate) const END_HEADERS: u8 = 4;
 
 /// A call that needs no key and waits for its request.
 pub(crate) const HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// A call that needs no key and lasts.
+pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
+/// A call that does not exist.
+pub(crate) const NO_CALL: &str = "/squados.images.v1.BillingService/GetNothing";
+/// A call with a long answer.
+pub(crate) const MODELS: &str = "/squados.images.v1.ModelService/ListModels";
 /// A call that needs a key.
 pub(crate) const BALANCE: &str = "/squados.images.v1.BillingService/GetBalance";
 

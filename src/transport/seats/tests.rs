@@ -34,22 +34,24 @@ async fn a_newcomer_takes_the_seat_of_the_one_that_is_missed_least() {
     tokio::time::advance(SECOND).await;
     let busy = sit();
     let call = busy.seat.open_call();
+    call.is_of(&"acme".into());
     tokio::time::advance(SECOND).await;
 
     let next = sit();
     assert!(is_out(&older), "never served, and quiet");
     let another = sit();
     assert!(is_out(&next), "never served, though it came later");
-    let _call = another.seat.open_call();
+    let other_call = another.seat.open_call();
+    other_call.is_of(&"acme".into());
     let last = sit();
     assert!(is_out(&useful), "quiet, where the others have calls");
     assert!(!is_out(&busy) && !is_out(&another) && !is_out(&last));
     assert_eq!(seats.lock().seats.len(), 3);
-    drop(call);
+    drop((call, other_call));
 }
 
 #[tokio::test]
-async fn a_connection_with_a_call_never_loses_its_seat() {
+async fn a_connection_whose_call_moves_does_not_lose_its_seat() {
     let seats = Seats::new(8, 1);
     let seated = seats.arrive().sit().expect("a seat");
     let call = seated.seat.open_call();

@@ -1,0 +1,107 @@
+use std::future::poll_fn;
+use std::time::Duration;
+
+use http_body::Body as _;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::transport::seats::{Seated, Seats};
+
+const PIECE: usize = 64 * 1024;
+
+/// A connection, and what its calls share with others.
+struct House {
+    seated: Seated,
+    room: Arc<Semaphore>,
+    unsent: Arc<Unsent>,
+}
+
+impl House {
+    fn open() -> Self {
+        let seats = Seats::new(1, 1);
+        Self {
+            seated: seats.arrive().sit().expect("a seat"),
+            room: Arc::new(Semaphore::new(1000)),
+            unsent: Arc::default(),
+        }
+    }
+
+    fn answer(&self, whose: &str, bytes: usize) -> Answer {
+        let seat = self.seated.seat();
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        let mut extensions = Extensions::new();
+        extensions.insert(Arc::clone(&self.room));
+        let held = Held {
+            open: Open {
+                call: seat.open_call(),
+                visit: None,
+                _room: room.expect("room"),
+            },
+            whose: Some(whose.into()),
+            reads: seat.stalls().call().1,
+            unsent: Arc::clone(&self.unsent),
+            metrics: Arc::default(),
+            _extensions: extensions,
+        };
+        Answer::new(Body::from(vec![7; bytes]), held, None, overloaded)
+    }
+
+    /// Whether nothing is held any more.
+    fn is_empty(&self) -> bool {
+        self.room.available_permits() == 1000 && Arc::strong_count(&self.room) == 1
+    }
+}
+
+fn overloaded() -> Response {
+    let mut answer = Response::default();
+    answer.headers_mut().insert("grpc-status", 8.into());
+    answer
+}
+
+async fn next(answer: &mut Answer) -> Frame<Bytes> {
+    let frame = poll_fn(|cx| Pin::new(&mut *answer).poll_frame(cx)).await;
+    frame.expect("a frame").expect("no error")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_holds_is_held_until_the_last_byte_of_its_answer_is_gone() {
+    let house = House::open();
+    let stalls = house.seated.seat().stalls();
+    let mut answer = house.answer("acme", PIECE);
+    let piece = next(&mut answer).await.into_data().expect("bytes");
+    drop(answer);
+    assert_eq!(piece.len(), PIECE);
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert!(!house.is_empty(), "h2 has it, and its peer has not");
+    assert_eq!(stalls.calls(Duration::from_secs(9)), 1);
+    let part = piece.slice(PIECE - 1..);
+    drop(piece);
+    assert!(!house.is_empty());
+    drop(part);
+    assert!(house.is_empty());
+    assert_eq!(stalls.since(), None);
+    drop(house.answer("acme", PIECE));
+    assert!(house.is_empty(), "nobody wants it");
+}
+
+#[tokio::test]
+async fn an_answer_for_which_there_is_no_room_ends_and_others_go_on() {
+    let house = House::open();
+    let mut unread = Vec::new();
+    let broken_off = loop {
+        let mut answer = house.answer("loud", PIECE);
+        match next(&mut answer).await.into_data() {
+            Ok(piece) => unread.push(piece),
+            Err(trailers) => break trailers.into_trailers().expect("trailers"),
+        }
+    };
+    assert_eq!(broken_off.get("grpc-status").expect("a status"), "8");
+    // Two thirds of 48 MiB.
+    assert_eq!(unread.len(), 512);
+    let mut small = house.answer("loud", 8 * 1024);
+    let mut other = house.answer("other", PIECE);
+    assert!(next(&mut small).await.is_data() && next(&mut other).await.is_data());
+    drop(unread);
+    let mut again = house.answer("loud", PIECE);
+    assert!(next(&mut again).await.is_data());
+}
