@@ -258,6 +258,14 @@ impl House {
             .into_inner()
     }
 
+    /// How many calls that cost something were sent upstream. What the recovery asks of costs is no
+    /// such call, and comes sooner or later.
+    pub(crate) fn sent(&self) -> usize {
+        let requests = self.mock.requests();
+        let paid = requests.iter().filter(|request| request.method == "POST");
+        paid.count()
+    }
+
     /// The database as a file, for looks that no call offers.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("gateway.sqlite3")
