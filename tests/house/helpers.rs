@@ -323,6 +323,11 @@ pub(crate) fn request(request_id: &str) -> proto::GenerateImageRequest {
     }
 }
 
+/// Whether the gateway said so. A caller whose own clock was faster hears nothing of it.
+pub(crate) fn is_told(status: &Status) -> bool {
+    status.get_error_details().error_info().is_some()
+}
+
 /// The reason of a status.
 pub(crate) fn reason(status: &Status) -> String {
     canary::assert_no_key("a refusal", &format!("{status:?}"));
