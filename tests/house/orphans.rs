@@ -104,8 +104,9 @@ async fn ten_thousand_orphans_are_finished_within_thirty_seconds_of_the_start() 
     );
     drop(books);
 
-    // Where the machine is slow, or has more to do, leaving them has taken its time as well.
-    let most = Duration::from_secs(30).max(4 * leaving);
+    // Where the machine is slow, or has more to do, leaving them has taken its time as well; without
+    // optimization it takes a sixth of the time of finishing them.
+    let most = Duration::from_secs(30).max(20 * leaving);
     let begun = Instant::now();
     house.start_again(Catalog::built_in()).await;
     let ledger = house.app.as_ref().expect("open").ledger();
