@@ -25,7 +25,7 @@ const VOLLEY: u32 = 50;
 const COMEBACK: Duration = Duration::from_secs(5);
 
 /// One way to get in the way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     /// Connections at a time.
@@ -55,7 +55,7 @@ pub(crate) enum Source {
 }
 
 /// Something that is sent at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) bytes: Vec<u8>,
     /// How many things are in it, all of one length; what only leads up to them is none.

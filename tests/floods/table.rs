@@ -54,9 +54,6 @@ impl Row {
         if grown > MEMORY_MAX_BYTES {
             wrong.push(format!("memory grew by {grown} bytes"));
         }
-        if !self.ends.iter().any(|(end, _)| end == self.attack.end) {
-            wrong.push(format!("nobody was put out: {:?}", self.ends));
-        }
         for wait in self.waits() {
             let most = (wait.quiet.p99_ms * LONGER).max(millis(DOSE.floor));
             let turns = self.attack.from == Source::AmongHonest && wait.what == "arrivals";
@@ -67,6 +64,11 @@ impl Row {
         }
         let named = |wrong| format!("{}: {wrong}", self.attack.name);
         wrong.into_iter().map(named).collect()
+    }
+
+    /// Whether the gateway put anybody out for it.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.ends.iter().any(|(end, _)| end == self.attack.end)
     }
 
     fn waits(&self) -> [Wait; 3] {
