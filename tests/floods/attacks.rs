@@ -27,8 +27,11 @@ const MILLION: u64 = 1_000_000;
 /// Those who only keep sockets come back after this: as long as a newcomer may be silent.
 const COMEBACK: Duration = Duration::from_secs(5);
 
+/// Networks for the attacks of one round, one each.
+const NETWORKS: u8 = 40;
+
 /// One way to get in the way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     /// Connections at a time.
@@ -60,7 +63,7 @@ pub(crate) enum Source {
 }
 
 /// Something that is sent at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) bytes: Vec<u8>,
     /// How many things are in it, all of one length; what only leads up to them is none.
@@ -72,6 +75,15 @@ pub(crate) struct Step {
 // === impl Attack ===
 
 impl Attack {
+    /// The same from other addresses: what is held against one is held for minutes.
+    pub(crate) fn of_round(&self, round: u8) -> Self {
+        let mut again = self.clone();
+        if let Source::Elsewhere(network) = &mut again.from {
+            *network += round * NETWORKS;
+        }
+        again
+    }
+
     /// What this one of the attackers sends.
     pub(crate) fn script(&self, number: usize) -> &[Step] {
         &self.scripts[number % self.scripts.len()]

@@ -8,8 +8,8 @@ use rust_decimal::Decimal;
 
 use crate::helpers::House;
 
-/// How long the recovery may take to find an end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the recovery may take to find an end; it is only waited for as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether it has.
 const GLANCE: Duration = Duration::from_millis(50);

@@ -7,7 +7,7 @@ use image_gateway::proto::reference_image::Source;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::helpers::{House, Setup, Story, detail, reason, request};
+use crate::helpers::{House, Setup, Story, detail, is_told, reason, request};
 use site::Site;
 
 mod fair;
@@ -251,18 +251,24 @@ async fn nothing_is_fetched_for_a_call_that_is_refused_without_it() {
 async fn a_slow_address_ends_with_the_callers_time_and_nothing_was_begun() {
     let site = Site::open().await;
     let house = house_beside(&site).await;
-    let mut asked = tonic::Request::new(with_urls("slow", &[site.url()]));
-    asked.set_timeout(Duration::from_millis(2_500));
-    let status = house
-        .images(&house.runtime)
-        .generate_image(asked)
-        .await
-        .expect_err("nothing comes");
+    let mut told = None;
+    for attempt in 1..=3 {
+        let mut asked = tonic::Request::new(with_urls("slow", &[site.url()]));
+        asked.set_timeout(Duration::from_secs(4));
+        let mut images = house.images(&house.runtime);
+        let answer = images.generate_image(asked).await;
+        let status = answer.expect_err("nothing comes");
+        assert_eq!(site.guests(), attempt);
+        if is_told(&status) {
+            told = Some(status);
+            break;
+        }
+    }
+    let status = told.expect("three times not within the last second");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
     );
-    assert_eq!(site.guests(), 1);
     house.assert_untouched().await;
     house.close().await;
 }

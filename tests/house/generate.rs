@@ -74,7 +74,7 @@ async fn a_model_that_makes_one_image_per_call_is_called_once_per_image() {
         ..request("four")
     };
     let story = house.generate(four).await.expect("pictures");
-    assert_eq!(house.mock.requests().len(), 4);
+    assert_eq!(house.sent(), 4);
     assert_eq!(story.finished.len(), 4);
     let indexes: Vec<i32> = story
         .completed
@@ -97,7 +97,7 @@ async fn a_model_that_makes_several_is_called_once() {
         ..request("four")
     };
     let story = house.generate(four).await.expect("pictures");
-    assert_eq!(house.mock.requests().len(), 1);
+    assert_eq!(house.sent(), 1);
     assert_eq!(house.mock.requests()[0].body["n"], 4);
     assert_eq!(story.charge().credits, "324.00");
     assert_eq!(story.charge().explanation, "0.16 × 2000 + 4 = 324.00");

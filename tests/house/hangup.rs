@@ -25,7 +25,7 @@ async fn a_caller_that_hangs_up_is_charged_and_finds_its_picture_again() {
     // Asking again attaches to it, or replays it: either way it is the same picture.
     let story = house.generate(request("left")).await.expect("the picture");
     assert_eq!(story.charge().credits, "29.00");
-    assert_eq!(house.mock.requests().len(), 1);
+    assert_eq!(house.sent(), 1);
     assert_eq!(
         house.generation("left").await.state(),
         proto::GenerationState::Succeeded
@@ -39,7 +39,7 @@ async fn a_deadline_that_passes_does_not_stop_a_dispatched_generation() {
     let house = House::open().await;
     house.mock.script(Script::gated("slow"));
     let mut asked = tonic::Request::new(request("late"));
-    asked.set_timeout(Duration::from_millis(1500));
+    asked.set_timeout(Duration::from_secs(5));
     let events = house
         .images(&house.runtime)
         .generate_image(asked)
@@ -52,7 +52,7 @@ async fn a_deadline_that_passes_does_not_stop_a_dispatched_generation() {
     house.mock.open_gate("slow");
     let story = house.generate(request("late")).await.expect("the picture");
     assert_eq!(story.charge().credits, "29.00");
-    assert_eq!(house.mock.requests().len(), 1);
+    assert_eq!(house.sent(), 1);
     house.close().await;
 }
 

@@ -258,6 +258,14 @@ impl House {
             .into_inner()
     }
 
+    /// How many calls that cost something were sent upstream. What the recovery asks of costs is no
+    /// such call, and comes sooner or later.
+    pub(crate) fn sent(&self) -> usize {
+        let requests = self.mock.requests();
+        let paid = requests.iter().filter(|request| request.method == "POST");
+        paid.count()
+    }
+
     /// The database as a file, for looks that no call offers.
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.path().join("gateway.sqlite3")
@@ -313,6 +321,11 @@ pub(crate) fn request(request_id: &str) -> proto::GenerateImageRequest {
         prompt: PROMPT.to_owned(),
         ..Default::default()
     }
+}
+
+/// Whether the gateway said so. A caller whose own clock was faster hears nothing of it.
+pub(crate) fn is_told(status: &Status) -> bool {
+    status.get_error_details().error_info().is_some()
 }
 
 /// The reason of a status.

@@ -22,7 +22,7 @@ async fn a_repeated_call_replays_the_pictures_and_the_charge() {
     assert_eq!(again.finished, first.finished);
     assert_eq!(again.completed.charge, first.completed.charge);
     assert_eq!(again.completed.id, first.completed.id);
-    assert_eq!(house.mock.requests().len(), 1);
+    assert_eq!(house.sent(), 1);
     assert_eq!(house.balance().await.credits, "9971.00");
     house.close().await;
 }
@@ -70,7 +70,7 @@ async fn a_racing_duplicate_sees_the_running_one() {
         .into_iter()
         .map(|story| story.expect("a picture"))
         .collect();
-    assert_eq!(house.mock.requests().len(), 1);
+    assert_eq!(house.sent(), 1);
     for story in &stories {
         assert_eq!(story.images, stories[0].images);
         assert_eq!(story.completed.charge, stories[0].completed.charge);
@@ -122,7 +122,7 @@ async fn the_same_id_of_another_organization_is_another_call() {
         .expect("taken");
     let story = Story::read(events.into_inner()).await.expect("a picture");
     assert!(!story.completed.replayed);
-    assert_eq!(house.mock.requests().len(), 2);
+    assert_eq!(house.sent(), 2);
     house.close().await;
 }
 

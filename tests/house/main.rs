@@ -11,6 +11,7 @@
 mod access;
 mod adjust;
 mod breaks;
+mod calendar;
 mod canary;
 mod certificates;
 mod charges;

@@ -22,7 +22,7 @@ pub(crate) const OWN: &str = "sk-or-v1-acmes-own-key-0123456789abcdef-c0de";
 const OTHER: &str = "sk-or-v1-another-key-of-acme-0123456789-beef";
 
 /// How long a note that nobody waits for may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl House {
     pub(crate) async fn set_openrouter_key(

@@ -47,7 +47,7 @@ mod usage;
 /// The key the gateway shows to the mock; no other text contains it.
 const OPENROUTER_KEY: &str = "sk-or-v1-7c1e-of-the-platform";
 /// Nothing here takes long; what hangs fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Any free port.
 const FREE: &str = "127.0.0.1:0";
 

@@ -6,7 +6,8 @@ use image_gateway::proto;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
-use crate::helpers::{AGENT, GPT, House, KLEIN, Setup, detail, reason, request};
+use crate::calendar::away_from_midnight;
+use crate::helpers::{AGENT, GPT, House, KLEIN, Setup, detail, is_told, reason, request};
 
 type Asked = proto::GenerateImageRequest;
 
@@ -218,13 +219,18 @@ async fn strict_refuses_what_would_be_adjusted() {
 #[tokio::test]
 async fn less_than_a_second_to_the_deadline_counts_as_none() {
     let house = House::open().await;
-    let mut hasty = Request::new(request("r"));
-    hasty.set_timeout(Duration::from_millis(900));
-    let status = house
-        .images(&house.runtime)
-        .generate_image(hasty)
-        .await
-        .expect_err("too late");
+    let mut told = None;
+    for _ in 0..10 {
+        let mut hasty = Request::new(request("r"));
+        hasty.set_timeout(Duration::from_millis(900));
+        let mut images = house.images(&house.runtime);
+        let status = images.generate_image(hasty).await.expect_err("too late");
+        if is_told(&status) {
+            told = Some(status);
+            break;
+        }
+    }
+    let status = told.expect("ten times not within the time");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
@@ -317,6 +323,7 @@ async fn a_full_store_keeps_what_was_begun_and_sends_nothing_more() {
 
 #[tokio::test]
 async fn limits_of_the_tool_hold_for_the_day_and_the_month() {
+    away_from_midnight().await;
     let house = House::open().await;
     house.tool(|tool| tool.daily_image_limit = 2).await;
     let two = Asked {

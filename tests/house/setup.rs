@@ -38,7 +38,8 @@ impl Default for Setup {
         Self {
             catalog: Catalog::built_in(),
             credits: "10000",
-            upstream_timeout: "30s",
+            // Nothing here takes as long, however slow the machine is.
+            upstream_timeout: "120s",
             max_concurrent: 256,
             mock: mock::Options::default(),
             image_quota: None,

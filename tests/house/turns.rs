@@ -23,8 +23,11 @@ const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// Where nobody has done anything.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
-/// As long as anybody waits for its turn at the door, and what an answer takes.
-const TURN_PATIENCE: Duration = Duration::from_secs(11);
+/// What takes longer never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether it has come.
+const GLANCE: Duration = Duration::from_millis(20);
 
 impl House {
     fn grpc(&self) -> SocketAddr {
@@ -59,19 +62,52 @@ impl House {
         line.expect("a counter").parse().expect("a number")
     }
 
-    /// Tries a key that nobody has until the connection is put out; told is how often.
-    async fn guess(&self, from: IpAddr) -> usize {
-        let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
-        let channel = self.channel_from(from).await;
-        for tried in 0..100 {
-            let asked = ask(&channel, made_up.expose_secret()).await;
-            let code = asked.expect_err("a made-up key").code();
-            if code != Code::Unauthenticated {
-                return tried;
+    /// Waits until so many connections ended so.
+    async fn come_to_end_by(&self, reason: &str, least: u64) {
+        let ending = async {
+            while self.ended_by(reason).await < least {
+                tokio::time::sleep(GLANCE).await;
             }
-        }
-        panic!("a hundred bad keys on one connection")
+        };
+        let ended = tokio::time::timeout(PATIENCE, ending).await;
+        ended.unwrap_or_else(|_| panic!("fewer than {least} by {reason}"));
     }
+
+    /// Comes from there so often, tries keys on each connection until it is put out, and waits until
+    /// that is known. All are there before the first tries: newcomers would take turns by then.
+    async fn guess(&self, from: IpAddr, connections: usize) {
+        let mut channels = Vec::new();
+        for _ in 0..connections {
+            channels.push(self.channel_from(from).await);
+        }
+        for channel in &channels {
+            let tries = tries(channel).await;
+            assert!((16..40).contains(&tries), "{tries} tries");
+        }
+        let put_out = u64::try_from(connections).expect("few");
+        self.come_to_end_by("flood", put_out).await;
+        assert_eq!(self.ended_by("flood").await, put_out);
+    }
+
+    /// Newcomers are taken in the order in which they came: whoever came before this one is known.
+    async fn is_served(&self, from: IpAddr) {
+        let newcomer = self.channel_from(from).await;
+        let asked = ask(&newcomer, &self.runtime).await;
+        asked.expect("served");
+    }
+}
+
+/// Tries a key that nobody has until the connection is put out; told is how often.
+async fn tries(channel: &Channel) -> usize {
+    let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
+    for tried in 0..100 {
+        let asked = ask(channel, made_up.expose_secret()).await;
+        let code = asked.expect_err("a made-up key").code();
+        if code != Code::Unauthenticated {
+            return tried;
+        }
+    }
+    panic!("a hundred bad keys on one connection")
 }
 
 async fn ask(channel: &Channel, key: &str) -> Result<(), Status> {
@@ -80,19 +116,17 @@ async fn ask(channel: &Channel, key: &str) -> Result<(), Status> {
     models.list_models(list).await.map(drop)
 }
 
-/// How many of them were closed without a byte.
-async fn closed(sockets: Vec<io::Result<TcpStream>>) -> usize {
-    // Whoever was turned away knows by now.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+/// How many of them are closed by now without a byte.
+async fn closed(sockets: &mut [io::Result<TcpStream>]) -> u64 {
     let mut closed = 0;
     for socket in sockets {
-        let Ok(mut socket) = socket else {
+        let Ok(socket) = socket else {
             closed += 1;
             continue;
         };
         let mut byte = [0];
         let read = tokio::time::timeout(Duration::ZERO, socket.read(&mut byte)).await;
-        closed += usize::from(read.is_ok_and(|read| !read.is_ok_and(|read| read > 0)));
+        closed += u64::from(read.is_ok_and(|read| !read.is_ok_and(|read| read > 0)));
     }
     closed
 }
@@ -101,31 +135,29 @@ async fn closed(sockets: Vec<io::Result<TcpStream>>) -> usize {
 async fn an_address_that_tries_keys_takes_turns_and_neither_others_nor_its_honest_callers_suffer() {
     let house = House::open().await;
     let there_before = house.channel_from(THERE).await;
-    for _ in 0..6 {
-        let tries = house.guess(THERE).await;
-        assert!((16..40).contains(&tries), "{tries} tries");
-    }
-    assert_eq!(house.ended_by("flood").await, 6);
-    let turned_away = closed(house.sockets_from(THERE, 20).await).await;
-    assert!(turned_away > 10, "{turned_away} of 20 were turned away");
-    let counted = house.ended_by("turned_away").await;
-    assert_eq!(counted, u64::try_from(turned_away).expect("few"));
+    // All is owed that can be: half a minute from one turn to the next.
+    house.guess(THERE, 10).await;
+    let mut sockets = house.sockets_from(THERE, 20).await;
+    house.come_to_end_by("turned_away", 11).await;
     // Elsewhere nothing has changed.
-    assert_eq!(closed(house.sockets_from(ELSEWHERE, 20).await).await, 0);
-    let elsewhere = house.channel_from(ELSEWHERE).await;
-    ask(&elsewhere, &house.runtime)
-        .await
-        .expect("served at once");
+    let elsewhere = house.sockets_from(ELSEWHERE, 20).await;
+    house.is_served(ELSEWHERE).await;
+    let turned_away = house.ended_by("turned_away").await;
+    assert!(turned_away < 20, "{turned_away}: the first has its turn");
+    let closing = async {
+        while closed(&mut sockets).await < turned_away {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    let all_closed = tokio::time::timeout(PATIENCE, closing).await;
+    all_closed.expect("without a byte");
+    drop(elsewhere);
     // Who was there is served, and speaks for those who come.
     ask(&there_before, &house.runtime)
         .await
         .expect("still there");
-    let newcomer = async {
-        let newcomer = house.channel_from(THERE).await;
-        ask(&newcomer, &house.runtime).await
-    };
-    let served = tokio::time::timeout(TURN_PATIENCE, newcomer).await;
-    served.expect("a bounded wait").expect("served");
+    let served = tokio::time::timeout(PATIENCE, house.is_served(THERE)).await;
+    served.expect("a bounded wait");
     house.close().await;
 }
 
@@ -136,11 +168,9 @@ async fn a_proxy_that_is_named_in_the_settings_never_takes_turns() {
         ..Setup::default()
     })
     .await;
-    for _ in 0..8 {
-        let tries = house.guess(THERE).await;
-        assert!((16..40).contains(&tries), "{tries} tries");
-    }
-    assert_eq!(closed(house.sockets_from(THERE, 20).await).await, 0);
+    house.guess(THERE, 10).await;
+    let _sockets = house.sockets_from(THERE, 20).await;
+    house.is_served(THERE).await;
     assert_eq!(house.ended_by("turned_away").await, 0);
     house.close().await;
 }
@@ -155,10 +185,10 @@ async fn a_good_key_speaks_for_its_address_though_its_call_is_refused_before_any
     };
     let status = images.get_generation(asked).await;
     assert_eq!(status.expect_err("refused").code(), Code::NotFound);
-    for _ in 0..6 {
-        house.guess(THERE).await;
-    }
-    let turned_away = closed(house.sockets_from(THERE, 20).await).await;
+    house.guess(THERE, 10).await;
+    let _sockets = house.sockets_from(THERE, 20).await;
+    house.is_served(THERE).await;
+    let turned_away = house.ended_by("turned_away").await;
     assert_eq!(turned_away, 0, "there are ten turns a second");
     house.close().await;
 }

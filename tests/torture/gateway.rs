@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use crate::helpers::{House, OPERATOR_KEY};
 
 /// A process that does not do what is expected in this time never will.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running gateway.
 pub(crate) struct Gateway {

@@ -16,10 +16,10 @@ use crate::lane::{Lane, Told, call};
 use crate::scenes::{ALL, Scene};
 
 /// A hold that nobody can be asked about is free 60 s after the deadline of its call.
-const RELEASE: Duration = Duration::from_secs(90);
+const RELEASE: Duration = Duration::from_secs(180);
 
 /// Costs of a whole round are checked in some seconds.
-const CHECKS: Duration = Duration::from_secs(60);
+const CHECKS: Duration = Duration::from_secs(180);
 
 /// Lines of its bill that the mock keeps.
 const BILL_ENTRIES_KEPT: usize = 10_000;

@@ -166,11 +166,17 @@ async fn the_attempts_would_arrive_if_they_were_not_refused() {
         .into_iter()
         .filter(|(url, _)| url.contains("{port}"))
     {
-        book.say(leads);
-        // Nobody answers there; that a connection was asked for is all that counts.
+        // Nobody answers there; that a connection was asked for is all that counts. Where the machine
+        // stands still, the time is over before that.
         let url = url.replace("{port}", &format!(":{}", trap.port));
-        let _ = fetch(&client, &url).await;
-        arrived += usize::from(trap.caught() > 0);
+        for _ in 0..10 {
+            book.say(leads.clone());
+            let _ = fetch(&client, &url).await;
+            if trap.caught() > 0 {
+                arrived += 1;
+                break;
+            }
+        }
     }
     assert!(arrived >= 60, "only {arrived} of the attempts can arrive");
 }

@@ -211,13 +211,14 @@ async fn a_provider_may_think_longer_than_an_answer_may_pause() {
 #[tokio::test]
 async fn the_total_ends_everything() {
     let silent = Reply::headers_only(&[JSON], 10).hang();
-    let dripping = (0..100).fold(Reply::headers_only(&[JSON], 1000), |reply, _| {
+    let dripping = (0..1000).fold(Reply::headers_only(&[JSON], 1000), |reply, _| {
         reply.then(b" ").pause(Duration::from_millis(20))
     });
     for reply in [Reply::nothing().hang(), silent, dripping] {
         let server = Server::replying(vec![reply]).await;
         let config = Config {
-            total_timeout: Duration::from_millis(100),
+            // As long as it may take until the request is sent.
+            total_timeout: Duration::from_secs(2),
             ..config(&server.url)
         };
         let error = refused(config, &images_order()).await;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use image_gateway::domain::throttle::{PROBE_EVERY, ROW};
 use image_gateway::mock::Script;
 use image_gateway::proto;
 use image_gateway::proto::generation_event::Event;
@@ -13,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::page;
+use crate::calendar::away_from_midnight;
 use crate::helpers::{AGENT, GPT, House, KLEIN, NANO, SEEDREAM, Story, detail, reason, request};
 use crate::openrouter_keys::OWN;
 
@@ -22,9 +24,8 @@ const FLEX: &str = "black-forest-labs/flux.2-flex";
 /// So many failures prove something (`domain::throttle`).
 const TRIPS: usize = 10;
 
-/// How long it may take until a working upstream is asked by everybody again: one probe in five
-/// seconds, five of them in a row, and what a picture takes.
-const RECOVERS: Duration = Duration::from_secs(30);
+/// Far above what a refusal takes, and below what anything else does.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A request of an agent whose tool has another model.
 fn request_of(agent: &str, id: &str) -> proto::GenerateImageRequest {
@@ -94,16 +95,18 @@ async fn a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on() {
     assert_eq!(detail(&refused, "model"), KLEIN);
     let wait = refused.get_error_details().retry_info().cloned();
     let wait = wait.and_then(|info| info.retry_delay);
-    assert_eq!(wait, Some(Duration::from_secs(5)));
+    assert_eq!(wait, Some(PROBE_EVERY));
 
-    // Nearly all of further calls are refused at once; nothing but what runs is held.
-    let (sent, begun) = (house.mock.requests().len(), Instant::now());
+    // Most of further calls are refused; nothing but what runs is held. Chance refuses three of four
+    // or more, and so fewer than half of a hundred in less than one run of a hundred million.
+    let sent = house.sent();
     let told = fail(&house, AGENT, "many", 100).await;
     let refused = told.iter().filter_map(spared).count();
-    assert!(refused >= 70, "{refused} of 100 were refused");
-    let more = house.mock.requests().len() - sent;
+    assert!(refused >= 50, "{refused} of 100 were refused");
+    let more = house.sent() - sent;
     assert!(more <= 3 * (100 - refused), "{more} were sent");
-    assert!(begun.elapsed() < Duration::from_secs(5), "at once");
+    let quickest = quickest_refusal(&house).await;
+    assert!(quickest < AT_ONCE, "{quickest:?}");
     assert_eq!(house.balance().await.held, "29.00", "the one that runs");
     let (_, metrics) = page(&house, "/metrics").await;
     assert!(metrics.contains(r#"upstream_spared_total{scope="organization"}"#));
@@ -118,11 +121,23 @@ async fn a_model_that_browns_out_is_refused_before_any_hold_and_others_go_on() {
     house.mock.open_gate("slow");
     Story::read(running).await.expect("a picture");
 
-    let begun = Instant::now();
     let other = house.generate(request_of(SEEDREAM, "other")).await;
     other.expect("a picture of another model");
-    assert!(begun.elapsed() < Duration::from_secs(5), "at once");
     house.close().await;
+}
+
+/// How long the quickest of some refusals takes: the others share the machine with whatever else
+/// runs there.
+async fn quickest_refusal(house: &House) -> Duration {
+    let mut quickest = Duration::MAX;
+    for n in 0..20 {
+        let begun = Instant::now();
+        let outcome = house.generate(request(&format!("quick-{n}"))).await;
+        if spared(&outcome.expect_err("down")).is_some() {
+            quickest = quickest.min(begun.elapsed());
+        }
+    }
+    quickest
 }
 
 #[tokio::test]
@@ -132,21 +147,28 @@ async fn an_upstream_that_works_again_is_asked_by_everybody_within_half_a_minute
     fail(&house, AGENT, "down", 4 * TRIPS).await;
     until_spared(&house, AGENT, "more").await;
     house.mock.clear_scripts();
-    let begun = Instant::now();
-    let (mut row, mut n) = (0, 0);
-    while row < 20 {
-        assert!(begun.elapsed() < RECOVERS, "{row} in a row");
-        match house.generate(request(&format!("up-{n}"))).await {
-            Ok(_) => row += 1,
-            Err(status) => {
-                assert_eq!(spared(&status).as_deref(), Some("organization"));
-                row = 0;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-        n += 1;
+    // One call in five seconds is sent, and five that bring their pictures are enough.
+    for row in 0..ROW {
+        let waited = until_drawn(&house, row).await;
+        assert!(waited < 2 * PROBE_EVERY, "{waited:?} after {row} in a row");
     }
+    all_go_through(&house, AGENT, "up").await;
+    all_go_through(&house, AGENT, "further up").await;
     house.close().await;
+}
+
+/// Asks until a call is sent, which brings its picture; how long the others were refused.
+async fn until_drawn(house: &House, row: u32) -> Duration {
+    let begun = Instant::now();
+    for n in 0.. {
+        let waited = begun.elapsed();
+        let Err(status) = house.generate(request(&format!("up-{row}-{n}"))).await else {
+            return waited;
+        };
+        assert_eq!(spared(&status).as_deref(), Some("organization"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    unreachable!("there are numbers without end")
 }
 
 /// Another organization with a tool of the same model and name; the house asks with its key from
@@ -229,10 +251,10 @@ async fn several_models_that_are_down_speak_for_openrouter() {
         fail(&house, model, model, TRIPS).await;
         until_spared(&house, model, &format!("more of {model}")).await;
     }
-    let sent = house.mock.requests().len();
+    let sent = house.sent();
     let refused = until_spared(&house, FLEX, "another").await;
     assert_eq!(detail(&refused, "spared"), "openrouter");
-    let more = house.mock.requests().len() - sent;
+    let more = house.sent() - sent;
     assert!(more < TRIPS, "{more} calls of a model nobody asked for yet");
     house.close().await;
 }
@@ -259,7 +281,7 @@ async fn refusals_that_are_not_upstreams_fault_never_keep_a_call_from_it() {
         }
         house.mock.clear_scripts();
     }
-    assert_eq!(house.mock.requests().len(), 4 * TRIPS, "all were sent");
+    assert_eq!(house.sent(), 4 * TRIPS, "all were sent");
     house.generate(request("good")).await.expect("a picture");
     house.close().await;
 }
@@ -281,6 +303,7 @@ async fn an_upstream_that_fails_every_other_time_is_always_asked() {
 
 #[tokio::test]
 async fn an_agent_at_its_limit_leaves_its_turn_to_others_of_its_organization() {
+    away_from_midnight().await;
     let house = House::open().await;
     house
         .tool(|tool| {
@@ -293,7 +316,7 @@ async fn an_agent_at_its_limit_leaves_its_turn_to_others_of_its_organization() {
     house.mock.script(Script::sample("err-503").times(u32::MAX));
     fail(&house, AGENT, "down", 5 * TRIPS).await;
     until_spared(&house, AGENT, "more").await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(PROBE_EVERY).await;
     let refused = house.generate(limited("two")).await.expect_err("enough");
     assert_eq!(reason(&refused), "LIMIT_REACHED", "it was its turn");
     // Each further one but those that are let through by chance.

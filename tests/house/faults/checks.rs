@@ -13,7 +13,7 @@ use super::{close, page};
 use crate::helpers::{House, NANO, Setup, request};
 
 /// How long a check may take: a second until it is time, and some for what is asked again.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Costs are checked a second after the end.
 pub(crate) fn soon() -> Setup {

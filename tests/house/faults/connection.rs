@@ -56,7 +56,7 @@ async fn are_in_doubt(house: &House, proxy: &Proxy, asked: &[proto::GenerateImag
         assert_eq!(generation.stage(), proto::Stage::InDoubt, "{id}");
         assert_eq!((generation.charge, generation.error), (None, None), "{id}");
         let mut again = tonic::Request::new(asked.clone());
-        again.set_timeout(Duration::from_millis(1500));
+        again.set_timeout(Duration::from_secs(5));
         let mut images = house.images(&house.runtime);
         let events = images.generate_image(again).await.expect("it waits");
         let status = Story::read(events.into_inner()).await.expect_err(id);
@@ -99,7 +99,7 @@ async fn a_request_whose_connection_breaks_is_never_sent_again_and_stays_in_doub
     }
     are_in_doubt(&house, &proxy, &all).await;
     assert_eq!(proxy.paid_calls(), 1 + 2);
-    assert_eq!(house.mock.requests().len(), 1, "nothing has arrived");
+    assert_eq!(house.sent(), 1, "nothing has arrived");
     leave(house, 2, 0).await;
 }
 
@@ -155,7 +155,7 @@ async fn an_answer_that_breaks_in_its_head_leaves_the_hold_in_doubt() {
 #[tokio::test]
 async fn an_answer_that_never_begins_leaves_the_hold_in_doubt() {
     let (house, proxy) = behind_a_proxy(Setup {
-        upstream_timeout: "1s",
+        upstream_timeout: "3s",
         ..Setup::default()
     })
     .await;

@@ -39,7 +39,7 @@ async fn a_full_database_takes_no_hold_sends_nothing_and_settles_what_ran_when_t
     }
     // What is read and written by a look has room, and calls have not.
     assert_eq!(page(&house, "/readyz").await.0, 503);
-    assert_eq!(house.mock.requests().len(), 1, "sent upstream");
+    assert_eq!(house.sent(), 1, "sent upstream");
 
     house.mock.open_gate("slow");
     let story = Story::read(running.expect("taken").into_inner()).await;

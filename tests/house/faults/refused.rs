@@ -48,6 +48,7 @@ async fn a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold() {
     let mut waiting = Vec::new();
     for (name, status, _) in BUSY {
         house.mock.script(busy(status, 1).for_prompt(name));
+        house.mock.script(Script::gated("again").for_prompt(name));
         let asked = proto::GenerateImageRequest {
             prompt: name.to_owned(),
             ..request(name)
@@ -59,11 +60,12 @@ async fn a_wait_that_upstream_asks_for_is_kept_and_so_is_the_hold() {
     }
     house.mock.wait_for_requests(BUSY.len()).await;
     assert_eq!(house.balance().await.held, "87.00", "three holds");
+    house.mock.open_gate("again");
     for (name, begun, events) in waiting {
         Story::read(events).await.expect("a picture");
         assert!(begun.elapsed() >= Duration::from_secs(1), "{name}");
     }
-    assert_eq!(house.mock.requests().len(), 2 * BUSY.len());
+    assert_eq!(house.sent(), 2 * BUSY.len());
     close(house, 3).await;
 }
 
@@ -76,17 +78,17 @@ async fn a_wait_that_is_too_long_is_left_to_the_caller() {
         assert_eq!(wait_told(&told), Some(Duration::from_secs(60)), "{name}");
         is_released_at_once(&house, name).await;
     }
-    // Five seconds are not too long, but this caller leaves before.
-    house.mock.script(busy(429, 5));
+    // Nine seconds are not too long, but this caller leaves before.
+    house.mock.script(busy(429, 9));
     let mut hasty = tonic::Request::new(request("hasty"));
-    hasty.set_timeout(Duration::from_secs(4));
+    hasty.set_timeout(Duration::from_secs(8));
     let mut images = house.images(&house.runtime);
     let events = images.generate_image(hasty).await.expect("taken");
     let told = Story::read(events.into_inner()).await.expect_err("busy");
     assert_eq!(reason(&told), "UPSTREAM_RATE_LIMITED");
-    assert_eq!(wait_told(&told), Some(Duration::from_secs(5)));
+    assert_eq!(wait_told(&told), Some(Duration::from_secs(9)));
     is_released_at_once(&house, "hasty").await;
-    assert_eq!(house.mock.requests().len(), BUSY.len() + 1);
+    assert_eq!(house.sent(), BUSY.len() + 1);
     close(house, 0).await;
 }
 
@@ -95,7 +97,7 @@ async fn after_two_more_tries_a_call_is_given_up_and_its_hold_released() {
     let house = House::open().await;
     house.mock.script(Script::sample("err-503").times(10));
     fails(&house, "thrice", Code::Unavailable, "UPSTREAM_UNAVAILABLE").await;
-    assert_eq!(house.mock.requests().len(), 3);
+    assert_eq!(house.sent(), 3);
     is_released_at_once(&house, "thrice").await;
     house.mock.clear_scripts();
     close(house, 0).await;
@@ -118,7 +120,7 @@ async fn tries_again_are_few_when_upstream_is_down_for_everybody() {
         assert_eq!(reason(&status), "UPSTREAM_UNAVAILABLE");
     }
     // Ten tries are saved up, and each call pays 0.15 of one in.
-    let sent = house.mock.requests().len();
+    let sent = house.sent();
     assert!((9..=9 + 10 + 1).contains(&sent), "{sent} were sent");
     let (_, metrics) = page(&house, "/metrics").await;
     assert!(metrics.contains(r#"upstream_calls_total{outcome="unavailable"} 9"#));

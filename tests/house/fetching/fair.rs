@@ -61,10 +61,10 @@ async fn a_call_whose_references_are_slow_takes_nobodys_turn_while_upstream_is_d
         });
     }
     site.come(SLOW).await;
-    let sent = house.mock.requests().len();
+    let sent = house.sent();
     let quick = house.generate(request("quick")).await.expect_err("down");
     assert_eq!(spared(&quick), None, "it is its turn");
-    assert!(house.mock.requests().len() > sent);
+    assert!(house.sent() > sent);
     // When their pictures have come, the turn is gone, and they are refused before any hold, but for
     // the few that are let through by chance.
     site.answer_all("200 OK", &first.images[&0]);

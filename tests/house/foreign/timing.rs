@@ -11,7 +11,7 @@ const TURNS: usize = 30;
 
 /// Rounds at most: whatever else the machine does makes one round or another uneven, and what tells
 /// the two apart makes all of them so.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 24;
 
 /// By so much may the slower median be above the other, in percent.
 const PERCENT_MAX: u128 = 10;

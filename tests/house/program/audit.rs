@@ -4,6 +4,7 @@ use image_gateway::mock::{GenerationLookup, Script};
 use serde_json::Value;
 
 use super::{OPENROUTER_KEY, Served, finish, page, program, reconciled, until};
+use crate::calendar::away_from_midnight;
 use crate::helpers::{NANO, Story, request};
 
 #[tokio::test]
@@ -117,6 +118,7 @@ async fn a_receipt_is_computed_again_from_what_is_stored() {
 
 #[tokio::test]
 async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
+    away_from_midnight().await;
     let served = Served::start(&[]).await;
     let house = &served.house;
     house.generate(request("a")).await.expect("a picture");
@@ -198,6 +200,7 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
 
 #[tokio::test]
 async fn the_sums_of_books_that_the_records_contradict_are_explained() {
+    away_from_midnight().await;
     let served = Served::start(&[("COST_CHECK_AFTER", "1s")]).await;
     let house = &served.house;
     for (id, cost) in [("less", "0.01"), ("more", "0.02")] {
@@ -276,6 +279,7 @@ async fn a_generation_that_goes_on_has_no_receipt_yet() {
 
 #[tokio::test]
 async fn a_call_that_was_refused_and_billed_is_found_on_the_bill() {
+    away_from_midnight().await;
     let served = Served::start(&[]).await;
     let house = &served.house;
     house.mock.script(Script {

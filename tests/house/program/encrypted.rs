@@ -224,15 +224,22 @@ async fn a_certificate_that_expires_soon_is_complained_about_and_an_expired_one_
         Running::start(&mut command)
     };
     let mut running = serve();
-    let grpc = running.line().await.expect("an address");
-    let address = super::address(&grpc, "gRPC");
+    let (grpc, http) = (running.line().await, running.line().await);
+    let address = super::address(&grpc.expect("an address"), "gRPC");
+    let http = super::address(&http.expect("an address"), "HTTP");
     let endpoint = Channel::from_shared(format!("https://{address}")).expect("a URL");
     let trusted = endpoint.tls_config(authority.trusted());
     let endpoint = trusted.expect("an authority");
     endpoint.connect().await.expect("it is valid");
     // What is swapped in while it runs and is valid no more does not replace it.
     files.put(&authority.sign_until((2020, 1, 1)));
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let metrics = format!("http://{http}/metrics");
+    let refused = "image_gateway_tls_files_refused 1";
+    until("refused", async || {
+        let (_, page) = super::page(&metrics).await;
+        page.lines().any(|line| line == refused)
+    })
+    .await;
     endpoint.connect().await.expect("the old one stays");
     running.signal("TERM").await;
     let ended = running.ended().await;

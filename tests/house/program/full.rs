@@ -54,12 +54,12 @@ async fn files_that_may_not_grow_stop_new_calls_and_the_next_process_settles_the
     };
     assert_eq!(crate::helpers::reason(&refused), "INTERNAL");
     assert!(!told.is_empty());
-    let sent = served.house.mock.requests().len();
+    let sent = served.house.sent();
     for id in ["next", "after"] {
         let refused = served.house.generate(request(id)).await;
         refused.expect_err("full");
     }
-    assert_eq!(served.house.mock.requests().len(), sent, "sent upstream");
+    assert_eq!(served.house.sent(), sent, "sent upstream");
     let (house, _) = served.stop().await;
 
     let served = Served::again(house, &[]).await;

@@ -68,7 +68,7 @@ async fn another_start_finds_organizations_balances_and_pictures_as_they_were() 
     assert_eq!(replay.images, before.images);
     assert_eq!(replay.finished, before.finished);
     assert_eq!(replay.charge(), before.charge());
-    assert_eq!(served.house.mock.requests().len(), 1, "drawn once");
+    assert_eq!(served.house.sent(), 1, "drawn once");
 
     let next = served.house.generate(request("next")).await.expect("drawn");
     assert_eq!(next.completed.agent_id, AGENT);

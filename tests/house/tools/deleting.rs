@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 
 use super::listing::enabled;
 use super::{agents, get, tool, update};
+use crate::calendar::away_from_midnight;
 use crate::helpers::{AGENT, House, KLEIN, Story, detail, reason, request};
 
 async fn delete(house: &House, key: &str, agent: &str) -> Result<(), Status> {
@@ -147,6 +148,7 @@ async fn a_tool_that_is_made_anew_begins_with_the_defaults() {
 
 #[tokio::test]
 async fn deleting_a_tool_is_no_way_around_its_limits() {
+    away_from_midnight().await;
     let house = House::open().await;
     house.generate(request("first")).await.expect("a picture");
     for (limit, daily, monthly) in [
@@ -178,6 +180,7 @@ async fn deleting_a_tool_is_no_way_around_its_limits() {
 
 #[tokio::test]
 async fn a_generation_that_still_runs_counts_for_the_tool_made_after_it() {
+    away_from_midnight().await;
     let house = House::open().await;
     house.mock.script(Script::gated("slow"));
     let mut images = house.images(&house.runtime);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use tokio::net::TcpSocket;
 
 use super::*;
 
@@ -237,8 +238,11 @@ async fn no_redirect_is_followed() {
 
 #[tokio::test]
 async fn nobody_there_is_unavailable() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let address = listener.expect("a free port").local_addr().expect("bound");
+    // Bound and not listening: nobody else can take the port.
+    let shut = TcpSocket::new_v4().expect("a socket");
+    let any = (Ipv4Addr::LOCALHOST, 0).into();
+    shut.bind(any).expect("a free port");
+    let address = shut.local_addr().expect("bound");
     let lists = Lists::new(config(&format!("http://{address}"))).expect("an address");
     let error = lists.list().await.expect_err("nobody");
     assert!(matches!(error, ListError::Unavailable(_)), "{error:?}");
