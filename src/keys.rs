@@ -122,7 +122,7 @@ impl Keyring {
         let known = kept.and_then(|(id, mac)| Some((self.pepper(id)?, mac)));
         let (pepper, expected) = known.unwrap_or((&self.pepper, &NOBODY));
         let sent = keyed_hash(pepper, "api-key", presented.secret.expose_secret());
-        bool::from(sent.ct_eq(expected)) & known.is_some()
+        is_same(&sent, expected) & known.is_some()
     }
 
     /// The pepper of this name.
@@ -139,8 +139,7 @@ impl Keyring {
     /// Whether this is the operator's key.
     pub fn is_operator(&self, text: &str) -> bool {
         let sent = self.mac("operator", text);
-        self.operator
-            .is_some_and(|known| bool::from(known.ct_eq(&sent)))
+        self.operator.is_some_and(|known| is_same(&known, &sent))
     }
 
     /// A name for an organization that upstream may know: the same for all its calls, and nobody
@@ -231,6 +230,11 @@ fn keyed_hash(pepper: &[u8; 32], purpose: &str, text: &str) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// Whether two hashes agree to the last bit; it takes as long wherever they differ.
+fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    one.ct_eq(other).into()
+}
+
 fn fingerprint(pepper: &[u8; 32], key: &SecretString) -> String {
     let mac = keyed_hash(pepper, "openrouter-key", key.expose_secret());
     hex(&mac[..FINGERPRINT_BYTES])
@@ -272,129 +276,4 @@ fn check(body: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keyring() -> Keyring {
-        let operator = SecretString::from("operator-key-of-at-least-32-characters");
-        Keyring::new([7; 32], Some(&operator))
-    }
-
-    fn presented(minted: &Minted) -> Presented {
-        Presented::read(minted.secret.expose_secret()).expect("well formed")
-    }
-
-    fn kept(minted: &Minted) -> Option<(&PepperId, &[u8; 32])> {
-        Some((&minted.pepper, &minted.mac))
-    }
-
-    #[test]
-    fn a_fresh_key_is_recognized_by_its_hash_alone() {
-        let keyring = keyring();
-        let minted = keyring.mint().expect("random");
-        assert_eq!(presented(&minted).prefix, minted.prefix);
-        assert!(keyring.opens(&presented(&minted), kept(&minted)));
-        let other = keyring.mint().expect("random");
-        assert!(!keyring.opens(&presented(&minted), kept(&other)));
-        assert!(!keyring.opens(&presented(&minted), None));
-        let nothing = (&minted.pepper, &NOBODY);
-        assert!(!keyring.opens(&presented(&minted), Some(nothing)));
-    }
-
-    #[test]
-    fn a_key_hashed_with_another_pepper_does_not_open() {
-        let minted = keyring().mint().expect("random");
-        let other = Keyring::new([8; 32], None);
-        assert!(!other.opens(&presented(&minted), kept(&minted)));
-        let mine = other.mint().expect("random");
-        assert_ne!(mine.pepper, minted.pepper);
-        // The hash counts only under the name of the pepper it was made with.
-        assert!(!other.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
-    }
-
-    #[test]
-    fn a_key_opens_after_the_pepper_was_replaced_if_the_former_one_is_known() {
-        let minted = keyring().mint().expect("random");
-        let renewed = Keyring::new([8; 32], None).with_former([[6; 32], [7; 32]]);
-        assert!(renewed.opens(&presented(&minted), kept(&minted)));
-        let mine = renewed.mint().expect("random");
-        assert!(renewed.opens(&presented(&mine), kept(&mine)));
-        assert!(!renewed.opens(&presented(&mine), Some((&minted.pepper, &mine.mac))));
-        let shown = format!("{renewed:?}");
-        assert!(!shown.contains("7, 7"), "{shown}");
-    }
-
-    #[test]
-    fn an_openrouter_key_is_known_by_what_only_the_pepper_tells() {
-        let key = SecretString::from("sk-or-v1-0123456789abcdef0123456789abcdef");
-        let other = SecretString::from("sk-or-v1-0123456789abcdef0123456789abcdee");
-        let old = keyring();
-        let words = old.fingerprint(&key);
-        assert_eq!(words.len(), 2 * FINGERPRINT_BYTES);
-        assert_eq!(words, old.fingerprint(&key));
-        assert_ne!(words, old.fingerprint(&other));
-        let renewed = Keyring::new([8; 32], None);
-        assert_ne!(
-            words,
-            renewed.fingerprint(&key),
-            "without the pepper, no hash"
-        );
-        assert!(!renewed.is_known_by(&key, &words));
-        let renewed = renewed.with_former([[6; 32], [7; 32]]);
-        assert!(renewed.is_known_by(&key, &words));
-        assert!(renewed.is_known_by(&key, &renewed.fingerprint(&key)));
-        assert!(!renewed.is_known_by(&other, &words));
-    }
-
-    #[test]
-    fn an_operators_key_is_one_the_settings_take_and_no_key_of_an_organization() {
-        let (one, two) = (
-            mint_operator().expect("random"),
-            mint_operator().expect("random"),
-        );
-        let key = one.expose_secret();
-        assert!((32..=256).contains(&key.len()) && key.chars().all(|c| c.is_ascii_graphic()));
-        assert!(key.starts_with(OPERATOR_START) && key != two.expose_secret());
-        assert!(Presented::read(key).is_none());
-        assert!(Keyring::new([7; 32], Some(&one)).is_operator(key));
-    }
-
-    #[test]
-    fn any_changed_character_is_seen_before_the_database_is_asked() {
-        let keyring = keyring();
-        let minted = keyring.mint().expect("random");
-        let key = minted.secret.expose_secret();
-        for position in 0..key.len() {
-            let mut typo = key.as_bytes().to_vec();
-            typo[position] = if typo[position] == b'x' { b'y' } else { b'x' };
-            let typo = String::from_utf8(typo).expect("ASCII");
-            assert!(Presented::read(&typo).is_none(), "position {position}");
-        }
-        for text in [
-            "",
-            "sq_live_",
-            "Bearer x",
-            &key[1..],
-            &format!("{key}0"),
-            "sq_live_é",
-        ] {
-            assert!(Presented::read(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_operator_is_known_by_the_configured_key_only() {
-        let keyring = keyring();
-        assert!(keyring.is_operator("operator-key-of-at-least-32-characters"));
-        assert!(!keyring.is_operator("operator-key-of-at-least-32-character"));
-        assert!(!Keyring::new([7; 32], None).is_operator(""));
-    }
-
-    #[test]
-    fn nothing_secret_is_shown_by_debug() {
-        let minted = keyring().mint().expect("random");
-        let shown = format!("{minted:?} {:?} {:?}", presented(&minted), keyring());
-        assert!(!shown.contains(minted.secret.expose_secret()));
-        assert!(!shown.contains("[7, 7"));
-    }
-}
+mod tests;
