@@ -9,6 +9,7 @@ use image_gateway::proto;
 use image_gateway::proto::get_generation_request::Which;
 use image_gateway::proto::image_service_client::ImageServiceClient;
 use image_gateway::proto::model_service_client::ModelServiceClient;
+use image_gateway::proto::tool_service_client::ToolServiceClient;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -61,17 +62,22 @@ impl House {
 
     /// Tries a key that nobody has until the connection is put out; told is how often.
     async fn guess(&self, from: IpAddr) -> usize {
-        let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
-        let channel = self.channel_from(from).await;
-        for tried in 0..100 {
-            let asked = ask(&channel, made_up.expose_secret()).await;
-            let code = asked.expect_err("a made-up key").code();
-            if code != Code::Unauthenticated {
-                return tried;
-            }
-        }
-        panic!("a hundred bad keys on one connection")
+        let tries = guess_on(&self.channel_from(from).await).await;
+        tries.expect("no hundred bad keys on one connection")
     }
+}
+
+/// The same on a connection; `None` if it is not put out.
+async fn guess_on(channel: &Channel) -> Option<usize> {
+    let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
+    for tried in 0..100 {
+        let asked = ask(channel, made_up.expose_secret()).await;
+        let code = asked.expect_err("a made-up key").code();
+        if code != Code::Unauthenticated {
+            return Some(tried);
+        }
+    }
+    None
 }
 
 async fn ask(channel: &Channel, key: &str) -> Result<(), Status> {
@@ -160,5 +166,34 @@ async fn a_good_key_speaks_for_its_address_though_its_call_is_refused_before_any
     }
     let turned_away = closed(house.sockets_from(THERE, 20).await).await;
     assert_eq!(turned_away, 0, "there are ten turns a second");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_good_key_is_one_though_its_call_is_refused_at_the_door() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    // By a role that may not do it …
+    let humble = house.channel_from(THERE).await;
+    let mut tools = ToolServiceClient::with_interceptor(humble.clone(), bearer(&house.runtime));
+    let asked = proto::DeleteGenerateImageToolRequest::default();
+    let refused = tools.delete_generate_image_tool(asked).await;
+    let code = refused.expect_err("not for this role").code();
+    assert_eq!(code, Code::PermissionDenied);
+    assert_eq!(guess_on(&humble).await, None);
+    // … and by an organization that has no call left.
+    while ask(&humble, &house.runtime).await.is_ok() {}
+    let eager = house.channel_from(THERE).await;
+    let refused = loop {
+        if let Err(refused) = ask(&eager, &house.runtime).await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(guess_on(&eager).await, None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
     house.close().await;
 }
