@@ -164,6 +164,16 @@ async fn what_is_told_beside_a_picture_and_in_heads_gives_no_key_away() {
 }
 
 #[tokio::test]
+async fn of_a_refusal_that_is_too_long_nothing_is_read() {
+    for (bytes, is_read) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+        let said = format!("sorry{}", " ".repeat(bytes - 5));
+        let server = Server::replying(vec![Reply::new(400, &[], said.as_bytes())]).await;
+        let error = refused(config(&server.url), &images_order()).await;
+        assert_eq!(error.detail.contains("sorry"), is_read, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_key_is_in_one_header_and_nowhere_else() {
     let told = format!(r#"{{"error":{{"code":401,"message":"bad key {KEY} / {KEY}"}}}}"#);
     let server = Server::replying(vec![Reply::new(401, &[JSON], told.as_bytes())]).await;
