@@ -12,6 +12,7 @@ use crate::helpers::{
     AGENT, GPT, House, KLEIN, OPERATOR_KEY, PLATFORM_KEY, SEEDREAM, Setup, detail, reason, request,
 };
 
+mod instead;
 mod kept;
 mod paying;
 mod refused;
