@@ -96,6 +96,8 @@ fn check(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -132,5 +134,28 @@ mod tests {
         ] {
             assert!(Presented::read(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn every_character_of_a_key_is_random_and_none_more_likely() {
+        const KEYS: usize = 300;
+        let mut seen = vec![BTreeSet::new(); ID_CHARS + SECRET_CHARS];
+        let mut low = 0;
+        for _ in 0..KEYS {
+            let (_, key) = fresh().expect("random");
+            let key = key.expose_secret();
+            let random: Vec<u8> = key[START.len()..]
+                .bytes()
+                .filter(|byte| *byte != b'_')
+                .collect();
+            for (seen, byte) in seen.iter_mut().zip(&random) {
+                seen.insert(*byte);
+                low += usize::from(ALPHABET[..8].contains(byte));
+            }
+        }
+        // Of 62 characters 300 draws leave one out now and then, and never twenty.
+        assert!(seen.iter().all(|seen| seen.len() > 42), "{seen:?}");
+        // Eight of 62 are 1,974 of these, give or take 41; bytes divided by 62 make them 2,391.
+        assert!((1_760..2_180).contains(&low), "{low}");
     }
 }

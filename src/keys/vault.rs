@@ -217,6 +217,8 @@ fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const SECRET: &str = "sk-or-v1-0123456789abcdef0123456789abcdef";
@@ -266,8 +268,21 @@ mod tests {
         assert_ne!(one.sealed, two.sealed);
         assert_ne!(one.wrapped, two.wrapped);
         assert!(!format!("{one:?} {vault:?}").contains(SECRET));
+        assert_eq!(format!("{vault:?}"), "Vault { .. }", "nor is its key");
         let part = &SECRET.as_bytes()[..8];
         assert!(!one.sealed.windows(8).any(|window| window == part));
+    }
+
+    #[test]
+    fn nothing_is_encrypted_twice_under_one_key_and_nonce() {
+        let (vault, mine) = (vault(1), owner("acme", b"id"));
+        let (one, two) = (seal(&vault, mine), seal(&vault, mine));
+        let nonces = [&one.wrapped, &two.wrapped, &one.sealed, &two.sealed];
+        let nonces: BTreeSet<&[u8]> = nonces.map(|bytes| &bytes[..NONCE_BYTES]).into();
+        assert_eq!(nonces.len(), 4);
+        let data_keys = [&one, &two].map(|sealed| vault.data_key(mine, sealed).expect("opens"));
+        assert_ne!(data_keys[0], data_keys[1]);
+        assert!(!data_keys.contains(&vault.kek));
     }
 
     #[test]

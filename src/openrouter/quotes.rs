@@ -314,4 +314,29 @@ mod tests {
             assert!(quotes_key(&quoting, key), "{quoting}");
         }
     }
+
+    #[test]
+    fn a_quote_is_one_from_its_least_length_on_and_not_before() {
+        for (quoting, harmless) in [
+            // Twelve letters and digits, ten characters, the first four at the end.
+            ("no KEY-WITH-CHARS.", "no KEY-WITH-CHAR."),
+            ("no der.key/wi.", "no der.key/w."),
+            ("no weir", "no wei"),
+        ] {
+            assert!(quotes_key(quoting, KEY), "{quoting}");
+            assert!(!quotes_key(harmless, KEY), "{harmless}");
+        }
+        let quotes = "!\"#\"$\"%\"&\"'";
+        assert!(quotes_key(&quotes.replace('"', "\\\""), quotes));
+        let common = "with the model: this image has the model";
+        for (quoting, harmless, prompt) in [
+            // Twelve letters and digits, four within a word, a word of five that is spread.
+            ("model, this ima", "model, this im", common),
+            ("flagged: thro", "flagged: thr", PROMPT),
+            ("t-i-g-e-r", "l-i-o-n", "tiger lion"),
+        ] {
+            assert!(quotes_prompt(quoting, prompt), "{quoting}");
+            assert!(!quotes_prompt(harmless, prompt), "{harmless}");
+        }
+    }
 }

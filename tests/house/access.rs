@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use image_gateway::keys::Presented;
 use image_gateway::proto;
 use tonic::{Code, Status};
 
 use crate::canary;
 use crate::helpers::{House, OPERATOR_KEY, PLATFORM_KEY, reason, request};
+use crate::limits::forged;
 use crate::reflection::{contract, invoke};
 
 /// Makes each call of the contract once with a key; what comes back, by the call's name. Messages
@@ -94,6 +96,15 @@ async fn each_role_may_do_what_the_ladder_says_and_no_more() {
             }
         }
     }
+    // The lowest role makes no keys, not even of its own.
+    let same = proto::CreateApiKeyRequest {
+        name: "another".to_owned(),
+        role: proto::Role::Runtime.into(),
+        ..Default::default()
+    };
+    let mut organizations = house.organizations(&house.runtime);
+    let made = organizations.create_api_key(same).await;
+    assert!(denied(&made.map(drop)));
     house.close().await;
 }
 
@@ -126,6 +137,26 @@ async fn every_bad_key_gets_the_same_words() {
     }
     messages.dedup();
     assert_eq!(messages.len(), 1, "{messages:?}");
+    house.assert_untouched().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_key_with_another_secret_opens_nothing_and_is_answered_as_nonsense_is() {
+    let house = House::open().await;
+    let forged = forged(&house.owner);
+    assert!(Presented::read(&forged).is_some(), "it is well formed");
+    let mut answers = Vec::new();
+    for key in [&forged, "nonsense"] {
+        for (call, outcome) in all_calls(&house, key).await {
+            let status = outcome.expect_err(&call);
+            let words = (status.code(), reason(&status), status.message().to_owned());
+            answers.push(words);
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(answers[0].0, Code::Unauthenticated);
     house.assert_untouched().await;
     house.close().await;
 }

@@ -78,8 +78,32 @@ async fn an_organization_that_calls_too_often_is_told_when_to_come_back() {
     house.close().await;
 }
 
+#[tokio::test]
+async fn whoever_has_no_place_is_refused_before_its_tool_is_looked_up() {
+    let house = House::with(Setup {
+        max_concurrent_each: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    house.mock.script(Script::gated("slow"));
+    let mut images = house.images(&house.runtime);
+    let first = images.generate_image(request("first")).await;
+    let first = first.expect("taken").into_inner();
+    house.mock.wait_at_gate("slow").await;
+    let books = rusqlite::Connection::open(house.database()).unwrap();
+    let hide = "ALTER TABLE tool RENAME TO tool_away";
+    books.execute_batch(hide).unwrap();
+    let refused = house.generate(request("second")).await;
+    let back = "ALTER TABLE tool_away RENAME TO tool";
+    books.execute_batch(back).unwrap();
+    assert_eq!(reason(&refused.expect_err("no place")), "LIMIT_REACHED");
+    house.mock.open_gate("slow");
+    Story::read(first).await.expect("a picture");
+    house.close().await;
+}
+
 /// A key of the same public beginning with another secret, and with check digits that are right.
-fn forged(key: &str) -> String {
+pub(crate) fn forged(key: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let (body, _) = key.split_at(key.len() - 6);
     let (rest, last) = body.split_at(body.len() - 1);
@@ -202,6 +226,41 @@ async fn a_revoked_key_of_a_loud_organization_is_told_that_it_is_none() {
     operator.revoke_api_key(revoked).await.unwrap();
     assert_eq!(ask().await, Err("UNAUTHENTICATED".to_owned()));
     tokio::time::sleep(Duration::from_secs(2)).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_expired_key_of_a_loud_organization_is_told_that_it_is_none() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    let expires = std::time::SystemTime::now() + std::time::Duration::from_millis(2500);
+    let short = proto::CreateApiKeyRequest {
+        organization_id: "acme".to_owned(),
+        name: "short".to_owned(),
+        role: proto::Role::Runtime.into(),
+        expire_time: Some(expires.into()),
+    };
+    let mut operator = house.organizations(crate::helpers::OPERATOR_KEY);
+    let made = operator.create_api_key(short).await.unwrap().into_inner();
+    let until = async |before_ms: u64| {
+        let when = expires - std::time::Duration::from_millis(before_ms);
+        let left = when.duration_since(std::time::SystemTime::now());
+        tokio::time::sleep(left.unwrap_or_default()).await;
+    };
+    let ask = async || {
+        house
+            .ask(&made.secret)
+            .await
+            .map_err(|status| reason(&status))
+    };
+    until(400).await;
+    while ask().await.is_ok() {}
+    until(0).await;
+    assert_eq!(ask().await, Err("UNAUTHENTICATED".to_owned()));
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     house.close().await;
 }
 

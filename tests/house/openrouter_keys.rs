@@ -13,6 +13,7 @@ use crate::helpers::{
 };
 
 mod checked;
+mod instead;
 mod kept;
 mod paying;
 mod refused;

@@ -9,6 +9,7 @@ use image_gateway::proto;
 use image_gateway::proto::get_generation_request::Which;
 use image_gateway::proto::image_service_client::ImageServiceClient;
 use image_gateway::proto::model_service_client::ModelServiceClient;
+use image_gateway::proto::tool_service_client::ToolServiceClient;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
@@ -81,7 +82,7 @@ impl House {
             channels.push(self.channel_from(from).await);
         }
         for channel in &channels {
-            let tries = tries(channel).await;
+            let tries = guess_on(channel).await.expect("no hundred bad keys");
             assert!((16..40).contains(&tries), "{tries} tries");
         }
         let put_out = u64::try_from(connections).expect("few");
@@ -97,17 +98,17 @@ impl House {
     }
 }
 
-/// Tries a key that nobody has until the connection is put out; told is how often.
-async fn tries(channel: &Channel) -> usize {
+/// Tries a key that nobody has until the connection is put out; told is how often, if it is.
+async fn guess_on(channel: &Channel) -> Option<usize> {
     let made_up = Keyring::new([7; 32], None).mint().expect("random").secret;
     for tried in 0..100 {
         let asked = ask(channel, made_up.expose_secret()).await;
         let code = asked.expect_err("a made-up key").code();
         if code != Code::Unauthenticated {
-            return tried;
+            return Some(tried);
         }
     }
-    panic!("a hundred bad keys on one connection")
+    None
 }
 
 async fn ask(channel: &Channel, key: &str) -> Result<(), Status> {
@@ -190,5 +191,34 @@ async fn a_good_key_speaks_for_its_address_though_its_call_is_refused_before_any
     house.is_served(THERE).await;
     let turned_away = house.ended_by("turned_away").await;
     assert_eq!(turned_away, 0, "there are ten turns a second");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_good_key_is_one_though_its_call_is_refused_at_the_door() {
+    let house = House::with(Setup {
+        max_calls_per_second: Some("1"),
+        ..Setup::default()
+    })
+    .await;
+    // By a role that may not do it …
+    let humble = house.channel_from(THERE).await;
+    let mut tools = ToolServiceClient::with_interceptor(humble.clone(), bearer(&house.runtime));
+    let asked = proto::DeleteGenerateImageToolRequest::default();
+    let refused = tools.delete_generate_image_tool(asked).await;
+    let code = refused.expect_err("not for this role").code();
+    assert_eq!(code, Code::PermissionDenied);
+    assert_eq!(guess_on(&humble).await, None);
+    // … and by an organization that has no call left.
+    while ask(&humble, &house.runtime).await.is_ok() {}
+    let eager = house.channel_from(THERE).await;
+    let refused = loop {
+        if let Err(refused) = ask(&eager, &house.runtime).await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(guess_on(&eager).await, None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
     house.close().await;
 }

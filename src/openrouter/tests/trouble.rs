@@ -129,6 +129,51 @@ async fn a_key_that_is_asked_about_is_in_no_answer_of_ours() {
 }
 
 #[tokio::test]
+async fn what_is_told_beside_a_picture_and_in_heads_gives_no_key_away() {
+    // One that an id could be.
+    const PLAIN_KEY: &str = "weirdprovider-key_0123456789";
+    let order = Order {
+        key: UpstreamKey::Organization(PLAIN_KEY.into()),
+        ..images_order()
+    };
+    let told = format!(
+        r#"data: {{"id":"{PLAIN_KEY}","choices":[{{"delta":{{"content":"called with {PLAIN_KEY}"}}}}]}}"#
+    );
+    let picture =
+        r#"data: {"choices":[{"delta":{"images":[{"image_url":{"url":"data:;base64,RE9ORQ"}}]}}]}"#;
+    let body = format!("{told}\n\n{picture}\n\n");
+    let (events, id) = (
+        ("content-type", "text/event-stream"),
+        ("x-generation-id", PLAIN_KEY),
+    );
+    let broken_off = Reply::headers_only(&[events, id], body.len() + 9).then(body.as_bytes());
+    for reply in [Reply::new(200, &[events, id], body.as_bytes()), broken_off] {
+        let server = Server::replying(vec![reply]).await;
+        let drawing = client(&server.url).draw(&order).await.expect("an answer");
+        assert_eq!(drawing.upstream_id(), None);
+        let outcome = collect(drawing).await;
+        assert_eq!(outcome.pictures, [b"DONE"]);
+        let receipt = outcome.ending.expect("kept");
+        assert!(receipt.text.starts_with("(withheld: it quotes the key"));
+        assert_eq!(receipt.upstream_id, None);
+    }
+    let refusal = Reply::new(400, &[JSON, id], b"{}");
+    let server = Server::replying(vec![refusal]).await;
+    let error = refused(config(&server.url), &order).await;
+    assert_eq!(error.upstream_id, None);
+}
+
+#[tokio::test]
+async fn of_a_refusal_that_is_too_long_nothing_is_read() {
+    for (bytes, is_read) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+        let said = format!("sorry{}", " ".repeat(bytes - 5));
+        let server = Server::replying(vec![Reply::new(400, &[], said.as_bytes())]).await;
+        let error = refused(config(&server.url), &images_order()).await;
+        assert_eq!(error.detail.contains("sorry"), is_read, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_key_is_in_one_header_and_nowhere_else() {
     let told = format!(r#"{{"error":{{"code":401,"message":"bad key {KEY} / {KEY}"}}}}"#);
     let server = Server::replying(vec![Reply::new(401, &[JSON], told.as_bytes())]).await;

@@ -30,3 +30,24 @@ pub(super) fn hash_of_prices<'a>(rows: impl Iterator<Item = [&'a str; 5]>) -> St
     let all = rows.fold([0; 32], |before, row| hash(PRICES, &before, &row));
     all.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_of_its_chain_the_hash_before_and_every_part_where_it_ends() {
+        let one = hash(LEDGER, &[0; 32], &["ab", "c"]);
+        assert_eq!(one, hash(LEDGER, &[0; 32], &["ab", "c"]));
+        for other in [
+            hash(TRAIL, &[0; 32], &["ab", "c"]),
+            hash(LEDGER, &[1; 32], &["ab", "c"]),
+            hash(LEDGER, &[0; 32], &["a", "bc"]),
+            hash(LEDGER, &[0; 32], &["abc"]),
+            hash(LEDGER, &[0; 32], &["ab", "c", ""]),
+            hash(LEDGER, &[0; 32], &["c", "ab"]),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

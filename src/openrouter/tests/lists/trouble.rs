@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use tokio::net::TcpSocket;
 
 use super::*;
+use crate::openrouter::Config;
 
 const ALL: [&str; 3] = ["models", "images/models", DRAWS];
 
@@ -225,6 +226,25 @@ async fn the_key_stays_at_home_unless_it_is_asked_for() {
     let error = upstream.list().await.expect_err("the key is refused");
     assert!(error.to_string().contains("401"), "{error}");
     assert!(upstream.count("models") <= 2);
+}
+
+#[tokio::test]
+async fn what_a_list_repeats_of_a_key_is_withheld() {
+    const ODD_KEY: &str = "weirdprovider.key/with+chars=0123456789";
+    let told = format!(r#"{{"error":{{"code":400,"message":"no: {ODD_KEY}"}}}}"#);
+    for code in [400, 503] {
+        let said = told.clone();
+        let upstream = Upstream::but(move |_| Some(status(code, &said))).await;
+        let config = Config {
+            api_key: ODD_KEY.into(),
+            ..config(&upstream.url)
+        };
+        let lists = Lists::new(config).expect("an address");
+        let error = lists.list().await.expect_err("refused");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("weird"), "{shown}");
+        assert!(shown.contains("(withheld: it quotes the key"), "{shown}");
+    }
 }
 
 #[tokio::test]

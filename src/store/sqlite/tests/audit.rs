@@ -8,6 +8,8 @@ use crate::ports::{AuditProgress, PictureCheck, Role};
 use crate::store::sqlite::Inspector;
 
 mod forged;
+mod hashes;
+mod sentences;
 mod trails;
 
 /// What a hand in the database may do to break one question and no other, and the question. That a

@@ -103,11 +103,16 @@ async fn a_model_is_available_until_it_is_switched_off() {
             .expect("a look")
             .is_empty()
     );
+    let none = sqlite.unavailable_models(&other).await.expect("a look");
+    assert!(none.is_empty(), "{none:?}");
+    let off = sqlite.set_available(&other, &model, false, operator());
+    assert!(off.await.expect("off"));
     for changes in [true, false] {
         let on = sqlite.set_available(&acme, &model, true, operator()).await;
         assert_eq!(on.expect("on"), changes);
     }
     assert!(sqlite.is_available(&acme, &model).await.expect("a look"));
+    assert!(!sqlite.is_available(&other, &model).await.expect("a look"));
 }
 
 #[tokio::test]

@@ -158,13 +158,17 @@ async fn a_tool_is_deleted_once_and_only_where_it_belongs() {
     let (acme, other) = (organization("acme"), organization("other"));
     let gone = sqlite.delete_tool(&other, &agent("a"), operator()).await;
     assert!(!gone.expect("a look"));
+    // Another's agent of the same name keeps its tool.
+    let same = tool("a", true, None);
+    let saved = sqlite.save_tool(&other, None, same.clone(), operator());
+    assert!(saved.await.expect("saved"));
     for there in [true, false] {
         let gone = sqlite.delete_tool(&acme, &agent("a"), operator()).await;
         assert_eq!(gone.expect("a look"), there);
     }
     assert_eq!(sqlite.tool(&acme, &agent("a")).await.expect("a look"), None);
-    let kept = sqlite.tool(&other, &agent("a2")).await.expect("a look");
-    assert!(kept.is_some());
+    let kept = sqlite.tool(&other, &agent("a")).await.expect("a look");
+    assert_eq!(kept, Some(same));
 }
 
 #[tokio::test]
