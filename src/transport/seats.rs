@@ -254,9 +254,13 @@ impl Seat {
         self.seats.relieve();
     }
 
-    /// Waits until nothing but calls is open that have stalled for so long.
+    /// Waits until calls are open, and all of them have stalled for so long.
     pub(super) async fn deserted_for(&self, time: Duration) {
-        while self.presence().open > self.stalls.calls(time) {
+        loop {
+            let open = self.presence().open;
+            if open > 0 && open <= self.stalls.calls(time) {
+                return;
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -266,15 +270,16 @@ impl Seat {
         self.put_out.cancelled().await;
     }
 
-    /// Waits until there has been no call for so long. One waits at a time.
+    /// Waits until there has been no call for so long from now on. One waits at a time.
     pub(super) async fn idle_for(&self, time: Duration) {
+        let now = Instant::now();
         loop {
             let presence = *self.presence();
             if presence.open > 0 {
                 self.quiet.notified().await;
                 continue;
             }
-            let due = presence.quiet_since + time;
+            let due = presence.quiet_since.max(now) + time;
             if due <= Instant::now() {
                 return;
             }

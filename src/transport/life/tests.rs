@@ -10,7 +10,7 @@ use futures_util::stream::unfold;
 use h2::RecvStream;
 use h2::client::{self, SendRequest};
 use http::Request;
-use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -192,4 +192,20 @@ async fn calls_that_stall_make_room_where_few_are_left() {
     let ended = std::iter::from_fn(|| tasks.try_join_next());
     let ended: Vec<_> = ended.filter_map(|end| end.expect("no panic")).collect();
     assert_eq!(ended, [End::PutOut; 16]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_to_leave_has_time_to_hang_up() {
+    let (mut here, there) = duplex(1 << 20);
+    let (hall, mut tasks) = (hall(1), JoinSet::new());
+    let served = served(Arc::clone(&hall), there);
+    tasks.spawn(async { Some(served.await) });
+    // HTTP/2 without a call: the preface, and settings that change nothing.
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    here.write_all(hello).await.expect("sent");
+    tokio::time::sleep(SECOND).await;
+    hall.stop.cancel();
+    let told = Instant::now();
+    assert_eq!(end(&mut tasks).await, End::Closed);
+    assert_eq!(told.elapsed(), limits::FAREWELL);
 }

@@ -70,8 +70,7 @@ async fn what_a_call_cost_is_asked_with_its_own_key_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_openrouter_does_not_confirm_is_not_counted_and_a_picture_undoes_those_that_are()
- {
+async fn an_unconfirmed_refusal_is_not_counted_and_a_picture_undoes_those_that_are() {
     let house = House::open().await;
     let set = house.set_openrouter_key(&house.admin, OWN).await;
     set.expect("set");
