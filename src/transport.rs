@@ -3,10 +3,9 @@
 //!
 //! A newcomer waits in a lobby until it has shown that it speaks HTTP/2, for five seconds at most,
 //! and is put out by later ones if the lobby is full. Then it has a seat. Seats are few; a
-//! connection without calls loses its seat to one that has just come, and so does one that stalls
-//! where room is missing. Frames that carry nothing are counted, calls are counted, bytes that wait to
-//! be sent are counted, and each connection ends after an hour, or a minute after the first of its
-//! calls has stopped moving. Who is put out is remembered
+//! connection without calls loses its seat to one that has just come, and so does one of whoever has
+//! most of them. Frames that carry nothing are counted, calls are counted, and each connection ends
+//! after an hour, or a minute after the first of its calls has stopped moving. Who is put out is remembered
 //! by address, and those who come from there take turns at the door.
 
 use std::sync::Arc;
@@ -36,7 +35,6 @@ mod seats;
 mod stalls;
 mod strangers;
 mod tls;
-mod unsent;
 
 pub use accept::listen;
 use calls::{Calls, Words};

@@ -31,6 +31,9 @@ mod table;
 /// How long after its deadline a service may still answer.
 const WORDS_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How calls begin that are answered with a page (`api.md`).
+const LIST: &str = "List";
+
 /// Bytes of a refused call that are waited for: what fits into one frame …
 const HEARD_BYTES: usize = 16 * 1024;
 
@@ -82,10 +85,10 @@ impl Gate {
     async fn enter(
         &self,
         headers: &HeaderMap,
-        needs: Needs,
+        (rpc, needs): (&str, Needs),
     ) -> Result<(Caller, OpenCall), Failure> {
         let caller = self.admit(headers, needs).await?;
-        let call = self.open.enter(caller.whose())?;
+        let call = self.open.enter(caller.whose(), rpc.starts_with(LIST))?;
         Ok((caller, call))
     }
 
@@ -176,7 +179,7 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let Some((rpc, needs)) = table::find(request.uri().path()) else {
         return spoken::with_reason(next.run(request).await);
     };
-    let (caller, call) = match gate.enter(request.headers(), needs).await {
+    let (caller, call) = match gate.enter(request.headers(), (rpc, needs)).await {
         Ok(entered) => entered,
         Err(failure) => {
             gate.metrics.call_finished(rpc, Some(failure.reason));

@@ -129,7 +129,7 @@ impl Connections {
         );
         registry.register(
             "calls_shed",
-            "Calls refused at the door because too many were open, and answers broken off because too much waited to be sent",
+            "Calls refused at the door because too many were open",
             self.calls_shed.clone(),
         );
         registry.register(

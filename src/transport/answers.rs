@@ -1,11 +1,11 @@
 //! Answers on their way. What a call holds is held until the last byte of its answer is gone, or
 //! nobody wants it: the body alone does not tell, because h2 takes pieces that its peer does not.
-//! So each piece holds it as well.
+//! So each piece holds it as well. A page of megabytes goes in pieces too, so that it is seen to move
+//! when it is read slowly.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -20,16 +20,19 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::seats::OpenCall;
 use super::stalls::Flow;
 use super::strangers::Visit;
-use super::unsent::{Unsent, Whose};
-use crate::metrics::Metrics;
+
+/// Bytes of a piece: as much as one of a picture has.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// An answer that counts as open while it, or a piece of it, lives.
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,
+    /// What was taken of it and goes next.
+    rest: Bytes,
     put_out: Option<PutOut>,
-    sending: Option<Arc<Sending>>,
-    /// What it ends with if there is no room for more of it.
+    held: Option<Arc<Held>>,
+    /// What it ends with if another stranger needs the room.
     overloaded: fn() -> Response,
 }
 
@@ -47,21 +50,10 @@ pub(super) struct Open {
 /// What an answer holds.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) open: Open,
-    pub(super) whose: Whose,
+    pub(super) _open: Open,
     pub(super) reads: Flow,
-    pub(super) unsent: Arc<Unsent>,
-    pub(super) metrics: Arc<Metrics>,
     /// What the routes have fastened to their answer.
     pub(super) _extensions: Extensions,
-}
-
-/// What an answer holds while it is sent.
-#[derive(Debug)]
-struct Sending {
-    held: Held,
-    /// Bytes that wait.
-    waiting: AtomicUsize,
 }
 
 /// When another stranger needs the room.
@@ -70,7 +62,7 @@ pub(super) struct PutOut(Pin<Box<WaitForCancellationFutureOwned>>);
 /// Bytes that are not sent.
 struct Piece {
     bytes: Bytes,
-    sending: Arc<Sending>,
+    held: Arc<Held>,
 }
 
 // === impl Answer ===
@@ -80,8 +72,9 @@ impl Answer {
     pub(super) fn of_nobody(answer: Response) -> http::Response<Self> {
         answer.map(|body| Self {
             body,
+            rest: Bytes::new(),
             put_out: None,
-            sending: None,
+            held: None,
             overloaded: Response::default,
         })
     }
@@ -95,19 +88,17 @@ impl Answer {
     ) -> Self {
         Self {
             body,
+            rest: Bytes::new(),
             put_out,
-            sending: Some(Arc::new(Sending {
-                held,
-                waiting: AtomicUsize::new(0),
-            })),
+            held: Some(Arc::new(held)),
             overloaded,
         }
     }
 
-    /// Ends it, because there was no room.
+    /// Ends it, because another one needs the room.
     fn break_off(&mut self) -> Frame<Bytes> {
         self.put_out = None;
-        self.body = Body::empty();
+        (self.body, self.rest) = (Body::empty(), Bytes::new());
         let mut status = (self.overloaded)().into_parts().0.headers;
         status.remove(CONTENT_TYPE);
         Frame::trailers(status)
@@ -127,26 +118,31 @@ impl http_body::Body for Answer {
         {
             return Poll::Ready(Some(Ok(self.break_off())));
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let Some(sending) = &self.sending else {
-            return Poll::Ready(frame);
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => self.rest = bytes,
+                    Ok(nothing) => return Poll::Ready(Some(Ok(Frame::data(nothing)))),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let next = self.rest.len().min(PIECE_BYTES);
+        let bytes = self.rest.split_to(next);
+        let piece = match &self.held {
+            Some(held) => Piece::of(bytes, held),
+            None => bytes,
         };
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(Ok(match frame.into_data() {
-                Ok(bytes) => {
-                    Piece::of(bytes, sending).map_or_else(|| self.break_off(), Frame::data)
-                }
-                Err(trailers) => trailers,
-            })),
-            end => end,
-        })
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        // It is asked before the first piece is taken.
         self.body.size_hint()
     }
 }
@@ -174,24 +170,11 @@ impl fmt::Debug for PutOut {
 // === impl Piece ===
 
 impl Piece {
-    /// These bytes, which hold what their answer holds; `None` if there is no room for them.
-    fn of(bytes: Bytes, sending: &Arc<Sending>) -> Option<Bytes> {
-        if bytes.is_empty() {
-            return Some(bytes);
-        }
-        let Sending { held, waiting } = &**sending;
-        let before = waiting.load(Ordering::Relaxed);
-        if !held.unsent.take(&held.whose, before, bytes.len()) {
-            held.metrics.call_shed();
-            held.open.call.relieve();
-            return None;
-        }
-        waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+    /// These bytes, which hold what their answer holds.
+    fn of(bytes: Bytes, held: &Arc<Held>) -> Bytes {
         held.reads.waits();
-        Some(Bytes::from_owner(Self {
-            bytes,
-            sending: Arc::clone(sending),
-        }))
+        let held = Arc::clone(held);
+        Bytes::from_owner(Self { bytes, held })
     }
 }
 
@@ -203,10 +186,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        let Sending { held, waiting } = &*self.sending;
-        waiting.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        held.unsent.give_back(&held.whose, self.bytes.len());
-        held.reads.moves();
+        self.held.reads.moves();
     }
 }
 

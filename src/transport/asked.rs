@@ -17,7 +17,8 @@ const HEARD_BYTES: usize = 16 * 1024;
 /// The request of a call, as it arrives.
 pub(super) struct Asked {
     body: Incoming,
-    asks: Flow,
+    /// `None` if it is not noted: reflection has streams that are kept open and asked now and then.
+    asks: Option<Flow>,
     /// Whether more has to come, and how much has since that was noted.
     waits: bool,
     heard: usize,
@@ -27,7 +28,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// What this peer sends.
-    pub(super) const fn new(body: Incoming, asks: Flow) -> Self {
+    pub(super) const fn new(body: Incoming, asks: Option<Flow>) -> Self {
         Self {
             body,
             asks,
@@ -38,11 +39,14 @@ impl Asked {
 
     /// Notes whether there is something that the peer has yet to send.
     fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
+        let Some(asks) = &self.asks else {
+            return;
+        };
         let moved = match frame {
             Poll::Pending => {
                 if !std::mem::replace(&mut self.waits, true) {
                     self.heard = 0;
-                    self.asks.waits();
+                    asks.waits();
                 }
                 return;
             }
@@ -53,7 +57,7 @@ impl Asked {
             Poll::Ready(_) => true,
         };
         if moved && std::mem::replace(&mut self.waits, false) {
-            self.asks.moves();
+            asks.moves();
         }
     }
 }

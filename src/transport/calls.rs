@@ -20,10 +20,9 @@ use super::asked::Asked;
 use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_EACH_MAX, STRANGERS_MAX};
 use super::origins::Visitor;
-use super::seats::Seat;
+use super::seats::{Seat, Whose};
 use super::stalls::Flow;
 use super::strangers::{Party, Strangers};
-use super::unsent::{Unsent, Whose};
 use crate::metrics::Metrics;
 
 /// Where gRPC's own services are, which need no key: health and reflection.
@@ -41,10 +40,6 @@ const NO_SUCH_CALL: &[u8] = b"12";
 /// … and of what is no call at all (INVALID_ARGUMENT): nobody has looked for its key.
 const NO_CALL: &[u8] = b"3";
 
-/// With fewer calls left than these, each that comes makes those go that stall: so the routes, who know
-/// whose calls they are, have enough left to share (`grpc::open_calls`).
-const FEW_LEFT: usize = CALLS_MAX / 4;
-
 /// What is understood of the routes' own answers, and what is answered in their place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
@@ -61,7 +56,6 @@ pub(super) struct Calls {
     routes: TowerToHyperService<Router>,
     all: Arc<Semaphore>,
     strangers: Arc<Strangers>,
-    unsent: Arc<Unsent>,
     metrics: Arc<Metrics>,
     words: Words,
 }
@@ -103,7 +97,6 @@ impl Calls {
             routes: TowerToHyperService::new(routes.with_state(())),
             all: Arc::new(Semaphore::new(CALLS_MAX)),
             strangers: Strangers::new(STRANGERS_MAX, STRANGERS_EACH_MAX),
-            unsent: Arc::default(),
             metrics,
             words,
         })
@@ -156,11 +149,7 @@ impl Caller {
 
     /// Room for a call, if there is any.
     fn open(&self, needs_key: bool) -> Option<Open> {
-        let all = &self.calls.all;
-        if all.available_permits() < FEW_LEFT {
-            self.seat.relieve();
-        }
-        let room = Arc::clone(all).try_acquire_owned().ok()?;
+        let room = Arc::clone(&self.calls.all).try_acquire_owned().ok()?;
         let visit = if needs_key {
             None
         } else {
@@ -199,7 +188,7 @@ impl Service<Request<Incoming>> for Caller {
         let answering = self
             .calls
             .routes
-            .call(request.map(|body| Asked::new(body, asks)));
+            .call(request.map(|body| Asked::new(body, needs_key.then_some(asks))));
         let begun = Begun {
             unanswered: Unanswered::new(&self.conduct),
             calls: Arc::clone(&self.calls),
@@ -242,16 +231,12 @@ impl Begun {
         if status.is_none() {
             self.open.call.served();
         }
-        let whose = (words.whose)(&answer);
-        if let Some(whose) = &whose {
-            self.open.call.is_of(whose);
+        if let Some(whose) = (words.whose)(&answer) {
+            self.open.call.is_of(&whose);
         }
         let held = Held {
-            open: self.open,
-            whose,
+            _open: self.open,
             reads: self.reads,
-            unsent: Arc::clone(&self.calls.unsent),
-            metrics: Arc::clone(&self.calls.metrics),
             _extensions: std::mem::take(answer.extensions_mut()),
         };
         answer.map(|body| Answer::new(body, held, self.put_out, words.overloaded))

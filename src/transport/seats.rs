@@ -1,7 +1,7 @@
 //! Who is connected: newcomers in the lobby, the others on seats. Both are bounded, and a flood of
 //! newcomers does not keep honest ones out: the oldest newcomer goes first, then the connection
-//! that has been without a call for longest, those that never made a good one before the others. Those
-//! that have calls and only take room go as well, where it is missing (`full`).
+//! that has been without a call for longest, those that never made a good one before the others; and
+//! where all have calls, one of whoever has most (`full`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::stalls::Stalls;
-use super::unsent::Whose;
-
-use full::Why;
 
 mod full;
 
-/// Connections that stall and are put out together, when room is missing.
-const RELIEVED: usize = 16;
+/// Whose key was shown on a connection last; `None` is nobody that is known.
+pub(super) type Whose = Option<Arc<str>>;
+
+/// Whoever has calls on more than such a part of the seats goes before callers that are idle.
+const CROWD_PART: usize = 4;
+
+/// Whoever has no more connections with calls keeps them: backends have a few each.
+const FEW: usize = 2;
 
 /// So often is looked whether anybody is left who reads.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -83,8 +86,6 @@ struct Presence {
     open: usize,
     /// If none is open.
     quiet_since: Instant,
-    /// If one is.
-    busy_since: Instant,
     served: bool,
 }
 
@@ -129,15 +130,6 @@ impl Seats {
         }
     }
 
-    /// Puts out some of the connections that stall, because there is no room for what others need.
-    fn relieve(&self) {
-        let mut taken = self.lock();
-        let seats = taken.seats.values();
-        for number in full::first(seats, self.seats_max, Why::Stalled, RELIEVED) {
-            taken.put_out(number);
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,13 +141,16 @@ impl Taken {
     /// Takes the seat of the connection that is missed least; false if none can go.
     fn make_room(&mut self, seats_max: usize) -> bool {
         let idle = self.idle.first().copied();
-        let nameless = idle.filter(|(served, ..)| !served);
-        let busy = |why| full::first(self.seats.values(), seats_max, why, 1).pop();
-        let least = nameless
-            .map(|(.., number)| number)
-            .or_else(|| busy(Why::Crowd))
-            .or(idle.map(|(.., number)| number))
-            .or_else(|| busy(Why::Large));
+        if let Some((false, _, number)) = idle {
+            self.put_out(number);
+            return true;
+        }
+        let largest = full::largest(self.seats.values());
+        let is_crowd = largest.has > FEW.max(seats_max / CROWD_PART);
+        let least = match idle {
+            Some((.., number)) if !is_crowd => Some(number),
+            _ => (largest.has > FEW).then_some(largest.newest),
+        };
         least.inspect(|number| self.put_out(*number)).is_some()
     }
 
@@ -194,7 +189,6 @@ impl Newcomer {
             presence: Mutex::new(Presence {
                 open: 0,
                 quiet_since: now,
-                busy_since: now,
                 served: false,
             }),
             whose: Mutex::default(),
@@ -234,9 +228,6 @@ impl Seat {
         let mut taken = self.seats.lock();
         taken.idle.remove(&self.rank());
         let mut presence = self.presence();
-        if presence.open == 0 {
-            presence.busy_since = Instant::now();
-        }
         presence.open += 1;
         drop((presence, taken));
         OpenCall {
@@ -247,11 +238,6 @@ impl Seat {
     /// What waits for the peer.
     pub(super) const fn stalls(&self) -> &Arc<Stalls> {
         &self.stalls
-    }
-
-    /// There is no room for what this connection needs.
-    pub(super) fn relieve(&self) {
-        self.seats.relieve();
     }
 
     /// Waits until calls are open, and all of them have stalled for so long.
@@ -317,11 +303,6 @@ impl OpenCall {
         if seat.as_ref() != Some(whose) {
             *seat = Some(Arc::clone(whose));
         }
-    }
-
-    /// There is no room for its answer.
-    pub(super) fn relieve(&self) {
-        self.seat.relieve();
     }
 }
 

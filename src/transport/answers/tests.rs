@@ -13,7 +13,6 @@ const PIECE: usize = 64 * 1024;
 struct House {
     seated: Seated,
     room: Arc<Semaphore>,
-    unsent: Arc<Unsent>,
 }
 
 impl House {
@@ -22,25 +21,21 @@ impl House {
         Self {
             seated: seats.arrive().sit().expect("a seat"),
             room: Arc::new(Semaphore::new(1000)),
-            unsent: Arc::default(),
         }
     }
 
-    fn answer(&self, whose: &str, bytes: usize) -> Answer {
+    fn answer(&self, bytes: usize) -> Answer {
         let seat = self.seated.seat();
         let room = Arc::clone(&self.room).try_acquire_owned();
         let mut extensions = Extensions::new();
         extensions.insert(Arc::clone(&self.room));
         let held = Held {
-            open: Open {
+            _open: Open {
                 call: seat.open_call(),
                 visit: None,
                 _room: room.expect("room"),
             },
-            whose: Some(whose.into()),
             reads: seat.stalls().call().1,
-            unsent: Arc::clone(&self.unsent),
-            metrics: Arc::default(),
             _extensions: extensions,
         };
         Answer::new(Body::from(vec![7; bytes]), held, None, overloaded)
@@ -67,7 +62,7 @@ async fn next(answer: &mut Answer) -> Frame<Bytes> {
 async fn what_a_call_holds_is_held_until_the_last_byte_of_its_answer_is_gone() {
     let house = House::open();
     let stalls = house.seated.seat().stalls();
-    let mut answer = house.answer("acme", PIECE);
+    let mut answer = house.answer(PIECE);
     let piece = next(&mut answer).await.into_data().expect("bytes");
     drop(answer);
     assert_eq!(piece.len(), PIECE);
@@ -80,28 +75,23 @@ async fn what_a_call_holds_is_held_until_the_last_byte_of_its_answer_is_gone() {
     drop(part);
     assert!(house.is_empty());
     assert_eq!(stalls.since(), None);
-    drop(house.answer("acme", PIECE));
+    drop(house.answer(PIECE));
     assert!(house.is_empty(), "nobody wants it");
 }
 
-#[tokio::test]
-async fn an_answer_for_which_there_is_no_room_ends_and_others_go_on() {
+#[tokio::test(start_paused = true)]
+async fn a_page_goes_in_pieces_and_moves_with_each() {
     let house = House::open();
-    let mut unread = Vec::new();
-    let broken_off = loop {
-        let mut answer = house.answer("loud", PIECE);
-        match next(&mut answer).await.into_data() {
-            Ok(piece) => unread.push(piece),
-            Err(trailers) => break trailers.into_trailers().expect("trailers"),
-        }
-    };
-    assert_eq!(broken_off.get("grpc-status").expect("a status"), "8");
-    // Two thirds of 48 MiB.
-    assert_eq!(unread.len(), 512);
-    let mut small = house.answer("loud", 8 * 1024);
-    let mut other = house.answer("other", PIECE);
-    assert!(next(&mut small).await.is_data() && next(&mut other).await.is_data());
-    drop(unread);
-    let mut again = house.answer("loud", PIECE);
-    assert!(next(&mut again).await.is_data());
+    let stalls = house.seated.seat().stalls();
+    let mut page = house.answer(3 * PIECE + 1);
+    let mut bytes = 0;
+    for _ in 0..4 {
+        let piece = next(&mut page).await.into_data().expect("bytes");
+        assert!(!piece.is_empty() && piece.len() <= PIECE);
+        bytes += piece.len();
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(stalls.calls(Duration::from_secs(60)), 0, "it moves");
+    }
+    assert_eq!(bytes, 3 * PIECE + 1);
+    assert!(page.is_end_stream());
 }

@@ -171,30 +171,6 @@ async fn what_moves_beside_it_goes_on_to_its_end_and_nothing_new_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_stall_make_room_where_few_are_left() {
-    let (hall, mut tasks) = (hall(100), JoinSet::new());
-    let mut unread = Vec::new();
-    // A hundred calls on each of these: three quarters of all, and some.
-    for _ in 0..62 {
-        let mut calls = connect_to(&hall, 1, &mut tasks).await;
-        for _ in 0..100 {
-            unread.push(call(&mut calls, "/small", true).await.expect("an answer"));
-        }
-    }
-    tokio::time::sleep(2 * SECOND).await;
-    assert!(tasks.try_join_next().is_none(), "all are there");
-    let mut newcomer = connect_to(&hall, WINDOW, &mut tasks).await;
-    let mut words = call(&mut newcomer, "/small", true)
-        .await
-        .expect("an answer");
-    assert_eq!(words.data().await.expect("words").expect("all"), "words");
-    tokio::time::sleep(SECOND).await;
-    let ended = std::iter::from_fn(|| tasks.try_join_next());
-    let ended: Vec<_> = ended.filter_map(|end| end.expect("no panic")).collect();
-    assert_eq!(ended, [End::PutOut; 16]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn whoever_is_told_to_leave_has_time_to_hang_up() {
     let (mut here, there) = duplex(1 << 20);
     let (hall, mut tasks) = (hall(1), JoinSet::new());
