@@ -273,6 +273,10 @@ fn with_reason(response: Response, rpc: &'static str, metrics: &Metrics) -> Resp
         Code::OutOfRange => {
             Failure::invalid("request", format!("is too large: {}", status.message()))
         }
+        // A message says of itself that it is compressed, and its head does not say how.
+        Code::Internal if status.message().contains("compressed-flag") => {
+            spoken::no_such_encoding()
+        }
         Code::Internal | Code::InvalidArgument => {
             Failure::invalid("request", "is not a valid protobuf message of this call")
         }

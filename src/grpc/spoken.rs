@@ -63,7 +63,9 @@ pub(super) fn with_reason(answer: Response) -> Response {
         return answer;
     }
     let accepted = answer.headers().get(ACCEPT_ENCODING);
-    let mut reasoned = status::of(&unimplemented(accepted.is_some())).into_http();
+    // The routes know two things that are not there, and only of one they say what there is.
+    let failure = accepted.map_or_else(no_such_call, |_| no_such_encoding());
+    let mut reasoned = status::of(&failure).into_http();
     if let Some(accepted) = accepted {
         reasoned
             .headers_mut()
@@ -72,16 +74,16 @@ pub(super) fn with_reason(answer: Response) -> Response {
     reasoned
 }
 
-/// The routes know two things that are not there: an encoding of messages, and a call.
-fn unimplemented(encoding: bool) -> Failure {
-    if encoding {
-        let what = "Messages are taken uncompressed alone: send no grpc-encoding, or identity.";
-        Failure::unimplemented("encoding", what)
-    } else {
-        let what = "There is no such call here; check the names of its service and method. Reflection \
-                    lists all that there are.";
-        Failure::unimplemented("call", what)
-    }
+/// Messages are compressed, in a way that their head names or not.
+pub(super) fn no_such_encoding() -> Failure {
+    let what = "Messages are taken uncompressed alone: send no grpc-encoding, or identity.";
+    Failure::unimplemented("encoding", what)
+}
+
+fn no_such_call() -> Failure {
+    let what = "There is no such call here; check the names of its service and method. Reflection lists \
+                all that there are.";
+    Failure::unimplemented("call", what)
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

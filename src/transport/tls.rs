@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::version::{TLS12, TLS13};
 
 use crate::clock;
@@ -18,8 +18,11 @@ use authorities::{Authorities, Term};
 use contents::{Contents, Fingerprint};
 
 mod authorities;
+mod callers;
 mod contents;
+mod der;
 mod reload;
+mod signers;
 mod validity;
 
 /// The only protocol that is negotiated: HTTP/2 (RFC 9113 section 3.1).
@@ -127,6 +130,12 @@ pub enum TlsError {
         /// The first moment of the first.
         from: Timestamp,
     },
+    /// No certificate is one of an authority: no caller could be let in.
+    #[error("no certificate in {} is one of an authority: none may sign others", file.display())]
+    NoAuthority {
+        /// Which.
+        file: PathBuf,
+    },
     /// An authority cannot be used.
     #[error("an authority in {} cannot be used", file.display())]
     Authority {
@@ -171,7 +180,7 @@ impl Tls {
         let current = self.current();
         let lets_in = current
             .authorities
-            .is_none_or(|term| clock::now() <= term.ends);
+            .is_none_or(|term| clock::now() <= term.closes);
         lets_in.then(|| Arc::clone(&current.config))
     }
 
@@ -210,18 +219,21 @@ impl Current {
         let mut authorities = None;
         let begun = match (&files.client_ca, &contents.client_ca) {
             (Some(file), Some(pem)) => {
-                let read = Authorities::read(file, pem, clock::now())?;
+                let read = Authorities::read(file, pem, clock::now(), &provider)?;
                 authorities = Some(read.term);
-                let roots = Arc::new(read.roots);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                let file = file.clone();
-                let failed = |source| TlsError::Authorities { file, source };
-                begun.with_client_cert_verifier(verifier.map_err(failed)?)
+                begun.with_client_cert_verifier(Arc::new(read.callers))
             }
             _ => begun.with_no_client_auth(),
         };
         let mut config = begun.with_single_cert(chain, key).map_err(pair)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if authorities.is_some() {
+            // A session that is resumed shows no certificate: one that has expired, or whose authority
+            // has, would go on letting somebody in. rustls makes no tickets that hold a session itself
+            // unless it is told to.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Self {
             config: Arc::new(config),
             read: contents.fingerprint(),
@@ -234,7 +246,7 @@ impl Current {
     /// is not is looked at.
     fn complain(&self, files: &Files) {
         if let (Some(term), Some(file)) = (self.authorities, &files.client_ca) {
-            term.complain(file);
+            term.passed.complain(file);
         }
     }
 

@@ -21,9 +21,9 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
-use crate::canary;
 pub(crate) use crate::setup::Setup;
 pub(crate) use crate::story::Story;
+use crate::{canary, named};
 
 pub(crate) const OPERATOR_KEY: &str = "operator-key-for-tests-0123456789abcdef";
 /// The platform's key at the upstream.
@@ -336,6 +336,7 @@ pub(crate) fn reason(status: &Status) -> String {
         .error_info()
         .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
     assert_eq!(info.domain, "images.squados.io");
+    named::assert_named(info);
     info.reason.clone()
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn is_test(text: &str, name: &str) -> bool {
 
 /// The code of a file: no comments, so that words may be talked about, and no tests, which may
 /// stand on both sides of a wall.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let production = text.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = production
         .lines()

@@ -17,6 +17,9 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// An empty message, not compressed.
 const MESSAGE: &[u8] = &[0; 5];
 
+/// The same, with the flag that it is compressed.
+const COMPRESSED: &[u8] = &[1, 0, 0, 0, 0];
+
 /// A connection of its own.
 async fn connect(house: &House) -> SendRequest<Bytes> {
     let address = house.app.as_ref().expect("open").grpc_address();
@@ -37,14 +40,22 @@ fn call(house: &House, path: &str) -> Request<()> {
         .expect("a request")
 }
 
-/// What is answered: the code of HTTP, its head, and the status in it or in the trailers.
-async fn answer(
+/// The code of HTTP of an answer, its head, and the status in it or in the trailers.
+type Answer = (StatusCode, HeaderMap, Option<Status>);
+
+/// What is answered to an empty message.
+async fn answer(house: &House, request: Request<()>) -> Result<Answer, h2::Error> {
+    answer_to(house, request, MESSAGE).await
+}
+
+async fn answer_to(
     house: &House,
     request: Request<()>,
-) -> Result<(StatusCode, HeaderMap, Option<Status>), h2::Error> {
+    message: &'static [u8],
+) -> Result<Answer, h2::Error> {
     let (answering, mut sending) = connect(house).await.send_request(request, false)?;
     // Who is refused without its body may hear so before it is sent.
-    let _ = sending.send_data(Bytes::from_static(MESSAGE), true);
+    let _ = sending.send_data(Bytes::from_static(message), true);
     let (head, mut body) = answering.await?.into_parts();
     while let Some(data) = body.data().await {
         let bytes = data?.len();
@@ -103,6 +114,27 @@ async fn a_call_that_is_not_there_is_refused_with_a_reason_whoever_asks() {
             );
             assert_eq!(detail(&status, "cause"), "call");
         }
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_compressed_in_a_way_nobody_named_is_told_apart_from_one_that_is_broken()
+{
+    let house = House::open().await;
+    let told = async |message| {
+        let answered = answer_to(&house, call(&house, BALANCE), message).await;
+        let (_, _, status) = answered.expect("an answer");
+        status.expect("a status")
+    };
+    let status = told(COMPRESSED).await;
+    assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    assert_eq!(reason(&status), "UNIMPLEMENTED");
+    assert_eq!(detail(&status, "cause"), "encoding");
+    for broken in [&[7, 0, 0, 0, 0][..], &[0, 0, 0, 0, 1, 0xff]] {
+        let status = told(broken).await;
+        assert_eq!(reason(&status), "INVALID_REQUEST", "{status:?}");
+        assert_eq!(detail(&status, "field"), "request");
     }
     house.close().await;
 }

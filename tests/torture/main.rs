@@ -34,6 +34,8 @@ mod gateway;
 mod helpers;
 mod kills;
 mod lane;
+#[path = "../house/named.rs"]
+mod named;
 mod places;
 mod reckoning;
 mod scenes;

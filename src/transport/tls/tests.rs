@@ -1,7 +1,7 @@
 use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::RootCertStore;
+use rustls::{HandshakeKind, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +11,7 @@ use super::reload::{Found, Memory};
 use super::*;
 
 mod authorities;
+mod sessions;
 
 /// An authority that signs what it is asked to.
 struct Authority {
@@ -110,6 +111,36 @@ async fn shake(tls: &Tls, trusted: &Authority) -> Result<(), String> {
 
 /// The same, and shows a certificate.
 async fn shake_as(tls: &Tls, trusted: &Authority, pair: Option<&Pair>) -> Result<(), String> {
+    let config = client(trusted, pair, rustls::DEFAULT_VERSIONS);
+    shake_with(tls, &config).await.map(drop)
+}
+
+/// A client that trusts this authority, and remembers its sessions.
+fn client(
+    trusted: &Authority,
+    pair: Option<&Pair>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<rustls::ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for der in CertificateDer::pem_slice_iter(trusted.pem.as_bytes()) {
+        roots.add(der.unwrap()).unwrap();
+    }
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match pair {
+        Some(pair) => config
+            .with_client_auth_cert(pair.chain(), pair.key())
+            .unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Arc::new(config)
+}
+
+/// The same with a client that was there before, perhaps; whether it resumed a session.
+async fn shake_with(tls: &Tls, client: &Arc<rustls::ClientConfig>) -> Result<bool, String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let Some(config) = tls.config() else {
@@ -123,30 +154,16 @@ async fn shake_as(tls: &Tls, trusted: &Authority, pair: Option<&Pair>) -> Result
             let _ = stream.shutdown().await;
         }
     };
-    let mut roots = RootCertStore::empty();
-    for der in CertificateDer::pem_slice_iter(trusted.pem.as_bytes()) {
-        roots.add(der.unwrap()).unwrap();
-    }
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let mut config = match pair {
-        Some(pair) => config
-            .with_client_auth_cert(pair.chain(), pair.key())
-            .unwrap(),
-        None => config.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![ALPN.to_vec()];
     let call = async {
         let socket = TcpStream::connect(address).await.unwrap();
         let name = "localhost".try_into().unwrap();
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = TlsConnector::from(Arc::clone(client));
         let mut stream = connector.connect(name, socket).await?;
-        stream.read_u8().await
+        stream.read_u8().await?;
+        Ok(stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed))
     };
     let (called, ()) = tokio::join!(call, serve);
-    called.map(|_| ()).map_err(|error| error.to_string())
+    called.map_err(|error: std::io::Error| error.to_string())
 }
 
 #[tokio::test]

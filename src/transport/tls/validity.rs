@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
+use super::der::{SEQUENCE, next, read, signed};
+
 /// Tags of ASN.1 (X.690 section 8).
-const SEQUENCE: u8 = 0x30;
-const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -27,11 +27,7 @@ impl Validity {
 
 /// When a certificate is valid; `None` if it is no certificate.
 pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
-    let (certificate, _) = read(certificate, SEQUENCE)?;
-    let (mut fields, _) = read(certificate, SEQUENCE)?;
-    if let Some((_, rest)) = read(fields, EXPLICIT_VERSION) {
-        fields = rest;
-    }
+    let (mut fields, _) = signed(certificate)?;
     // Serial number, algorithm, issuer.
     for _ in 0..3 {
         (_, _, fields) = next(fields)?;
@@ -42,31 +38,6 @@ pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let (tag, text, _) = next(not_after)?;
     let until = instant(tag, text)?;
     Some(Validity { from, until })
-}
-
-/// The content of an element with this tag, and what follows it.
-fn read(bytes: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
-    let (tag, content, rest) = next(bytes)?;
-    (tag == wanted).then_some((content, rest))
-}
-
-/// The tag and the content of an element, and what follows it.
-fn next(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = if *first < 0x80 {
-        (usize::from(*first), rest)
-    } else {
-        // Four bytes of length are more than any file here has.
-        let count = usize::from(first & 0x7f);
-        let digits = rest.get(..count).filter(|digits| digits.len() <= 4)?;
-        let length = digits.iter().try_fold(0_usize, |sum, digit| {
-            sum.checked_mul(256)?.checked_add(usize::from(*digit))
-        })?;
-        (length, rest.get(count..)?)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((*tag, content, rest))
 }
 
 /// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from 2050 on (RFC 5280 section 4.1.2.5).

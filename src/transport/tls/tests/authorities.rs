@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use rcgen::date_time_ymd;
 
 use super::*;
+use crate::transport::tls::authorities::{Passed, Term};
 
 /// An authority whose time is over, or has not come.
 fn expired() -> Authority {
@@ -127,6 +128,44 @@ async fn an_authority_lets_callers_in_from_its_first_moment_to_its_last() {
     assert!(desk.counts("tls_files_refused 1"));
 }
 
+#[tokio::test]
+async fn an_authority_beside_others_begins_and_ends_exactly_without_a_look_at_the_files() {
+    let (server, good) = (Authority::new(), Authority::new());
+    let change = second() + 4;
+    let (old, new) = (valid(0, change), valid(change + 1, change + 3600));
+    let relay = desk(&server, &[&old, &new]).open().unwrap();
+    let beside = desk(&server, &[&old, &good, &new]).open().unwrap();
+    for tls in [&relay, &beside] {
+        assert!(is_let_in(tls, &server, &old).await);
+        assert!(!is_let_in(tls, &server, &new).await);
+    }
+    while second() <= change {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for tls in [&relay, &beside] {
+        assert!(!is_let_in(tls, &server, &old).await);
+        assert!(is_let_in(tls, &server, &new).await);
+    }
+    assert!(is_let_in(&beside, &server, &good).await);
+}
+
+#[tokio::test]
+async fn a_certificate_that_may_not_sign_lets_nobody_in_though_it_is_among_the_authorities() {
+    let (server, good) = (Authority::new(), Authority::new());
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        let leaf = Authority::with(|params| params.is_ca = is_ca);
+        let both = desk(&server, &[&leaf, &good]);
+        let tls = both.open().unwrap();
+        assert!(is_let_in(&tls, &server, &good).await);
+        assert!(!is_let_in(&tls, &server, &leaf).await);
+        let passed = tls.current().authorities.unwrap().passed;
+        assert_eq!(passed.no_signer, Some(1), "it is complained about");
+        let said = desk(&server, &[&leaf]).open().unwrap_err().to_string();
+        let none = "client-ca.pem is one of an authority: none may sign others";
+        assert!(said.ends_with(none), "{said}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn authorities_that_expire_in_two_weeks_are_complained_about_once_a_day() {
     let day = SignedDuration::from_hours(24);
@@ -135,8 +174,8 @@ async fn authorities_that_expire_in_two_weeks_are_complained_about_once_a_day() 
         Some(Term {
             changes: ends,
             ends,
-            expired: None,
-            early: None,
+            closes: ends,
+            passed: Passed::default(),
         })
     };
     let mut memory = Memory::default();
