@@ -70,6 +70,9 @@ impl Failed {
                 .unwrap_or_else(|| code_name(status.code()))
         ));
         match (reason, status.code()) {
+            (Some(_), _) if is_about(status, "organization_id") => {
+                failed.hint("name the organization with --organization")
+            }
             (Some(_), _) => failed,
             // Every refusal of a service has a reason: this is the transport …
             (None, Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded) => failed.hint(
@@ -111,6 +114,8 @@ impl From<StartError> for Failed {
             StartError::Listen { setting, .. } => {
                 Some(format!("choose another address with {}", flag(setting)))
             }
+            // The folder is as it should be: it is the key that is not, and the error says what helps.
+            StartError::Data { what, .. } if what.contains("key") || what.contains("seal") => None,
             StartError::Data { .. } => Some(
                 "DATA_DIR (--data-dir) names a folder that this program may write, and that nothing \
                  else writes"
@@ -139,6 +144,15 @@ impl From<LoggingError> for Failed {
 pub(super) fn reason(status: &Status) -> Option<String> {
     let details = status.get_error_details();
     details.error_info().map(|info| info.reason.clone())
+}
+
+/// Whether a refusal names this field of the request as the one at fault.
+fn is_about(status: &Status, field: &str) -> bool {
+    let details = status.get_error_details();
+    let named = details
+        .error_info()
+        .and_then(|info| info.metadata.get("field"));
+    named.is_some_and(|named| named == field)
 }
 
 /// The flag of a setting.
