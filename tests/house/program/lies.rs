@@ -1,7 +1,6 @@
 //! A gateway that lies: it keeps to the contract, and every text in it is one that would act on a
 //! terminal, begin a line, or have a colour.
 
-use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,6 +13,7 @@ use prost_reflect::{
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::server::{Grpc, ServerStreamingService};
 
@@ -31,6 +31,8 @@ fn odd() -> String {
 enum Lie {
     Answers,
     Refusals,
+    /// After every page of a list comes another.
+    Pages,
 }
 
 /// One call, whatever it is.
@@ -55,6 +57,12 @@ impl ServerStreamingService<DynamicMessage> for Call {
         Box::pin(async move {
             match lie {
                 Lie::Refusals => Err(Status::failed_precondition(odd())),
+                Lie::Pages => {
+                    let mut page = DynamicMessage::new(method.output());
+                    let token = Value::String("again".to_owned());
+                    page.set_field_by_name("next_page_token", token);
+                    Ok(tonic::Response::new(iter(vec![Ok(page)])))
+                }
                 Lie::Answers => Ok(tonic::Response::new(iter(answers(&method)))),
             }
         })
@@ -134,13 +142,13 @@ async fn liar(lie: Lie) -> (SocketAddr, JoinHandle<()>) {
             // One answer and a stream of one are the same on the wire.
             let mut grpc = Grpc::new(Dynamic(method.input()));
             let answer = grpc.server_streaming(Call { method, lie }, request).await;
-            Ok::<_, Infallible>(answer.map(axum::body::Body::new)).expect("cannot fail")
+            answer.map(axum::body::Body::new)
         }
     });
     let listener = TcpListener::bind(super::FREE).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving = async move { axum::serve(listener, router).await.expect("it serves") };
-    (address, tokio::task::spawn(serving))
+    (address, TaskTracker::new().spawn(serving))
 }
 
 /// What the program says, asking a liar, to somebody whose terminal shows colours.
@@ -182,6 +190,8 @@ async fn whatever_a_gateway_answers_nothing_that_is_printed_acts_on_a_terminal_o
             assert_eq!(ended.status, Some(1), "{arguments:?}: {ended:#?}");
             assert!(ended.stderr.contains(SEEN), "{arguments:?}: {ended:#?}");
             assert_harmless(&ended.stderr);
+            let own = |line: &str| line.contains("error:") || line.contains("hint:");
+            assert!(ended.stderr.lines().all(own), "{ended:#?}");
         }
     }
     // A file gets what was answered, but nothing that a spreadsheet would compute.
@@ -190,4 +200,15 @@ async fn whatever_a_gateway_answers_nothing_that_is_printed_acts_on_a_terminal_o
     assert!(!csv.contains(",=") && !csv.contains("\"="), "{csv:?}");
     answering.abort();
     refusing.abort();
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_end_is_not_followed_without_end() {
+    let (address, serving) = liar(Lie::Pages).await;
+    for arguments in [&["models"][..], &["keys", "list"]] {
+        let ended = told(address, arguments).await;
+        assert_eq!(ended.status, Some(1), "{ended:#?}");
+        assert!(ended.stderr.contains("does not end"), "{ended:#?}");
+    }
+    serving.abort();
 }
