@@ -31,7 +31,8 @@ pub fn stands_in_id(c: char) -> bool {
     !hides(c)
 }
 
-/// Whether a character may stand in a name that is only shown: whatever is seen, and what [joins](JOINERS).
+/// Whether a character may stand in a name that is only shown: whatever is seen, and what
+/// joins letters or chooses the picture of an emoji.
 pub fn stands_in_name(c: char) -> bool {
     !hides(c) || JOINERS.contains(&c)
 }
