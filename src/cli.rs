@@ -1,6 +1,7 @@
 //! The command line: what was asked for, which command does it, and how it ends. Exit status 0 is
 //! done, 1 failed, 2 wrong usage (`api.md`, The program and its settings).
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ enum Command {
 pub fn run() -> ExitCode {
     // First of all: the environment, which is read next, has secrets in it.
     memory::keep_to_itself();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return terminal::usage(&error),
     };
@@ -87,6 +88,16 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => terminal::failed(&failed),
     }
+}
+
+/// What was asked for. Clap quotes what it cannot take, so it is told a second time, and printable:
+/// what was mistyped may come from a file or from somebody else.
+fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(|error| {
+        let seen =
+            env::args_os().map(|word| terminal::printable(&word.to_string_lossy()).into_owned());
+        Cli::try_parse_from(seen).err().unwrap_or(error)
+    })
 }
 
 impl Command {

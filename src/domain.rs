@@ -19,6 +19,7 @@ pub mod pricing;
 pub mod quota;
 pub mod recent;
 pub mod recovery;
+pub mod seen;
 pub mod shape;
 pub mod throttle;
 pub mod tool;

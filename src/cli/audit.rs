@@ -3,10 +3,8 @@
 
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::failed::Failed;
-use super::terminal;
+use super::terminal::{self, Bar};
 use crate::domain::ids::{GenerationId, OrganizationId, RequestId};
 use crate::ports::{AuditProgress, Extent, PictureCheck};
 use crate::store::sqlite::Inspector;
@@ -33,6 +31,8 @@ pub(super) struct Books {
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Ends with status 1 if anything is not as it must be. With --database the pictures are not looked at.
+I1 to I14 are the invariants of the books, A1 to A11 those of the audit trails; R1 and R2 ask whether
+rows that repeat or point at others agree with them. What each asks is said in its line.
 
 Examples:
   image-gateway audit --data-dir ./data
@@ -144,14 +144,14 @@ fn books(inspector: &Inspector, args: &Args) -> Result<(), Failed> {
     let mut report = Report::of(&extent, inspector.knows_pictures(), args.check());
     let bar = bar(&extent, inspector.knows_pictures());
     let tell = |progress| match progress {
-        AuditProgress::Looked(rows) => bar.inc(rows),
+        AuditProgress::Looked(rows) => bar.add(rows),
         AuditProgress::Answer(finding) => {
-            bar.set_message(format!("{} answered", finding.name));
+            bar.say(format!("{} answered", finding.name));
             report.add(finding);
         }
     };
     inspector.audit(args.check(), tell).map_err(unreadable)?;
-    bar.finish_and_clear();
+    bar.end();
     if args.json {
         terminal::json(&report)?;
     } else {
@@ -167,14 +167,10 @@ fn books(inspector: &Inspector, args: &Args) -> Result<(), Failed> {
 }
 
 /// A bar over all that is looked at one by one.
-fn bar(extent: &Extent, with_pictures: bool) -> ProgressBar {
+fn bar(extent: &Extent, with_pictures: bool) -> Bar {
     let pictures = if with_pictures { extent.pictures } else { 0 };
-    let bar = ProgressBar::new(extent.entries + extent.settled + pictures);
-    let style = ProgressStyle::with_template("{bar:30} {percent:>3} % {msg}");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
+    let steps = extent.entries + extent.settled + pictures;
+    Bar::still("{bar:30} {percent:>3} % {msg}", Some(steps))
 }
 
 pub(super) fn unreadable(error: impl std::error::Error) -> Failed {

@@ -189,6 +189,9 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// The most pages of one list: what has more comes from something that always names another.
+pub(super) const PAGES_MAX: u32 = 100;
+
 /// What was typed as a URL; encrypted if that is all that makes sense.
 fn url(address: &str, encrypted: bool) -> String {
     let scheme = if encrypted { ENCRYPTED } else { "http://" };
@@ -213,6 +216,12 @@ pub(super) fn json(message: &impl Message, name: &str) -> Result<serde_json::Val
     let options = SerializeOptions::new().skip_default_fields(false);
     let written = message.serialize_with_options(serde_json::value::Serializer, &options);
     written.map_err(unknown)
+}
+
+/// A list that has more pages than [`PAGES_MAX`].
+pub(super) fn endless(what: &str) -> Failed {
+    Failed::new(format!("the list of {what} does not end"))
+        .hint("is this a gateway? --address names it")
 }
 
 /// Prints an answer as one JSON document.

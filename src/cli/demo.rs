@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::destination;
 use super::failed::Failed;
 use super::shutdown::{self, Signals};
-use super::terminal;
+use super::terminal::{self, Text};
 use crate::config::Given;
 
 mod caller;
@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
     };
     if shown.is_ok() && !args.once {
         if !args.json {
-            terminal::note("\nServing until Ctrl-C.");
+            terminal::note(Text::ours("\nServing until Ctrl-C."));
         }
         signals.next().await;
     }
@@ -100,8 +100,8 @@ async fn draw_and_show(args: &Args, stage: &Stage) -> Result<(), Failed> {
         return terminal::result(receipt.table(None));
     }
     terminal::result(receipt.table(Some(stage.app.http_address())))?;
-    let again = receipt::grpcurl(address, &key, &args.prompt);
-    terminal::result(format_args!("\n{again}"))
+    let again = receipt::grpcurl(address, &key, &args.prompt)?;
+    terminal::result(Text::lines([String::new(), again]))
 }
 
 #[cfg(test)]

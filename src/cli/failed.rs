@@ -7,6 +7,7 @@ use std::io;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::terminal;
 use crate::app::StartError;
 use crate::config::ConfigErrors;
 use crate::logging::LoggingError;
@@ -62,14 +63,16 @@ impl Failed {
     /// The gateway refused a call, in its own words.
     pub(super) fn refused(what: &str, status: &Status) -> Self {
         let reason = reason(status);
-        let failed = Self::new(format!(
-            "{what}: {} ({})",
-            status.message(),
-            reason
-                .as_deref()
-                .unwrap_or_else(|| code_name(status.code()))
-        ));
+        let why = reason
+            .as_deref()
+            .unwrap_or_else(|| code_name(status.code()));
+        let message = format!("{what}: {} ({why})", status.message());
+        // A gateway's own words have one line.
+        let failed = Self::new(terminal::printable(&message));
         match (reason, status.code()) {
+            (Some(_), _) if is_about(status, "organization_id") => {
+                failed.hint("name the organization with --organization")
+            }
             (Some(_), _) => failed,
             // Every refusal of a service has a reason: this is the transport …
             (None, Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded) => failed.hint(
@@ -111,6 +114,8 @@ impl From<StartError> for Failed {
             StartError::Listen { setting, .. } => {
                 Some(format!("choose another address with {}", flag(setting)))
             }
+            // The folder is as it should be: it is the key that is not, and the error says what helps.
+            StartError::Data { what, .. } if what.contains("key") || what.contains("seal") => None,
             StartError::Data { .. } => Some(
                 "DATA_DIR (--data-dir) names a folder that this program may write, and that nothing \
                  else writes"
@@ -139,6 +144,15 @@ impl From<LoggingError> for Failed {
 pub(super) fn reason(status: &Status) -> Option<String> {
     let details = status.get_error_details();
     details.error_info().map(|info| info.reason.clone())
+}
+
+/// Whether a refusal names this field of the request as the one at fault.
+fn is_about(status: &Status, field: &str) -> bool {
+    let details = status.get_error_details();
+    let named = details
+        .error_info()
+        .and_then(|info| info.metadata.get("field"));
+    named.is_some_and(|named| named == field)
 }
 
 /// The flag of a setting.
@@ -184,6 +198,25 @@ mod tests {
         assert!(failed.message.contains("127.0.0.1:50051"), "{failed:?}");
         let hint = failed.hint.unwrap();
         assert!(hint.contains("--listen-addr 127.0.0.1:0"), "{hint}");
+    }
+
+    #[test]
+    fn only_what_is_about_the_folder_names_the_folder() {
+        for (what, named) in [
+            ("the lock", true),
+            ("the database", true),
+            ("the image folder", true),
+            ("the key-encryption key", false),
+            ("what API keys are hashed with", false),
+            ("what is sealed", false),
+        ] {
+            let failed = Failed::from(StartError::Data {
+                what,
+                folder: "data".into(),
+                source: "no".into(),
+            });
+            assert_eq!(failed.hint.is_some(), named, "{what}");
+        }
     }
 
     #[test]

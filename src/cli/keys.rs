@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use super::client;
+use super::client::{self, Connection};
 use super::failed::Failed;
-use super::{terminal, usage};
+use super::terminal::{self, Text};
+use super::usage;
 use crate::keys;
 use crate::proto;
 use crate::proto::organization_service_client::OrganizationServiceClient;
@@ -176,7 +177,7 @@ fn create_operator(args: &Operator) -> Result<(), Failed> {
         return terminal::json(&OperatorKey { operator_key });
     }
     terminal::result(operator_key)?;
-    terminal::note(paper::OPERATOR);
+    terminal::note(Text::ours(paper::OPERATOR));
     Ok(())
 }
 
@@ -201,26 +202,35 @@ async fn create(args: Create) -> Result<(), Failed> {
 
 async fn list(args: List) -> Result<(), Failed> {
     let mut client = OrganizationServiceClient::new(args.gateway.connect().await?);
+    let whole = every_page(&mut client, &args.whose.organization).await?;
+    if args.json {
+        return client::print_json(&whole, "ListApiKeysResponse");
+    }
+    terminal::result(paper::table(&whole.api_keys, crate::clock::now()))
+}
+
+/// All keys, as one answer.
+async fn every_page(
+    service: &mut OrganizationServiceClient<Connection>,
+    organization: &str,
+) -> Result<proto::ListApiKeysResponse, Failed> {
     let mut whole = proto::ListApiKeysResponse::default();
-    loop {
+    for _ in 0..client::PAGES_MAX {
         let asked = proto::ListApiKeysRequest {
-            organization_id: args.whose.organization.clone(),
+            organization_id: organization.to_owned(),
             page_size: PAGE,
             page_token: whole.next_page_token,
         };
-        let page = client.list_api_keys(asked).await;
+        let page = service.list_api_keys(asked).await;
         let page = page.map_err(|status| Failed::refused("cannot list the keys", &status))?;
         let page = page.into_inner();
         whole.api_keys.extend(page.api_keys);
         whole.next_page_token = page.next_page_token;
         if whole.next_page_token.is_empty() {
-            break;
+            return Ok(whole);
         }
     }
-    if args.json {
-        return client::print_json(&whole, "ListApiKeysResponse");
-    }
-    terminal::result(paper::table(&whole.api_keys, crate::clock::now()))
+    Err(client::endless("keys"))
 }
 
 async fn revoke(args: Revoke) -> Result<(), Failed> {

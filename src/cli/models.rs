@@ -58,11 +58,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
 impl Args {
     /// Every page, as one answer.
     async fn ask(&self) -> Result<proto::ListModelsResponse, Failed> {
-        let mut client = ModelServiceClient::new(self.gateway.connect().await?);
+        let mut service = ModelServiceClient::new(self.gateway.connect().await?);
         let mut whole = proto::ListModelsResponse::default();
-        loop {
+        for _ in 0..client::PAGES_MAX {
             let asked = self.page(whole.next_page_token);
-            let page = client.list_models(asked).await;
+            let page = service.list_models(asked).await;
             let page = page.map_err(|status| Failed::refused("cannot list the models", &status))?;
             let page = page.into_inner();
             let mut models = whole.models;
@@ -72,6 +72,7 @@ impl Args {
                 return Ok(whole);
             }
         }
+        Err(client::endless("models"))
     }
 
     fn page(&self, page_token: String) -> proto::ListModelsRequest {

@@ -1,6 +1,6 @@
 //! The one place that prints: results on stdout, everything else on stderr, colours only where a
-//! terminal shows them (`NO_COLOR` is kept). Nothing that goes through here acts on a terminal, but
-//! for ends of lines and colours of ours: names come from databases that others have written.
+//! terminal shows them (`NO_COLOR` is kept). Nothing that goes through here acts on a terminal: words
+//! are [`Text`], JSON writes out what is not seen, and what clap says is [looked through](harmless).
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -10,10 +10,16 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
-use unicode_width::UnicodeWidthStr;
 
 use super::failed::Failed;
 use super::keyless::keyless;
+use crate::domain::seen::hides;
+
+mod bar;
+mod text;
+
+pub(super) use bar::Bar;
+pub(super) use text::{Text, cut, escaped, left, printable, right, width};
 
 /// The names in a table.
 const LABEL: Style = Style::new().bold();
@@ -24,25 +30,28 @@ const GOOD: Style = AnsiColor::Green.on_default();
 /// The word `hint`.
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// What stands for a character that is not seen as itself.
-const HIDDEN: char = '\u{fffd}';
-
-/// How the styles begin that this room prints with, and how they end, behind the escape character.
-const STYLES: [&str; 7] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[36m"];
+/// How the styles of clap begin, and how they end, behind the escape character
+/// (`clap::builder::Styles::styled`).
+const STYLES: [&str; 6] = ["[0m", "[1m", "[4m", "[31m", "[32m", "[33m"];
 
 /// Prints a result.
-pub(super) fn result(text: impl Display) -> Result<(), Failed> {
+pub(super) fn result(text: impl Into<Text>) -> Result<(), Failed> {
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{}", harmless(&text.to_string()))
+    writeln!(stdout, "{}", text.into())
         .and_then(|()| stdout.flush())
         .or_else(unless_closed)
 }
 
 /// Prints a result for programs: one JSON document on one line.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
+    raw(json_text(value)? + "\n")
+}
+
+/// A JSON document in which every character is seen as itself.
+pub(super) fn json_text(value: &impl Serialize) -> Result<String, Failed> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failed::new("cannot write the result as JSON").because(error))?;
-    raw(json_escaped(&text) + "\n")
+    Ok(json_escaped(&text))
 }
 
 /// JSON of the same meaning in which every character is seen as itself, so that it can be shown on a
@@ -90,71 +99,84 @@ pub(super) fn columns() -> Option<usize> {
 }
 
 /// Prints something beside the result. A closed stderr is no reason to stop.
-pub(super) fn note(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", harmless(&text.to_string()));
+pub(super) fn note(text: impl Into<Text>) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", text.into());
 }
 
-/// A text in which nothing acts on a terminal but ends of lines and [`STYLES`]. Whoever lays out a text
-/// makes the names in it [`printable`], which also keeps them in their line; this is for what comes
-/// by another way, as words of a server in an error do.
-fn harmless(text: &str) -> String {
+/// Says why a command failed and what to do, and gives the status to end with.
+pub(super) fn failed(failed: &Failed) -> ExitCode {
+    note(headed("error:", ERROR, &failed.message));
+    if let Some(hint) = &failed.hint {
+        note(headed("hint:", HINT, hint));
+    }
+    ExitCode::from(failed.status)
+}
+
+/// A word in its style and what it is about. Further lines are drawn in, so that none of them can
+/// be taken for another word of ours.
+fn headed(word: &'static str, style: Style, about: &str) -> Text {
+    let about = keyless(about);
+    let mut lines = about.split('\n');
+    let first = Text::from(word).styled(style).and(" ");
+    let first = first.and(lines.next().unwrap_or_default());
+    let further = lines.map(|line| Text::from(format!("  {}", line.trim_start())));
+    Text::lines([first].into_iter().chain(further))
+}
+
+/// Prints what clap has to say (help included) and gives the status to end with.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let styled = error.render();
+    let plain = styled.to_string();
+    match keyless(&plain) {
+        // Nobody can be told that nothing can be printed.
+        Cow::Borrowed(_) if error.use_stderr() => {
+            let _ = write!(anstream::stderr().lock(), "{}", harmless(&styled.ansi()));
+        }
+        Cow::Borrowed(_) => {
+            let _ = write!(anstream::stdout().lock(), "{}", harmless(&styled.ansi()));
+        }
+        // What was mistyped is quoted.
+        Cow::Owned(without) => note(Text::lines(without.trim_end().split('\n'))),
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// What clap says without what acts on a terminal, but for ends of lines and [`STYLES`]. The arguments
+/// that it quotes were made printable before.
+fn harmless(text: &impl Display) -> String {
+    let text = text.to_string();
+    let visible = |lines: &str| {
+        let lines: Vec<_> = lines.split('\n').map(printable).collect();
+        lines.join("\n")
+    };
     let mut pieces = text.split('\u{1b}');
     let mut shown = visible(pieces.next().unwrap_or_default());
     for piece in pieces {
         let styled = STYLES.iter().any(|style| piece.starts_with(style));
-        shown.push(if styled { '\u{1b}' } else { HIDDEN });
+        shown.push_str(if styled { "\u{1b}" } else { "\u{fffd}" });
         shown.push_str(&visible(piece));
     }
     shown
 }
 
-/// A text of several lines without what is not seen.
-fn visible(lines: &str) -> String {
-    let lines: Vec<_> = lines.split('\n').map(printable).collect();
-    lines.join("\n")
-}
-
-/// Says why a command failed and what to do, and gives the status to end with.
-pub(super) fn failed(failed: &Failed) -> ExitCode {
-    let message = keyless(&failed.message);
-    note(format_args!("{ERROR}error:{ERROR:#} {message}"));
-    if let Some(hint) = &failed.hint {
-        note(format_args!("{HINT}hint:{HINT:#} {}", keyless(hint)));
-    }
-    ExitCode::from(failed.status)
-}
-
-/// Prints what clap has to say (help included) and gives the status to end with.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    match keyless(&text) {
-        // Nobody can be told that nothing can be printed.
-        Cow::Borrowed(_) => _ = error.print(),
-        // What was mistyped is quoted.
-        Cow::Owned(without) => note(without.trim_end()),
-    }
-    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
-}
-
 /// A word for what is as it must be.
-pub(super) fn good(word: &str) -> String {
-    format!("{GOOD}{word}{GOOD:#}")
+pub(super) fn good(word: &'static str) -> Text {
+    Text::from(word).styled(GOOD)
 }
 
 /// A word for what is not.
-pub(super) fn bad(word: &str) -> String {
-    format!("{ERROR}{word}{ERROR:#}")
+pub(super) fn bad(word: impl Into<Text>) -> Text {
+    word.into().styled(ERROR)
 }
 
 /// Names and values in two columns, one line each.
-pub(super) fn table(rows: &[(&str, String)]) -> String {
+pub(super) fn table(rows: &[(&str, String)]) -> Text {
     let cells = rows.iter().map(|(name, _)| width(name)).max();
     let cells = cells.unwrap_or_default();
-    let lines: Vec<_> = rows
-        .iter()
-        .map(|(name, value)| format!("{LABEL}{}{LABEL:#}  {value}", left(name, cells)))
-        .collect();
-    lines.join("\n")
+    Text::lines(rows.iter().map(|(name, value)| {
+        let name = Text::from(left(name, cells)).styled(LABEL);
+        name.and("  ").and(value)
+    }))
 }
 
 /// A number of bytes as people say it, in integers: `812 bytes`, `64.0 KiB`, `1.5 MiB`. Cut, not
@@ -174,64 +196,6 @@ pub(super) fn bytes(count: u64) -> String {
             format!("{whole}.{tenth} MiB")
         }
     }
-}
-
-/// A text of somebody else's without what would move the cursor, turn the direction of writing, or
-/// not be seen at all.
-pub(super) fn printable(text: &str) -> String {
-    let shown = text.chars().map(|c| if hides(c) { HIDDEN } else { c });
-    shown.collect()
-}
-
-/// The same, but so that it can be told what was there: an escape character becomes `\u{1b}`.
-pub(super) fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        if hides(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
-}
-
-/// Whether a character is not seen as itself.
-pub(super) fn hides(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// A text in at most so many cells; what is cut off leaves an ellipsis.
-pub(super) fn cut(text: &str, cells: usize) -> String {
-    if width(text) <= cells {
-        return text.to_owned();
-    }
-    let mut short = String::new();
-    for c in text.chars() {
-        short.push(c);
-        if width(&short) >= cells {
-            short.pop();
-            break;
-        }
-    }
-    short.push('…');
-    short
-}
-
-/// The cells that a text takes on a terminal; some characters take two, some none.
-pub(super) fn width(text: &str) -> usize {
-    UnicodeWidthStr::width(text)
-}
-
-/// A text at the left of so many cells.
-pub(super) fn left(text: &str, cells: usize) -> String {
-    format!("{text}{}", " ".repeat(cells.saturating_sub(width(text))))
-}
-
-/// A text at the right of so many cells.
-pub(super) fn right(text: &str, cells: usize) -> String {
-    format!("{}{text}", " ".repeat(cells.saturating_sub(width(text))))
 }
 
 /// A number of things, in words: `1 image`, `2 images`.
@@ -256,7 +220,7 @@ mod tests {
             ("Größe", "b".to_owned()),
             ("Credits charged", "c".to_owned()),
         ];
-        let table = anstream::adapter::strip_str(&table(&rows)).to_string();
+        let table = table(&rows).plain();
         let lines: Vec<_> = table.lines().collect();
         let expected = [
             "Model            a",
@@ -267,38 +231,32 @@ mod tests {
     }
 
     #[test]
-    fn wide_characters_take_two_cells_and_hidden_ones_are_shown() {
-        assert_eq!(left("日本", 6), "日本  ");
-        assert_eq!(right("日本", 6), "  日本");
-        assert_eq!(left("too long", 3), "too long");
-        assert_eq!(
-            printable("a\u{202e}b\u{200b}c\n"),
-            "a\u{fffd}b\u{fffd}c\u{fffd}"
-        );
-        assert_eq!(escaped("a\u{1b}[31m\u{9b}é"), "a\\u{1b}[31m\\u{9b}é");
-        for (cells, shown) in [(4, "日本"), (3, "日…"), (2, "…"), (1, "…")] {
-            assert_eq!(cut("日本", cells), shown);
-        }
-        assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
-    }
-
-    #[test]
-    fn only_styles_of_ours_and_ends_of_lines_pass() {
-        let ours = format!(
-            "{}\n{}\n{HINT}hint:{HINT:#}\n{LABEL}Größe{LABEL:#}",
-            good("holds"),
-            bad("1 break")
-        );
-        assert_eq!(harmless(&ours), ours);
+    fn of_what_clap_says_only_its_styles_and_ends_of_lines_pass() {
         for (odd, shown) in [
             ("\u{1b}[2Jgone", "\u{fffd}[2Jgone"),
             ("\u{1b}[8mhidden", "\u{fffd}[8mhidden"),
             ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
             ("\u{9b}31m\r\u{8}x", "\u{fffd}31m\u{fffd}\u{fffd}x"),
-            ("a\u{202e}b\u{1b}", "a\u{fffd}b\u{fffd}"),
+            (
+                "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m\n",
+                "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m\n",
+            ),
         ] {
-            assert_eq!(harmless(odd), shown);
+            assert_eq!(harmless(&odd), shown);
         }
+    }
+
+    #[test]
+    fn the_lines_of_a_failure_are_drawn_in_and_none_passes_for_a_hint() {
+        let odd = "gone\u{1b}[36m\nhint: run this\n  2 more";
+        let told = headed("error:", ERROR, odd).plain();
+        assert_eq!(told, "error: gone\u{fffd}[36m\n  hint: run this\n  2 more");
+    }
+
+    #[test]
+    fn a_cell_of_a_table_begins_no_line_and_has_no_colour() {
+        let table = table(&[("Balance", "1\nForged  yes\u{1b}[31m".to_owned())]).plain();
+        assert_eq!(table, "Balance  1\u{fffd}Forged  yes\u{fffd}[31m");
     }
 
     #[test]
@@ -322,6 +280,7 @@ mod tests {
         ] {
             assert_eq!(bytes(count), said);
         }
+        assert_eq!([count(0, "key"), count(1, "key")], ["0 keys", "1 key"]);
     }
 
     #[test]

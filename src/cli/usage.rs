@@ -88,6 +88,12 @@ enum KeyMode {
 
 /// Asks, and prints.
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
+    if args.from.zip(args.to).is_some_and(|(from, to)| from >= to) {
+        let what = "there is no time between --from and --to";
+        return Err(
+            Failed::usage(what).hint("--from is the earlier one; --to is the end of its day")
+        );
+    }
     let mut client = BillingServiceClient::new(args.gateway.connect().await?);
     let answer = client.query_usage(args.query()).await;
     let answer = answer.map_err(|status| Failed::refused("cannot tell the usage", &status))?;

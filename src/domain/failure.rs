@@ -233,7 +233,7 @@ impl Failure {
     pub fn permission_denied() -> Self {
         Self::new(
             Reason::PermissionDenied,
-            "This key may not do that; ask an administrator for a key with a higher role.",
+            "This key may not do that: its role is too low. Ask the owner or the operator for a key with a higher one.",
         )
     }
 

@@ -70,7 +70,7 @@ impl Service {
             id: EntryId::from_uuid(uuid::Uuid::now_v7()),
             organization: read::subject(&caller, &request.organization_id)?,
             credits: positive.ok_or_else(|| Failure::invalid("credits", "must be above zero"))?,
-            reference: read::name("reference", &request.reference, Reference::parse)?,
+            reference: read::new_name("reference", &request.reference, Reference::parse)?,
             description: read::text("description", request.description, 1000)?,
             actor: by.actor,
             now: by.at,

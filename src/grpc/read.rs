@@ -8,6 +8,7 @@ use crate::domain::failure::Failure;
 use crate::domain::generation::{Channel, Origin};
 use crate::domain::ids::{AgentId, NameError, OrganizationId, RequestId, Slug};
 use crate::domain::money::Credits;
+use crate::domain::seen;
 use crate::domain::shape::{AspectRatio, Background, OutputFormat, Quality, Resolution};
 use crate::ports::Period;
 use crate::proto;
@@ -58,6 +59,25 @@ pub(super) fn name<T>(
     parse(text).map_err(|error| Failure::invalid(field, error.to_string()))
 }
 
+/// A name that comes into being with this call: by the rules of its kind, and of characters that are
+/// seen. Names that were taken before this rule can still be asked for by [`name`].
+pub(super) fn new_name<T>(
+    field: &str,
+    text: &str,
+    parse: fn(&str) -> Result<T, NameError>,
+) -> Result<T, Failure> {
+    let read = name(field, text, parse)?;
+    if text.chars().all(seen::stands_in_id) {
+        Ok(read)
+    } else {
+        Err(unprintable(field))
+    }
+}
+
+fn unprintable(field: &str) -> Failure {
+    Failure::invalid(field, "must consist of printable characters")
+}
+
 pub(super) fn agent_id(text: &str) -> Result<AgentId, Failure> {
     name("agent_id", text, AgentId::parse)
 }
@@ -72,7 +92,7 @@ pub(super) fn request_id(text: &str) -> Result<RequestId, Failure> {
         let made = uuid::Uuid::now_v7().to_string();
         name("request_id", &made, RequestId::parse)
     } else {
-        name("request_id", text, RequestId::parse)
+        new_name("request_id", text, RequestId::parse)
     }
 }
 
@@ -93,9 +113,8 @@ pub(super) fn display_name(field: &str, value: String) -> Result<String, Failure
     if value.trim().is_empty() {
         return Err(Failure::invalid(field, "must not be empty"));
     }
-    if value.chars().any(char::is_control) {
-        let what = "must consist of printable characters";
-        return Err(Failure::invalid(field, what));
+    if !value.chars().all(seen::stands_in_name) {
+        return Err(unprintable(field));
     }
     text(field, value, 200)
 }

@@ -166,11 +166,75 @@ async fn a_malformed_request_names_its_field() {
     house.close().await;
 }
 
+/// What acts on a terminal.
+const ACTS: [&str; 7] = [
+    "a\0b",
+    "\u{1b}[2Jgone",
+    "two\nlines",
+    "\u{9b}31m",
+    "\u{7f}",
+    "a\u{202e}b",
+    "a\u{2028}b",
+];
+
+/// What nobody sees, so that two names would look alike.
+const HIDES: [&str; 6] = [
+    "adm\u{ad}in",
+    "adm\u{3164}in",
+    "admin\u{e0061}",
+    "adm\u{e0100}in",
+    "adm\u{2800}in",
+    "\u{feff}admin",
+];
+
+#[tokio::test]
+async fn an_id_that_nobody_sees_whole_is_refused_and_its_field_named() {
+    let house = House::open().await;
+    // Ids are compared, not read: what joins letters does not stand in them either.
+    for id in ACTS.into_iter().chain(HIDES).chain(["ad\u{200d}min"]) {
+        let wanted = proto::GenerateImageTool {
+            agent_id: id.to_owned(),
+            ..proto::GenerateImageTool::default()
+        };
+        let update = proto::UpdateGenerateImageToolRequest {
+            generate_image_tool: Some(wanted),
+            ..Default::default()
+        };
+        let credits = proto::AddCreditsRequest {
+            organization_id: "acme".to_owned(),
+            credits: "1.00".to_owned(),
+            reference: id.to_owned(),
+            ..Default::default()
+        };
+        let refused = [
+            ("request_id", house.generate(request(id)).await.err()),
+            (
+                "agent_id",
+                house
+                    .tools(&house.admin)
+                    .update_generate_image_tool(update)
+                    .await
+                    .err(),
+            ),
+            (
+                "reference",
+                house.billing(OPERATOR_KEY).add_credits(credits).await.err(),
+            ),
+        ];
+        for (field, status) in refused {
+            let status = status.unwrap_or_else(|| panic!("{id:?} is taken as {field}"));
+            assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+            assert_eq!(detail(&status, "field"), field, "{status:?}");
+        }
+    }
+    house.close().await;
+}
+
 #[tokio::test]
 async fn a_name_that_would_act_on_a_terminal_is_refused_and_its_field_named() {
     let house = House::open().await;
     let mut organizations = house.organizations(OPERATOR_KEY);
-    for name in ["a\0b", "\u{1b}[2Jgone", "two\nlines", "\u{9b}31m", "\u{7f}"] {
+    for name in ACTS.into_iter().chain(HIDES) {
         let organization = proto::CreateOrganizationRequest {
             id: "odd".to_owned(),
             name: name.to_owned(),
@@ -196,7 +260,7 @@ async fn a_name_that_would_act_on_a_terminal_is_refused_and_its_field_named() {
     }
     let organization = proto::CreateOrganizationRequest {
         id: "odd".to_owned(),
-        name: "Malerei Müller & Söhne 狐".to_owned(),
+        name: "Malerei Müller & Söhne 狐 ❤\u{fe0f} می\u{200c}خواهم".to_owned(),
     };
     let made = organizations.create_organization(organization).await;
     made.expect("none of them was made before");

@@ -30,6 +30,7 @@ mod full;
 mod generate;
 mod help;
 mod keys;
+mod lies;
 mod lost;
 mod mock_openrouter;
 mod names;

@@ -121,7 +121,7 @@ async fn descriptors(house: &House, version: &str, service: &str) -> DescriptorP
 
 /// Messages by their descriptors.
 #[derive(Clone)]
-struct Dynamic(MessageDescriptor);
+pub(crate) struct Dynamic(pub(crate) MessageDescriptor);
 
 impl Codec for Dynamic {
     type Encode = DynamicMessage;

@@ -122,6 +122,25 @@ fn nothing_is_left_for_later() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// All that is printed is made harmless in one room; who prints past it forgets that.
+#[test]
+fn what_is_printed_goes_through_one_room() {
+    let commands = root().join("src/cli");
+    let room = commands.join("terminal");
+    let mut past = Vec::new();
+    for path in rust_files(&commands) {
+        if path.starts_with(&room) || path == room.with_extension("rs") {
+            continue;
+        }
+        let text = code(&read(&path));
+        let ways = ["indicatif", "anstream", "stdout()", "stderr()"];
+        for way in ways.iter().filter(|way| text.contains(**way)) {
+            past.push(format!("{} mentions {way}", path.display()));
+        }
+    }
+    assert!(past.is_empty(), "{past:#?}");
+}
+
 #[test]
 fn the_map_names_every_room() {
     let map = read(&root().join("ARCHITECTURE.md"));

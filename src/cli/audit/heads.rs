@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::failed::Failed;
-use super::super::terminal;
+use super::super::terminal::{self, Text};
 use super::unreadable;
 use crate::ports::{Chain, Head, KeptHeads, Stand};
 use crate::store::sqlite::Inspector;
@@ -120,9 +120,10 @@ fn read(file: &Path) -> Result<Vec<KeptHeads>, Failed> {
     let cannot = || Failed::new(format!("cannot read the heads in {}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| cannot().because(error))?;
     let lines = text.lines().map(serde_json::from_str);
-    let heads: Vec<KeptHeads> = lines
-        .collect::<Result<_, _>>()
-        .map_err(|error| cannot().because(error))?;
+    let heads: Vec<KeptHeads> = lines.collect::<Result<_, _>>().map_err(|error| {
+        let failed = cannot().because(error);
+        failed.hint("this is no file that audit --write-heads has written")
+    })?;
     // Nothing to compare with is no proof of anything.
     if heads.is_empty() {
         return Err(cannot().hint("there is none in it; write it with --write-heads"));
@@ -149,31 +150,29 @@ impl Broken {
         })
     }
 
-    fn line(&self) -> String {
+    fn line(&self) -> Text {
         let (chain, kept) = (self.chain, self.kept);
         let organization = self.organization.as_deref().unwrap_or("the platform");
-        let organization = terminal::printable(organization);
-        let what = terminal::bad(self.what);
-        match self.last {
-            Some(last) => {
-                format!("  {organization}: {chain} {what}, from row {kept} to row {last}")
-            }
-            None => format!("  {organization}: {chain} {what}, row {kept}"),
-        }
+        let line = Text::from(format!("  {organization}: {chain} "));
+        let line = line.and(terminal::bad(self.what));
+        line.and(match self.last {
+            Some(last) => format!(", from row {kept} to row {last}"),
+            None => format!(", row {kept}"),
+        })
     }
 }
 
 // === impl Report ===
 
 impl Report {
-    fn table(&self) -> String {
+    fn table(&self) -> Text {
         let whose = whose(self.organizations);
         if self.broken.is_empty() {
             let all = terminal::good("all that was there");
-            return format!("{whose}: the books have {all}");
+            return Text::from(format!("{whose}: the books have ")).and(all);
         }
         let lines = self.broken.iter().map(Broken::line);
-        let head = std::iter::once(format!("{whose}; not as they were:"));
-        head.chain(lines).collect::<Vec<_>>().join("\n")
+        let head = std::iter::once(Text::from(format!("{whose}; not as they were:")));
+        Text::lines(head.chain(lines))
     }
 }

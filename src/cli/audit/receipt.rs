@@ -33,7 +33,7 @@ pub(super) fn show(inspector: &Inspector, id: GenerationId, json: bool) -> Resul
     } else {
         let lines = receipt.lines.iter();
         let rows: Vec<(&str, String)> = lines
-            .map(|(name, value)| (name.as_str(), terminal::printable(value)))
+            .map(|(name, value)| (name.as_str(), value.clone()))
             .collect();
         terminal::result(terminal::table(&rows))?;
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::terminal;
+use super::super::terminal::{self, Text};
 use crate::ports::{Extent, Finding, PictureCheck};
 
 /// Breaks that are printed one by one.
@@ -62,36 +62,36 @@ impl Report {
         });
     }
 
-    pub(super) fn table(&self) -> String {
-        let mut lines = vec![self.head(), String::new()];
+    pub(super) fn table(&self) -> Text {
+        let mut lines = vec![Text::from(self.head()), Text::default()];
         let width = self.questions.iter().map(|answer| answer.question.len());
         let width = width.max().unwrap_or(0);
         for answer in &self.questions {
             let breaks = match answer.breaks {
                 0 => terminal::good("holds"),
-                count => terminal::bad(&terminal::count(count, "break")),
+                count => terminal::bad(terminal::count(count, "break")),
             };
             let (name, question) = (answer.invariant, answer.question);
-            lines.push(format!("{name:<4} {question:<width$}  {breaks}"));
+            lines.push(Text::from(format!("{name:<4} {question:<width$}  ")).and(breaks));
         }
         if self.pictures == "none" {
-            lines.push("     the pictures of a copy are not looked at".to_owned());
+            lines.push("     the pictures of a copy are not looked at".into());
         }
         let all = self.questions.iter();
         let all = all.flat_map(|one| one.shown.iter().map(move |what| (one.invariant, what)));
         let shown: Vec<_> = all
             .take(SHOWN)
-            .map(|(name, what)| format!("  {name}: {}", terminal::printable(what)))
+            .map(|(name, what)| Text::from(format!("  {name}: {what}")))
             .collect();
         let more = self.breaks - u64::try_from(shown.len()).unwrap_or(0);
         if !shown.is_empty() {
-            lines.push(String::new());
+            lines.push(Text::default());
             lines.extend(shown);
         }
         if more > 0 {
-            lines.push(format!("  and {more} more"));
+            lines.push(format!("  and {more} more").into());
         }
-        lines.join("\n")
+        Text::lines(lines)
     }
 
     fn head(&self) -> String {
@@ -130,7 +130,7 @@ mod tests {
             breaks: 1_000,
             shown: (0..100).map(|n| n.to_string()).collect(),
         });
-        let table = anstream::adapter::strip_str(&report.table()).to_string();
+        let table = report.table().plain();
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].starts_with("1 organization, 0 generations, 1 ledger entry; "));
         assert_eq!(lines[2], "I1   all is well      1 break");

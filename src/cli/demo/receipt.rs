@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::super::client::reachable;
-use super::super::terminal;
+use super::super::failed::Failed;
+use super::super::terminal::{self, Text};
 use super::caller::order;
 use super::picture::Picture;
 use crate::proto;
@@ -42,7 +43,14 @@ struct Body<'a> {
 }
 
 /// A command line that makes the same picture again, with any gRPC client's favourite tool.
-pub(super) fn grpcurl(address: SocketAddr, key: &SecretString, prompt: &str) -> String {
+///
+/// # Errors
+/// If the call cannot be written as JSON.
+pub(super) fn grpcurl(
+    address: SocketAddr,
+    key: &SecretString,
+    prompt: &str,
+) -> Result<String, Failed> {
     let proto::GenerateImageRequest {
         agent_id, prompt, ..
     } = order(prompt);
@@ -50,15 +58,15 @@ pub(super) fn grpcurl(address: SocketAddr, key: &SecretString, prompt: &str) -> 
         agent_id: &agent_id,
         prompt: &prompt,
     };
-    // Two strings cannot fail to be JSON.
-    let body = serde_json::to_string(&body).unwrap_or_default();
+    // The line is copied from a terminal: nothing in it may be shown as something else.
+    let body = terminal::json_text(&body)?;
     let header = format!("authorization: Bearer {}", key.expose_secret());
-    format!(
+    Ok(format!(
         "grpcurl -plaintext -H {} -d {} {} squados.images.v1.ImageService/GenerateImage",
         terminal::shell_word(&header),
         terminal::shell_word(&body),
         reachable(address),
-    )
+    ))
 }
 
 // === impl Receipt ===
@@ -86,7 +94,7 @@ impl Receipt {
     }
 
     /// The receipt for people, and where to look further as long as it serves.
-    pub(super) fn table(&self, http: Option<SocketAddr>) -> String {
+    pub(super) fn table(&self, http: Option<SocketAddr>) -> Text {
         let size_bytes = u64::try_from(self.size_bytes).unwrap_or_default();
         let size = format!(
             "{} × {} pixels, {}, {}",
@@ -162,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_receipt_for_people_stands_in_two_columns() {
-        let shown = |http| anstream::adapter::strip_str(&receipt().table(http)).to_string();
+        let shown = |http| receipt().table(http).plain();
         let table = shown(Some("127.0.0.1:8080".parse().unwrap()));
         for line in [
             "Picture  fox.png",
@@ -185,7 +193,8 @@ mod tests {
     #[test]
     fn the_command_line_survives_quotes_in_the_prompt() {
         let address = "127.0.0.1:50051".parse().unwrap();
-        let line = grpcurl(address, &"sq_live_x".into(), "it's a \"fox\"");
+        let line = grpcurl(address, &"sq_live_x".into(), "it's a \"fox\" \u{200d}").unwrap();
+        assert!(!line.contains('\u{200d}'), "{line}");
         let arguments = std::process::Command::new("sh")
             .args([
                 "-c",
@@ -201,7 +210,8 @@ mod tests {
         assert_eq!((plaintext, at), ("-plaintext", "127.0.0.1:50051"));
         assert_eq!(header, "authorization: Bearer sq_live_x");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(body["prompt"], "it's a \"fox\"");
+        assert_eq!(body["prompt"], "it's a \"fox\" \u{200d}");
+        assert!(!line.contains('\u{200d}'), "{line}");
         assert_eq!(body["agent_id"], "demo-agent");
         assert_eq!(method, "squados.images.v1.ImageService/GenerateImage");
     }

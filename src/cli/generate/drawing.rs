@@ -5,7 +5,6 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status, Streaming};
 
@@ -14,7 +13,7 @@ use super::files::Files;
 use super::paper;
 use crate::cli::client::{self, Connection};
 use crate::cli::failed::{Failed, reason};
-use crate::cli::terminal;
+use crate::cli::terminal::Bar;
 use crate::proto;
 use crate::proto::generation_event::Event;
 use crate::proto::image_service_client::ImageServiceClient;
@@ -39,7 +38,7 @@ pub(super) struct Drawing<'a> {
     /// How long to go on without a sign.
     patience: Duration,
     files: Files,
-    bar: ProgressBar,
+    bar: Bar,
     standing: Standing,
     /// The wait before the next try.
     wait: Duration,
@@ -109,7 +108,7 @@ impl<'a> Drawing<'a> {
             };
             match self.attempt(connection).await {
                 Ended::Completed(generation) => {
-                    self.bar.finish_and_clear();
+                    self.bar.end();
                     return Ok(*generation);
                 }
                 Ended::Unknown => self.standing = Standing::Unsent,
@@ -176,8 +175,7 @@ impl<'a> Drawing<'a> {
     }
 
     async fn pause(&mut self) {
-        self.bar
-            .set_message("the connection is lost; taking up again");
+        self.bar.say("the connection is lost; taking up again");
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(WAIT_MAX);
     }
@@ -235,23 +233,20 @@ impl<'a> Drawing<'a> {
     fn take(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Accepted(accepted) => {
-                let (model, hold) = (terminal::printable(&accepted.model), accepted.hold);
-                self.bar
-                    .set_message(format!("{model} draws ({hold} credits held)"));
+                let (model, hold) = (accepted.model, accepted.hold);
+                self.bar.say(format!("{model} draws ({hold} credits held)"));
             }
-            Event::Progress(progress) => {
-                self.bar.set_message(terminal::printable(&progress.text));
-            }
+            Event::Progress(progress) => self.bar.say(progress.text),
             Event::ImageStarted(started) => {
                 let place = i64::from(started.index) + 1;
-                self.bar.set_message(format!("picture {place} arrives"));
+                self.bar.say(format!("picture {place} arrives"));
                 self.files.begin(started.index)?;
             }
             Event::ImageChunk(chunk) => {
-                self.bar.inc(u64::try_from(chunk.data.len()).unwrap_or(0));
+                self.bar.add(u64::try_from(chunk.data.len()).unwrap_or(0));
                 self.files.write(chunk.index, &chunk.data)?;
             }
-            Event::ImageFinished(_) => self.bar.set_message("the books are written"),
+            Event::ImageFinished(_) => self.bar.say("the books are written"),
             Event::Completed(_) => {}
         }
         Ok(())

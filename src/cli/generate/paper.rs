@@ -1,31 +1,18 @@
 //! What `generate` shows: where it is while it waits, and at the end what was made and what it cost.
 
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Bar, Text};
 use crate::proto;
-
-/// How often the spinner turns, so that waiting looks like waiting.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How large a picture will be is known only at its end: the line counts bytes, not their share.
 const TEMPLATE: &str = "{spinner:.cyan} {bytes:>10} {elapsed:>4} {msg}";
 
 /// Bytes and words on a terminal, nothing elsewhere.
-pub(super) fn progress() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    // A template that cannot be read leaves the usual line, which will do.
-    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(TICK);
-    bar
+pub(super) fn progress() -> Bar {
+    Bar::turning(TEMPLATE, None)
 }
 
 /// What was made and what it cost, in two columns.
-pub(super) fn receipt(generation: &proto::Generation, names: &[String]) -> String {
+pub(super) fn receipt(generation: &proto::Generation, names: &[String]) -> Text {
     let mut rows = Vec::new();
     for (image, name) in generation.images.iter().zip(names) {
         rows.push(("Picture", picture(image, name)));
@@ -36,9 +23,9 @@ pub(super) fn receipt(generation: &proto::Generation, names: &[String]) -> Strin
             used => used,
         };
         let what = format!("{} {used}: {}", adjustment.field, adjustment.reason);
-        rows.push(("Adjusted", terminal::printable(&what)));
+        rows.push(("Adjusted", what));
     }
-    rows.push(("Model", terminal::printable(&generation.model_name)));
+    rows.push(("Model", generation.model_name.clone()));
     match &generation.charge {
         Some(charge) if charge.pending => {
             let credits = &charge.credits;
@@ -52,7 +39,7 @@ pub(super) fn receipt(generation: &proto::Generation, names: &[String]) -> Strin
         }
         None => {}
     }
-    rows.push(("Request", terminal::printable(&generation.request_id)));
+    rows.push(("Request", generation.request_id.clone()));
     terminal::table(&rows)
 }
 
@@ -65,10 +52,5 @@ fn picture(image: &proto::ImageFinished, name: &str) -> String {
         "image/webp" => "WebP",
         other => other,
     };
-    format!(
-        "{} ({} × {} {kind}, {size})",
-        terminal::printable(name),
-        image.width,
-        image.height
-    )
+    format!("{name} ({} × {} {kind}, {size})", image.width, image.height)
 }

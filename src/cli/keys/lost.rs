@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::replace::Folder;
+use super::replace::{Folder, unfit};
 use crate::app::{self, GivenUp};
 use crate::cli::failed::Failed;
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Text};
 
 /// What `keys give-up-lost` can be told.
 #[derive(clap::Args, Debug)]
@@ -44,7 +44,7 @@ struct Told {
 pub(super) async fn run(args: Args) -> Result<(), Failed> {
     let (data_dir, given) = args.folder.open()?;
     let found = app::give_up_lost(data_dir, given, args.yes).await;
-    let found = found.map_err(|error| Failed::new("cannot tell what is lost").because(error))?;
+    let found = found.map_err(|error| unfit("cannot tell what is lost", error))?;
     if args.json {
         return terminal::json(&told(&found));
     }
@@ -74,7 +74,7 @@ fn told(found: &GivenUp) -> Told {
 }
 
 /// What is lost, for people.
-fn paper(found: &GivenUp) -> String {
+fn paper(found: &GivenUp) -> Text {
     let lost = &found.lost;
     let begin = match (found.done, found.has_key) {
         (true, _) => "given up",
@@ -82,13 +82,16 @@ fn paper(found: &GivenUp) -> String {
         (false, false) => "opens no more, because there is no key-encryption key",
     };
     if lost.openrouter_keys + lost.api_keys + lost.peppers == 0 {
-        return "everything opens; there is nothing to give up".to_owned();
+        return "everything opens; there is nothing to give up".into();
     }
     let mut lines = vec![format!(
         "{begin}: {}, {}",
         counted(lost.openrouter_keys, "OpenRouter key"),
         counted(lost.api_keys, "API key"),
     )];
+    if !lost.organizations.is_empty() {
+        lines.push("OpenRouter keys of:".to_owned());
+    }
     let names = lost.organizations.iter().map(|name| format!("  {name}"));
     lines.extend(names);
     let unnamed = usize::try_from(lost.openrouter_keys).unwrap_or(usize::MAX);
@@ -96,7 +99,7 @@ fn paper(found: &GivenUp) -> String {
         0 => {}
         more => lines.push(format!("  and {more} more organizations")),
     }
-    lines.join("\n")
+    Text::lines(lines)
 }
 
 fn counted(count: u32, what: &str) -> String {
@@ -128,23 +131,23 @@ mod tests {
     #[test]
     fn what_is_lost_is_counted_and_whose_it_is_named() {
         assert_eq!(
-            paper(&found(1, 2)),
-            "opens no more: 1 OpenRouter key, 2 API keys\n  acme"
+            paper(&found(1, 2)).plain(),
+            "opens no more: 1 OpenRouter key, 2 API keys\nOpenRouter keys of:\n  acme"
         );
         let many = GivenUp {
             done: true,
             ..found(5, 1)
         };
         assert_eq!(
-            paper(&many),
-            "given up: 5 OpenRouter keys, 1 API key\n  acme\n  and 4 more organizations"
+            paper(&many).plain(),
+            "given up: 5 OpenRouter keys, 1 API key\nOpenRouter keys of:\n  acme\n  and 4 more organizations"
         );
         let whole = GivenUp {
             lost: Lost::default(),
             ..found(0, 0)
         };
         assert_eq!(
-            paper(&whole),
+            paper(&whole).plain(),
             "everything opens; there is nothing to give up"
         );
     }

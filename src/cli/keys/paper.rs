@@ -3,7 +3,7 @@
 use anstyle::Style;
 use jiff::Timestamp;
 
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Text};
 use crate::proto::{ApiKey, Organization, Role};
 
 const HEAD: Style = Style::new().bold();
@@ -35,9 +35,9 @@ pub(super) fn pays_with(organization: &Organization) -> String {
 }
 
 /// A table for people.
-pub(super) fn table(keys: &[ApiKey], now: Timestamp) -> String {
+pub(super) fn table(keys: &[ApiKey], now: Timestamp) -> Text {
     if keys.is_empty() {
-        return "there are no keys".to_owned();
+        return "there are no keys".into();
     }
     let rows: Vec<_> = keys
         .iter()
@@ -51,31 +51,27 @@ pub(super) fn table(keys: &[ApiKey], now: Timestamp) -> String {
     };
     let widths: [usize; 7] = std::array::from_fn(width);
     let head = line(&HEADS.map(str::to_owned), &widths);
-    let mut lines = vec![format!("{HEAD}{head}{HEAD:#}")];
+    let mut lines = vec![Text::from(head).styled(HEAD)];
     for (cells, good) in &rows {
-        let line = line(cells, &widths);
-        lines.push(if *good {
-            line
-        } else {
-            format!("{FAINT}{line}{FAINT:#}")
-        });
+        let line = Text::from(line(cells, &widths));
+        lines.push(if *good { line } else { line.styled(FAINT) });
     }
-    lines.join("\n")
+    Text::lines(lines)
 }
 
 /// What is said of a new key.
-pub(super) fn made(key: &ApiKey) -> String {
+pub(super) fn made(key: &ApiKey) -> Text {
     let until = match key.expire_time.as_ref() {
         Some(at) => format!(", until {}", minute(Some(at))),
         None => String::new(),
     };
-    format!(
-        "This is kept nowhere and cannot be shown again. It is the key {} of the organization {},\n\
-         with the role {}{until}.",
-        key.id,
-        key.organization_id,
-        role(key),
-    )
+    Text::lines([
+        format!(
+            "This is kept nowhere and cannot be shown again. It is the key {} of the organization {},",
+            key.id, key.organization_id
+        ),
+        format!("with the role {}{until}.", role(key)),
+    ])
 }
 
 /// What is said of a key that has ended.
@@ -83,7 +79,7 @@ pub(super) fn ended(key: &ApiKey) -> String {
     format!(
         "{} ({}) opens nothing since {}",
         key.prefix,
-        terminal::printable(&key.name),
+        key.name,
         minute(key.revoke_time.as_ref())
     )
 }
@@ -91,7 +87,7 @@ pub(super) fn ended(key: &ApiKey) -> String {
 fn cells(key: &ApiKey, now: Timestamp) -> [String; 7] {
     [
         key.id.clone(),
-        terminal::printable(&key.name),
+        key.name.clone(),
         role(key).to_owned(),
         key.prefix.clone(),
         minute(key.create_time.as_ref()),
@@ -183,7 +179,7 @@ mod tests {
                 ..key("gone")
             },
         ];
-        let table = anstream::adapter::strip_str(&table(&keys, now)).to_string();
+        let table = table(&keys, now).plain();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines,
@@ -195,6 +191,6 @@ mod tests {
                 "1   gone     admin  sq_live_a  1970-01-01 00:00Z  –                  revoked 1970-01-01 00:00Z",
             ]
         );
-        assert_eq!(super::table(&[], now), "there are no keys");
+        assert_eq!(super::table(&[], now).plain(), "there are no keys");
     }
 }

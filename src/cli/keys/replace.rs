@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::app::{self, Replaced};
+use crate::app::{self, Replaced, StartError};
 use crate::cli::failed::Failed;
 use crate::cli::terminal;
 use crate::config::{self, MasterKey};
@@ -72,8 +72,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         return Err(Failed::usage(what).hint("name it with --new-key-file"));
     }
     let replaced = app::replace_key(data_dir, old, new).await;
-    let replaced =
-        replaced.map_err(|error| Failed::new("cannot replace the key").because(error))?;
+    let replaced = replaced.map_err(|error| unfit("cannot replace the key", error))?;
     let Replaced {
         handed_over,
         kept_in_folder,
@@ -96,6 +95,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failed> {
         );
     }
     Ok(())
+}
+
+/// Why nothing was done in a data folder.
+pub(super) fn unfit(what: &str, error: StartError) -> Failed {
+    let runs = matches!(error, StartError::InUse { .. });
+    let failed = Failed::new(what).because(error);
+    if runs {
+        failed.hint("stop the gateway that runs on this folder, and start it again afterwards")
+    } else {
+        failed
+    }
 }
 
 // === impl Folder ===

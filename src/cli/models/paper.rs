@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cli::terminal::{self, printable};
+use crate::cli::terminal::{self, Text};
 use crate::domain::shape::Resolution;
 use crate::proto::{self, BillingType, Capability, Model, Tier};
 
@@ -55,7 +55,7 @@ pub(super) struct View {
 }
 
 /// A table for people. Where a line is too narrow, names give way first, then remarks.
-pub(super) fn table(answer: &proto::ListModelsResponse, view: &View) -> String {
+pub(super) fn table(answer: &proto::ListModelsResponse, view: &View) -> Text {
     let models = answer.models.iter();
     let mut rows: Vec<Row> = models.map(|model| row(model, view.resolution)).collect();
     if let Some(columns) = view.columns {
@@ -64,29 +64,29 @@ pub(super) fn table(answer: &proto::ListModelsResponse, view: &View) -> String {
     let widths = widths(&rows);
     let heads = COLUMNS.map(|(head, _)| head.to_owned());
     let head = line(&heads, &widths);
-    let mut lines = vec![format!("{HEAD}{}{HEAD:#}", head.trim_end())];
+    let mut lines = vec![Text::from(head.trim_end()).styled(HEAD)];
     for row in &rows {
         let cells = line(&row.cells, &widths);
-        let (cells, remark) = if row.remark.is_empty() {
-            (cells.trim_end(), String::new())
-        } else {
-            let remark = format!("  {WARNING}{}{WARNING:#}", row.remark);
-            (cells.as_str(), remark)
+        let mut line = match row.remark.as_str() {
+            "" => Text::from(cells.trim_end()),
+            _ => Text::from(cells),
         };
-        lines.push(if row.faint {
-            format!("{FAINT}{cells}{FAINT:#}{remark}")
-        } else {
-            format!("{cells}{remark}")
-        });
+        if row.faint {
+            line = line.styled(FAINT);
+        }
+        if !row.remark.is_empty() {
+            line = line.and(GAP).and(Text::from(&row.remark).styled(WARNING));
+        }
+        lines.push(line);
     }
-    lines.push(String::new());
-    lines.push(format!(
+    lines.push(Text::default());
+    lines.push(Text::from(format!(
         "{}, {FRAME} makes images; credits for one image at {}, or for 1,000 tokens written",
         terminal::count(u64::try_from(rows.len()).unwrap_or(u64::MAX), "model"),
         view.resolution
-    ));
+    )));
     lines.extend(standing(answer, view.now));
-    lines.join("\n")
+    Text::lines(lines)
 }
 
 /// The cells that each column takes.
@@ -118,26 +118,25 @@ fn fit(rows: &mut [Row], columns: usize) {
 }
 
 /// From when the figures are.
-fn standing(answer: &proto::ListModelsResponse, now: Timestamp) -> Vec<String> {
+fn standing(answer: &proto::ListModelsResponse, now: Timestamp) -> Vec<Text> {
     let read = answer.last_sync.as_ref().and_then(|at| {
         let nanos = at.nanos;
         Timestamp::new(at.seconds, nanos).ok()
     });
     let mut lines = vec![match read {
-        Some(at) => format!(
-            "prices read from OpenRouter {}",
-            ago(now.duration_since(at))
-        ),
-        None => "prices of the published page; OpenRouter's list was not read yet".to_owned(),
+        Some(at) => {
+            let ago = ago(now.duration_since(at));
+            Text::from(format!("prices read from OpenRouter {ago}"))
+        }
+        None => "prices of the published page; OpenRouter's list was not read yet".into(),
     }];
     if answer.stale {
         let why = match answer.sync_error.as_str() {
-            "" => "they have not been read for a while".to_owned(),
-            error => printable(error),
+            "" => "they have not been read for a while",
+            error => error,
         };
-        lines.push(format!(
-            "{WARNING}prices may be out of date:{WARNING:#} {why}"
-        ));
+        let warning = Text::from("prices may be out of date:").styled(WARNING);
+        lines.push(warning.and(" ").and(why));
     }
     lines
 }
@@ -168,7 +167,7 @@ fn row(model: &Model, resolution: Resolution) -> Row {
     };
     let cells = [
         if draws { FRAME } else { "" }.to_owned(),
-        printable(&model.name),
+        model.name.clone(),
         credits,
         estimate.map(range).unwrap_or_default(),
         tier(model.tier()).to_owned(),
@@ -295,8 +294,7 @@ mod tests {
             now: Timestamp::from_second(1_000_000).expect("a time"),
             columns,
         };
-        let table = table(answer, &view);
-        let plain = anstream::adapter::strip_str(&table).to_string();
+        let plain = table(answer, &view).plain();
         plain.lines().map(str::to_owned).collect()
     }
 

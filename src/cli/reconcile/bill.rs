@@ -112,7 +112,10 @@ impl Bill {
     pub(super) fn read(file: &Path) -> Result<Self, Failed> {
         let read = || Failed::new(format!("cannot read the bill in {}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| read().because(error))?;
-        serde_json::from_str(&text).map_err(|error| read().because(error))
+        serde_json::from_str(&text).map_err(|error| {
+            let failed = read().because(error);
+            failed.hint("this is no bill as mock-openrouter gives it at /mock/bill")
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::amounts::{plain, usd};
 use super::bill::{Bill, ITEMS, Mismatch, mismatches};
 use super::periods::{Period, periods};
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Text};
 use crate::openrouter::KeyUsage;
 use crate::ports::{Day, Item, LedgerError};
 use crate::store::sqlite::Inspector;
@@ -74,8 +74,8 @@ impl Report {
     }
 
     /// The sums, then what may make them differ.
-    pub(super) fn table(&self) -> String {
-        let mut lines = vec![format!("OpenRouter key {}\n", self.key)];
+    pub(super) fn table(&self) -> Text {
+        let mut lines = vec![format!("OpenRouter key {}", self.key), String::new()];
         lines.push(sums(["USD", "ours", "OpenRouter", "difference"]));
         for period in &self.periods {
             lines.push(sums([
@@ -87,7 +87,7 @@ impl Report {
         }
         lines.extend(self.by_day());
         if !self.items.is_empty() {
-            lines.push("\nNot certain".to_owned());
+            lines.extend(["", "Not certain"].map(str::to_owned));
         }
         for item in &self.items {
             let Uncertain {
@@ -103,25 +103,25 @@ impl Report {
             lines.push(format!("  only the newest {ITEMS} are told"));
         }
         if !self.calls.is_empty() {
-            lines.push("\nCalls that the bill has otherwise".to_owned());
+            lines.extend(["", "Calls that the bill has otherwise"].map(str::to_owned));
         }
         for call in &self.calls {
             let ours = call.ours.as_deref().unwrap_or("unknown");
             let whose = call.generation.as_deref();
             lines.push(format!(
                 "  {} ({}): ours {ours}, theirs {} USD",
-                terminal::printable(&call.upstream_id),
+                call.upstream_id,
                 whose.unwrap_or("no generation of ours"),
                 call.theirs
             ));
         }
         lines.push(String::new());
-        lines.push(if self.explained {
+        let end = if self.explained {
             terminal::good("every difference is explained")
         } else {
             terminal::bad("there is a difference that nothing explains")
-        });
-        lines.join("\n")
+        };
+        Text::lines(lines.into_iter().map(Text::from).chain([end]))
     }
 
     /// Our own sums; OpenRouter tells only those above.

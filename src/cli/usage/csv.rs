@@ -2,6 +2,7 @@
 
 use super::paper::cells;
 use crate::cli::terminal;
+use crate::domain::seen::hides;
 use crate::proto::QueryUsageResponse;
 
 /// What a spreadsheet takes for the beginning of a formula, in both widths; and the apostrophe that
@@ -11,7 +12,8 @@ const BEGINS_FORMULA: [char; 9] = ['=', '+', '-', '@', '＝', '＋', '－', '＠
 /// Where a spreadsheet that splits at something else than commas may begin another cell.
 const SPLITS: [char; 4] = [';', '\t', '\r', '\n'];
 
-/// RFC 4180, with a header; every text is quoted. An apostrophe stands before whatever could begin a
+/// RFC 4180, with a header; every text is quoted, and so is what stands for a number and is none. An
+/// apostrophe stands before whatever could begin a
 /// formula, at the beginning of a text and behind each place at which it might be split: whoever takes
 /// away one apostrophe at each such place has the text as it was. If it is `shown` on a terminal,
 /// control characters are written out.
@@ -23,16 +25,37 @@ pub(super) fn csv(answer: &QueryUsageResponse, by: &str, shown: bool) -> String 
     let rows = answer.rows.iter().map(|row| (row.key.as_str(), row));
     let other = answer.other.iter().map(|row| ("(all others)", row));
     rows.chain(other).fold(header, |mut text, (key, row)| {
-        let key = guarded(key);
-        let key = if shown { terminal::escaped(&key) } else { key };
-        text.push_str(&quoted(&key));
+        text.push_str(&cell(key, shown));
         for number in cells(row) {
             text.push(',');
-            text.push_str(&number);
+            if is_number(&number) {
+                text.push_str(&number);
+            } else {
+                text.push_str(&cell(&number, shown));
+            }
         }
         text.push_str("\r\n");
         text
     })
+}
+
+/// A text as a cell.
+fn cell(text: &str, shown: bool) -> String {
+    let text = guarded(text);
+    quoted(&if shown {
+        terminal::escaped(&text)
+    } else {
+        text
+    })
+}
+
+/// Whether a text is a number as the contract writes them: digits, with a sign and a point if need be.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits(whole) && all_digits(part)
 }
 
 /// A text with an apostrophe at each place where a formula could begin.
@@ -54,7 +77,7 @@ fn guarded(text: &str) -> String {
 /// Whether the first character that counts begins a formula: spreadsheets pass over white space, what
 /// is not seen, and quotes where they split.
 fn may_begin_formula(text: &str) -> bool {
-    let passed = |c: &char| *c == '"' || c.is_whitespace() || terminal::hides(*c);
+    let passed = |c: &char| *c == '"' || c.is_whitespace() || hides(*c);
     let first = text.chars().find(|c| !passed(c));
     text.starts_with('\'') || first.is_some_and(|first| BEGINS_FORMULA.contains(&first))
 }
@@ -158,6 +181,31 @@ mod tests {
         assert!(!shown.replace("\r\n", "").contains(char::is_control));
     }
 
+    #[test]
+    fn a_number_that_is_none_is_a_text_that_does_not_act() {
+        for (number, cell, shown) in [
+            ("1.00", "1.00", "1.00"),
+            ("-1.5", "-1.5", "-1.5"),
+            ("0", "0", "0"),
+            ("=1+1", "\"'=1+1\"", "\"'=1+1\""),
+            ("-1+1", "\"'-1+1\"", "\"'-1+1\""),
+            ("-", "\"'-\"", "\"'-\""),
+            ("1.", "\"1.\"", "\"1.\""),
+            ("1;=2", "\"1;'=2\"", "\"1;'=2\""),
+            ("1,2", "\"1,2\"", "\"1,2\""),
+            ("", "\"\"", "\"\""),
+            ("\u{1b}[2J", "\"\u{1b}[2J\"", "\"\\u{1b}[2J\""),
+        ] {
+            let mut answer = answer(&["a"]);
+            answer.rows[0].credits = number.to_owned();
+            for (on_a_terminal, cell) in [(false, cell), (true, shown)] {
+                let csv = csv(&answer, "Agent", on_a_terminal);
+                let row = format!("\r\n\"a\",1,2,{cell},0.014,0,0\r\n");
+                assert!(csv.ends_with(&row), "{number:?}: {csv:?}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_read_back_is_what_was_kept(
@@ -174,7 +222,7 @@ mod tests {
             // However it is split, no cell begins a formula.
             let lines = csv.replace('"', "");
             for cell in lines.split(SPLITS) {
-                let first = cell.trim_start_matches(|c: char| c.is_whitespace() || terminal::hides(c));
+                let first = cell.trim_start_matches(|c: char| c.is_whitespace() || hides(c));
                 let formula = first.starts_with(&BEGINS_FORMULA[..8]);
                 prop_assert!(!formula, "{:?} in {:?}", cell, csv);
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::cli::terminal;
+use crate::cli::terminal::{self, Text};
 use crate::proto::{QueryUsageResponse, UsageRow};
 
 /// The longest bar.
@@ -34,7 +34,7 @@ const COLUMNS: [&str; 6] = [
 
 /// A table for people: numbers to the right, a bar for the share of credits. In lines of so many cells
 /// bars go first, then the ends of names.
-pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize>) -> String {
+pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize>) -> Text {
     let mut rows: Vec<(String, &UsageRow)> = Vec::new();
     for row in &answer.rows {
         rows.push((shown(&row.key), row));
@@ -57,7 +57,7 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize
         let room = columns.saturating_sub(numbers).max(NAME_CELLS_MIN);
         widths[0] = widths[0].min(room);
     }
-    let mut lines = vec![format!("{HEAD}{}{HEAD:#}", line(by, &COLUMNS, &widths))];
+    let mut lines = vec![Text::from(line(by, &COLUMNS, &widths)).styled(HEAD)];
     for (name, row) in &rows {
         let bar = if with_bars {
             bar(hundredths(&row.credits), most)
@@ -65,20 +65,20 @@ pub(super) fn table(answer: &QueryUsageResponse, by: &str, columns: Option<usize
             String::new()
         };
         let cells = cells(row);
-        let line = line(name, &cells.each_ref().map(Cow::as_ref), &widths);
+        let line = Text::from(line(name, &cells.each_ref().map(Cow::as_ref), &widths));
         lines.push(if bar.is_empty() {
             line
         } else {
-            format!("{line}{GAP}{BAR}{bar}{BAR:#}")
+            line.and(GAP).and(Text::from(bar).styled(BAR))
         });
     }
     if rows.is_empty() {
-        lines.push("nothing was consumed".to_owned());
+        lines.push("nothing was consumed".into());
     }
     let cells = cells(&total);
     let total = line("Total", &cells.each_ref().map(Cow::as_ref), &widths);
-    lines.push(format!("{HEAD}{total}{HEAD:#}"));
-    lines.join("\n")
+    lines.push(Text::from(total).styled(HEAD));
+    Text::lines(lines)
 }
 
 pub(super) fn cells(row: &UsageRow) -> [Cow<'_, str>; 6] {
@@ -92,12 +92,10 @@ pub(super) fn cells(row: &UsageRow) -> [Cow<'_, str>; 6] {
     ]
 }
 
-/// Something to read where nothing was given, and no control characters.
+/// Something to read where nothing was given.
 fn shown(key: &str) -> String {
-    if key.is_empty() {
-        return "(none)".to_owned();
-    }
-    terminal::printable(key)
+    let shown = if key.is_empty() { "(none)" } else { key };
+    shown.to_owned()
 }
 
 fn widths<'a>(
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn numbers_stand_under_each_other_and_bars_are_in_proportion() {
-        let table = anstream::adapter::strip_str(&table(&answer(), "Agent", None)).to_string();
+        let table = table(&answer(), "Agent", None).plain();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines,
@@ -195,7 +193,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_in_words() {
-        let table = table(&QueryUsageResponse::default(), "Day", None);
+        let table = table(&QueryUsageResponse::default(), "Day", None).plain();
         assert!(table.contains("nothing was consumed"), "{table}");
     }
 
@@ -204,8 +202,7 @@ mod tests {
         let mut answer = answer();
         answer.rows[0].key = "an-agent-with-a-name-that-does-not-end".to_owned();
         for (columns, bars) in [(130, true), (94, false), (70, false)] {
-            let table = super::table(&answer, "Agent", Some(columns));
-            let table = anstream::adapter::strip_str(&table).to_string();
+            let table = super::table(&answer, "Agent", Some(columns)).plain();
             for line in table.lines() {
                 assert!(terminal::width(line) <= columns, "{columns}: {line}");
             }

@@ -1,6 +1,7 @@
 //! The fields of a tool that a caller can change.
 
 use crate::domain::failure::Failure;
+use crate::domain::ids::AgentId;
 use crate::domain::shape::AspectRatio;
 use crate::domain::tool::Tool;
 use crate::grpc::{read, status};
@@ -64,7 +65,10 @@ pub(super) fn apply(
     let now = crate::clock::now();
     let mut tool = match before {
         Some(before) => before.clone(),
-        None => Tool::new(read::agent_id(&wanted.agent_id)?, now),
+        None => {
+            let agent = read::new_name("agent_id", &wanted.agent_id, AgentId::parse)?;
+            Tool::new(agent, now)
+        }
     };
     for field in fields {
         change(&mut tool, wanted, field)?;

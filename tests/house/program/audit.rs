@@ -3,6 +3,7 @@
 use image_gateway::mock::{GenerationLookup, Script};
 use serde_json::Value;
 
+use super::names::{ODD, SEEN, assert_harmless};
 use super::{OPENROUTER_KEY, Served, finish, page, program, reconciled, until};
 use crate::calendar::away_from_midnight;
 use crate::helpers::{NANO, Story, request};
@@ -189,6 +190,20 @@ async fn the_books_are_held_against_the_bill_and_differences_are_itemised() {
     let report: Value = serde_json::from_str(&unbilled.stdout).expect("JSON");
     assert_eq!(report["calls"][0]["ours"], "0.014", "{report}");
     assert_eq!(report["calls"][0]["theirs"], "0");
+
+    // What a bill holds is somebody else's.
+    let entry =
+        serde_json::json!({"generation_id": ODD, "cost": "1", "billed": true, "session_id": ODD});
+    let odd = serde_json::json!({ "entries": [entry] }).to_string();
+    std::fs::write(&file, odd).expect("a file");
+    let mut odd = reconcile(&["--bill", &file]);
+    let odd = finish(odd.env("CLICOLOR_FORCE", "1")).await;
+    assert!(odd.stdout.contains(SEEN), "{odd:#?}");
+    assert_harmless(&odd.stdout);
+    std::fs::write(&file, "# no bill").expect("a file");
+    let none = finish(&mut reconcile(&["--bill", &file])).await;
+    none.assert_failed(1);
+    assert!(none.stderr.contains("/mock/bill"), "{none:#?}");
 
     let mut stranger = reconcile(&[]);
     stranger.env_remove("OPENROUTER_API_KEY");

@@ -319,6 +319,8 @@ async fn nothing_is_given_up_while_a_gateway_runs_or_where_there_are_no_books() 
     let busy = give_up(&served.house, &["--yes"]).await;
     busy.assert_failed(1);
     assert!(busy.stderr.contains("another gateway"), "{busy:#?}");
+    let hint = "\nhint: stop the gateway that runs on this folder";
+    assert!(busy.stderr.contains(hint), "{busy:#?}");
     served.close().await;
     let nowhere = ["keys", "give-up-lost", "--data-dir", "no/such/folder"];
     finish(&mut program(&nowhere)).await.assert_failed(1);

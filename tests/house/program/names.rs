@@ -1,27 +1,34 @@
 //! Names that are in the database since before they were looked at, or by somebody's hand.
 
+use image_gateway::domain::seen::hides;
+
 use super::{Ended, Running, Served, finish, program, serve};
 use crate::helpers::request;
 
 /// Clears the screen, colours what follows, goes back over what stands there, turns the direction of
-/// writing, and begins a line of its own.
-const ODD: &str = "\u{1b}[2J\u{1b}[31mgone\u{9b}32m\r\u{8}\u{202e}\u{1b}]0;title\u{7}\nforged";
+/// writing, has what nobody sees, and begins a line of its own in a colour of ours.
+pub(super) const ODD: &str = "\u{1b}[2J\u{1b}[31mgone\u{9b}32m\r\u{8}\u{202e}\u{ad}\u{e0061}\u{1b}]0;title\u{7}\n\u{1b}[36mforged";
 
 /// What is left to see of it.
-const SEEN: &str = "[2J";
+pub(super) const SEEN: &str = "[2J";
 
 /// Whatever was printed acts on a terminal by ends of lines and colours of ours alone.
-fn assert_harmless(printed: &str) {
+pub(super) fn assert_harmless(printed: &str) {
     let mut plain = printed.to_owned();
-    for ours in ["0", "1", "2", "31", "32", "33", "36"] {
+    for ours in ["0", "1", "2", "4", "31", "32", "33", "36"] {
         plain = plain.replace(&format!("\u{1b}[{ours}m"), "");
     }
-    let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    let acts = |c: char| hides(c) && c != '\n';
     assert!(!plain.contains(acts), "{printed:?}");
     assert!(
-        !printed.lines().any(|line| line.starts_with("forged")),
+        !plain.lines().any(|line| line.starts_with("forged")),
         "{printed:?}"
     );
+    for colour in ["31m", "36m"] {
+        let forged = format!("\u{1b}[{colour}");
+        assert!(!printed.contains(&(forged.clone() + "gone")), "{printed:?}");
+        assert!(!printed.contains(&(forged + "forged")), "{printed:?}");
+    }
 }
 
 /// What the program says with these arguments to somebody whose terminal shows colours.
@@ -36,6 +43,29 @@ async fn told(served: &Served, arguments: &[&str]) -> Ended {
     assert_harmless(&ended.stdout);
     assert_harmless(&ended.stderr);
     ended
+}
+
+#[tokio::test]
+async fn what_was_mistyped_is_told_in_the_colours_of_this_program_alone() {
+    let forged = format!("x{ODD}");
+    for arguments in [
+        &["usage", "--by", &forged][..],
+        &["usage", "--from", &forged],
+        &["usage", &forged],
+        &["keys", &format!("--{forged}")],
+        &["keys", &forged],
+        &[&forged],
+    ] {
+        let mut command = program(arguments);
+        let ended = finish(command.env("CLICOLOR_FORCE", "1")).await;
+        assert_eq!(ended.status, Some(2), "{ended:#?}");
+        assert!(ended.stderr.contains(SEEN), "{ended:#?}");
+        assert!(ended.stderr.contains("\u{1b}[31merror:"), "{ended:?}");
+        assert_harmless(&ended.stderr);
+    }
+    let help = finish(program(&["usage", "--help"]).env("CLICOLOR_FORCE", "1")).await;
+    assert!(help.stdout.contains("\u{1b}["), "{help:?}");
+    assert_harmless(&help.stdout);
 }
 
 #[tokio::test]

@@ -199,6 +199,7 @@ async fn heads_that_cannot_be_read_or_are_of_nobody_prove_nothing() {
         fs::write(&file, text).expect("a file");
         let told = heads(&house, &["--check-heads", &name]).await;
         told.assert_failed(1);
+        assert!(told.stderr.contains("--write-heads"), "{text:?}: {told:#?}");
     }
     let head = r#"{"sequence":7,"hash":"00"}"#;
     let stranger = format!(r#"{{"organization":"stranger","ledger":{head},"trail":{head}}}"#);

@@ -133,8 +133,29 @@ async fn usage_says_what_stands_in_its_way() {
         "{nowhere:#?}"
     );
 
+    let mut whose = program(&ask);
+    let whose = finish(whose.env("GATEWAY_KEY", OPERATOR_KEY)).await;
+    whose.assert_failed(1);
+    let hint = "\nhint: name the organization with --organization";
+    assert!(whose.stderr.contains(hint), "{whose:#?}");
+
     let mut day = program(&["usage", "--from", "yesterday"]);
     assert_eq!(finish(&mut day).await.status, Some(2));
+    for (from, to) in [
+        ("2026-11-05", "2026-11-04"),
+        ("2026-11-05T12:00:00Z", "2026-11-05T12:00:00Z"),
+    ] {
+        let mut never = program(&[&ask[..], &["--from", from, "--to", to]].concat());
+        let never = finish(never.env("GATEWAY_KEY", &served.house.admin)).await;
+        never.assert_failed(2);
+        assert!(
+            never.stderr.contains("between --from and --to"),
+            "{never:#?}"
+        );
+    }
+    let mut day = program(&[&ask[..], &["--from", "2026-11-05", "--to", "2026-11-05"]].concat());
+    let day = finish(day.env("GATEWAY_KEY", &served.house.admin)).await;
+    assert_eq!(day.status, Some(0), "{day:#?}");
     served.close().await;
 }
 
