@@ -1,4 +1,4 @@
-//! Keys: how they are made and recognized ([`text`] says how they look). A key is shown once; only a
+//! Keys: how they are made and recognized (`text` says how they look). A key is shown once; only a
 //! keyed hash of it is kept, so that a stolen database opens nothing.
 //!
 //! The hash is keyed with a pepper, whose id is kept with each key: another pepper can come later
