@@ -87,6 +87,8 @@ pub enum Bill {
     NotFiled,
     /// What it cost; nothing, if it was cancelled or failed.
     Cost(UsdCost),
+    /// The record names no cost that can be believed.
+    NoCost,
     /// The record names another call.
     OfAnother,
 }

@@ -358,6 +358,7 @@ async fn check_cost(name: &str, cost: Option<&str>) {
     let told = match found {
         Bill::Cost(told) => Some(told.to_string()),
         Bill::NotFiled => None,
+        Bill::NoCost => panic!("{name}: a record without a cost"),
         Bill::OfAnother => panic!("{name}: a record of another call"),
     };
     assert_eq!(told.as_deref(), cost, "{name}");
