@@ -6,8 +6,8 @@ use super::server::{Reply, Server};
 use super::*;
 use crate::ports::Billed::{No, Perhaps};
 use crate::ports::DrawCause::{
-    ImageInvalid, InvalidRequest, KeyOutOfCredit, KeyRefused, ModelUnavailable, NoImage,
-    PromptRejected, RateLimited, ReferenceTooLarge, Timeout, Unavailable,
+    ImageInvalid, InvalidRequest, KeyOutOfCredit, KeyRateLimited, KeyRefused, ModelUnavailable,
+    NoImage, PromptRejected, RateLimited, ReferenceTooLarge, Timeout, Unavailable,
 };
 use crate::ports::{Bill, Billed, DrawCause, UpstreamKey};
 
@@ -207,7 +207,7 @@ fn refusals() -> Vec<(&'static str, Expected)> {
             "err-429-capacity-exhausted.json",
             Limited(RateLimited, 1, Some(40)),
         ),
-        ("err-429-platform.json", Limited(RateLimited, 3, None)),
+        ("err-429-platform.json", Limited(KeyRateLimited, 3, None)),
         ("err-429-typed.json", Limited(RateLimited, 1, Some(60))),
         ("err-429-upstream-pool.json", Limited(RateLimited, 3, None)),
         ("err-500.json", Refused(Unavailable, Perhaps)),
