@@ -42,6 +42,9 @@ async fn the_usd_of_an_own_key_become_what_the_records_say_and_the_credits_stay(
         checked(&house, outcome, 1).await;
         assert_eq!(charge(&house, id).await, words("1.00", ""));
         assert_eq!(own_usd(&house).await, usd);
+        let shown = house.generation(id).await.charge.expect("a charge");
+        assert_eq!(shown.corrected_usd_cost(), cost);
+        assert_ne!(shown.usd_cost, cost, "what was known then stays");
     }
     assert_eq!(house.balance().await.credits, "9998.00");
     house.close().await;
