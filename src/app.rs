@@ -150,7 +150,6 @@ impl App {
             ledger: Arc::clone(&ledger),
             upkeep: cellar.books.clone(),
             gallery: Arc::clone(&parts.gallery),
-            provider,
             payers: Arc::clone(parts.generator.payers()),
             generator: Arc::clone(&parts.generator),
             metrics: Arc::clone(&metrics),

@@ -28,7 +28,7 @@ use crate::ports::{
 use crate::prices::Prices;
 use crate::watch::Watch;
 use calendar::{day_start, month_start, next_month};
-pub use payer::{Payer, Payers, owner};
+pub use payer::{NoBill, Payer, Payers, owner};
 use places::{Place, Places};
 use record::limits;
 pub use references::{Errand, Reference};

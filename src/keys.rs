@@ -138,6 +138,12 @@ impl Keyring {
         peppers.any(|pepper| fingerprint(pepper, key) == words)
     }
 
+    /// Whether keys of organizations may be known by words under another pepper than this one: the key
+    /// of keys was replaced once.
+    pub const fn has_former(&self) -> bool {
+        !self.former.is_empty()
+    }
+
     /// The seal of what was handed out and comes back: nobody else can make it.
     pub fn seal(&self, text: &str) -> [u8; SEAL_BYTES] {
         first(&self.mac("seal", text))

@@ -20,11 +20,10 @@ use crate::crash::step;
 use crate::domain::books::Stage;
 use crate::domain::ids::GenerationId;
 use crate::domain::recovery::{Facts, Step};
-use crate::generate::{Generator, Payers};
+use crate::generate::{Generator, NoBill, Payers};
 use crate::metrics::Metrics;
 use crate::ports::{
-    Answer, Asking, Bill, Case, Expired, Gallery, GalleryError, ImageProvider, Ledger, LedgerError,
-    Upkeep,
+    Answer, Asking, Bill, Case, Expired, Gallery, GalleryError, Ledger, LedgerError, Upkeep,
 };
 use ending::{delivered, settlement, voiding};
 
@@ -58,9 +57,7 @@ pub struct Parts {
     pub upkeep: Arc<dyn Upkeep>,
     /// Where pictures are kept.
     pub gallery: Arc<dyn Gallery>,
-    /// Who is asked what calls cost.
-    pub provider: Arc<dyn ImageProvider>,
-    /// With whose key.
+    /// Ask what calls cost, each with the key that it was made with.
     pub payers: Arc<Payers>,
     /// Knows what runs: that is not touched.
     pub generator: Arc<Generator>,
@@ -216,10 +213,11 @@ impl Recovery {
 
     async fn ask_one(&self, asking: Asking) {
         let id = asking.generation;
-        let asked = self.parts.payers.bill_of(&asking);
+        let payers = &self.parts.payers;
+        let asked = payers.bill_of(&asking.upstream_id, asking.own_key.as_ref());
         let answer = match step("recover_ask", asked).await {
             Ok(Bill::Cost(cost)) => Answer::Told(cost),
-            Ok(Bill::NotFiled) => Answer::Nothing,
+            Ok(Bill::NotFiled | Bill::NoCost) | Err(NoBill::NoKey) => Answer::Nothing,
             Ok(Bill::OfAnother) => Answer::Contradiction,
             Err(error) => {
                 tracing::warn!(generation = %id, %error, "what a call cost cannot be asked now");

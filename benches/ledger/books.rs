@@ -185,6 +185,7 @@ pub(crate) fn settlement(id: GenerationId) -> Result<Settlement> {
             cost,
             cost_source: CostSource::Usage,
             refunded: Credits::ZERO,
+            corrected: None,
         },
         disputed: None,
     })

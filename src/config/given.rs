@@ -139,7 +139,8 @@ pub struct Given {
     #[arg(long, env = "CATALOG_SYNC_INTERVAL", value_name = "DURATION")]
     pub catalog_sync_interval: Option<String>,
     /// How long after its end a picture whose answer told its cost is asked about a second time: the
-    /// lower of the two is charged. A number and ms, s, m, h or d; 1s to 7d; 0s: never
+    /// lower of the two is charged; with an organization's own key, its USD become what is told then
+    /// and its credits stay. A number and ms, s, m, h or d; 1s to 7d; 0s: never
     /// [default: 10m]
     #[arg(long, env = "COST_CHECK_AFTER", value_name = "DURATION")]
     pub cost_check_after: Option<String>,

@@ -75,6 +75,7 @@ pub fn verdict(draft: &Draft, images: &[StoredImage], calls: &[CallRecord]) -> V
             cost,
             cost_source,
             refunded: Credits::ZERO,
+            corrected: None,
         },
         disputed: believed.is_none().then_some(total),
     }

@@ -224,6 +224,15 @@ impl Failure {
         )
     }
 
+    /// OpenRouter itself limits the organization's own key (`domain.md` C23).
+    pub fn openrouter_key_rate_limited() -> Self {
+        Self::new(
+            Reason::UpstreamRateLimited,
+            "OpenRouter limits how often your organization's own key may be used; nothing was charged. Try again in a moment, or have an administrator look at its limits at OpenRouter.",
+        )
+        .with("cause", "openrouter_key")
+    }
+
     /// What is asked for is not there, for a cause that the contract names: `call` or `encoding`.
     pub fn unimplemented(cause: &'static str, message: impl Into<String>) -> Self {
         Self::new(Reason::Unimplemented, message).with("cause", cause)

@@ -166,6 +166,9 @@ pub struct Charge {
     pub cost_source: CostSource,
     /// What came back when the true cost was told later and was lower (`domain.md` C15).
     pub refunded: Credits,
+    /// What upstream's records said later that it cost, if the books go by that now: less, or with
+    /// an organization's own key more.
+    pub corrected: Option<UsdCost>,
 }
 
 /// What is known of one upstream call.

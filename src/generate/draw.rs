@@ -181,7 +181,7 @@ impl Generator {
                 let bill = self.parts.provider.bill_of(upstream_id, &held.payer.key);
                 match step("ask", bill).await {
                     Ok(Bill::Cost(cost)) => return Some((cost, CostSource::Lookup)),
-                    Ok(Bill::NotFiled | Bill::OfAnother) => {}
+                    Ok(Bill::NotFiled | Bill::NoCost | Bill::OfAnother) => {}
                     Err(error) => tracing::warn!(%error, "the cost of a call cannot be looked up"),
                 }
             }

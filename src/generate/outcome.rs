@@ -78,7 +78,10 @@ impl CallOutcome {
         match &self.failure {
             Some(CallFailure::Draw(error)) => !matches!(
                 error.cause,
-                DrawCause::RateLimited | DrawCause::Timeout | DrawCause::Unavailable
+                DrawCause::RateLimited
+                    | DrawCause::KeyRateLimited
+                    | DrawCause::Timeout
+                    | DrawCause::Unavailable
             ),
             Some(CallFailure::Keep(_)) | None => true,
         }
@@ -151,7 +154,8 @@ fn draw_failure(error: &DrawError, held: &Held) -> Failure {
             Reason::ReferenceImageTooLarge,
             "The reference images are too large for the provider; send smaller ones.",
         ),
-        DrawCause::RateLimited => Failure::new(
+        DrawCause::KeyRateLimited if own_key => Failure::openrouter_key_rate_limited(),
+        DrawCause::RateLimited | DrawCause::KeyRateLimited => Failure::new(
             Reason::UpstreamRateLimited,
             "The image provider is busy; try again in a moment.",
         ),

@@ -14,8 +14,8 @@ use crate::domain::ids::{OpenRouterKeyId, OrganizationId};
 use crate::domain::openrouter_key::KeyStatus;
 use crate::keys::{Keyring, Owner, Unopened, Vault};
 use crate::ports::{
-    Asking, Bill, DrawCause, DrawError, ImageProvider, KeyNote, OpenRouterKey, OpenRouterKeys,
-    OwnKey, UpstreamKey,
+    Bill, DrawCause, DrawError, ImageProvider, KeyNote, OpenRouterKey, OpenRouterKeys, OwnKey,
+    SettingsError, UpstreamKey,
 };
 
 /// What organizations' own keys are sealed for; changing it makes every key useless.
@@ -41,6 +41,21 @@ enum Useless {
     GivenUp,
     /// It does not open.
     Unopened(Unopened),
+}
+
+/// Why there is nothing to say of what a call cost.
+#[derive(Debug, thiserror::Error)]
+pub enum NoBill {
+    /// The organization's own key that it was made with is deleted, replaced, unreadable, or known to
+    /// be refused.
+    #[error("the key that the call was made with is gone")]
+    NoKey,
+    /// Whether it is there cannot be read now.
+    #[error("the key that the call was made with cannot be read now")]
+    Keys(#[from] SettingsError),
+    /// OpenRouter does not answer, or not in words that are understood.
+    #[error(transparent)]
+    Upstream(#[from] DrawError),
 }
 
 /// With whose key one generation is drawn, from its beginning to its end.
@@ -117,35 +132,44 @@ impl Payers {
         }
     }
 
-    /// What a call cost, asked with the key that it was made with. If that is gone, nobody can be
-    /// asked.
+    /// What a call cost, asked with the key that it was made with: the platform's, or the
+    /// organization's own. No other stands in for it.
     ///
     /// # Errors
-    /// As [`ImageProvider::bill_of`].
-    pub async fn bill_of(&self, asking: &Asking) -> Result<Bill, DrawError> {
-        match self.still_has(asking.own_key.as_ref()).await {
-            Some(key) => self.provider.bill_of(&asking.upstream_id, &key).await,
-            None => Ok(Bill::NotFiled),
-        }
+    /// [`NoBill`].
+    pub async fn bill_of(
+        &self,
+        upstream_id: &str,
+        own_key: Option<&OwnKey>,
+    ) -> Result<Bill, NoBill> {
+        let key = match own_key {
+            None => UpstreamKey::Platform,
+            Some(own) => self.still_there(own).await?.ok_or(NoBill::NoKey)?,
+        };
+        Ok(self.provider.bill_of(upstream_id, &key).await?)
     }
 
-    /// The key that a call was made with, if it is there to ask with: the platform's always is, an
-    /// organization's own one until it is deleted, replaced or unreadable. No other stands in for it.
-    pub async fn still_has(&self, own_key: Option<&OwnKey>) -> Option<UpstreamKey> {
-        match own_key {
-            None => Some(UpstreamKey::Platform),
-            Some(own) => self.still_there(own).await,
+    /// The organization's own key that a call was made with, if it is still there to ask with: until it
+    /// is deleted, replaced or unreadable, and as long as OpenRouter takes it.
+    async fn still_there(&self, asked: &OwnKey) -> Result<Option<UpstreamKey>, SettingsError> {
+        let own = self.keys.openrouter_key(&asked.organization).await?;
+        let usable = own.filter(|own| own.status() == KeyStatus::Active);
+        let Some(own) = usable else {
+            return Ok(None);
+        };
+        let is_named = own.fingerprint == asked.fingerprint;
+        // Under one pepper another fingerprint is another key. Only where there was another pepper can
+        // it be the same one, set again since.
+        if !is_named && !self.keyring.has_former() {
+            return Ok(None);
         }
-    }
-
-    /// The organization's own key that a call was made with, if it is still there to ask with.
-    async fn still_there(&self, asked: &OwnKey) -> Option<UpstreamKey> {
-        let own = self.keys.openrouter_key(&asked.organization).await.ok()??;
-        let secret = self.open(&own).ok()?;
-        // The same key may have been set again since its hashes are keyed with another pepper.
-        let is_same = own.fingerprint == asked.fingerprint
-            || self.keyring.is_known_by(&secret, &asked.fingerprint);
-        is_same.then_some(UpstreamKey::Organization(secret))
+        let key = self.use_of(&own).ok();
+        Ok(key.filter(|key| match key {
+            UpstreamKey::Organization(secret) => {
+                is_named || self.keyring.is_known_by(secret, &asked.fingerprint)
+            }
+            UpstreamKey::Platform => false,
+        }))
     }
 
     /// What became of the key in a generation, for the next one: a refusal counts if OpenRouter

@@ -165,7 +165,7 @@ fn unchecked(error: DrawError) -> Failure {
             Reason::OpenrouterKeyOutOfCredit,
             "This key has no credit or limit left at OpenRouter; nothing was changed. Add credit there first.",
         ),
-        DrawCause::RateLimited => Failure::new(
+        DrawCause::RateLimited | DrawCause::KeyRateLimited => Failure::new(
             Reason::UpstreamRateLimited,
             "OpenRouter is too busy to check the key; nothing was changed. Try again in a moment.",
         ),

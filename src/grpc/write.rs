@@ -227,6 +227,7 @@ fn charge(value: &Charge, generation: &Generation) -> proto::Charge {
             Credits::ZERO => String::new(),
             refunded => refunded.to_string(),
         },
+        corrected_usd_cost: value.corrected.map(|cost| cost.to_string()),
     }
 }
 

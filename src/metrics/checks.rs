@@ -16,10 +16,11 @@ words! {
         Lower = "lower",
         /// They say more: the platform bears the difference, if its key paid.
         Higher = "higher",
-        /// There is no record of the call.
+        /// There is no record of the call, or none that names its cost.
         Missing = "missing",
-        /// Nobody answered about this call, though about others; or the organization's own key that it
-        /// was made with is gone, or not taken any more.
+        /// Nobody answered about this call, though the records of others were found; or it was made
+        /// with an organization's own key, and with that nobody answered, or it is gone or not taken any
+        /// more.
         Unanswered = "unanswered",
     }
 }

@@ -84,7 +84,11 @@ impl Refusal {
     /// Whether the same request may be sent again: it was refused for want of room, before any
     /// work (`domain.md` C24).
     pub(super) fn is_retryable(&self, error: &DrawError) -> bool {
-        error.billed == Billed::No && (error.cause == DrawCause::RateLimited || self.status == 503)
+        let is_for_room = matches!(
+            error.cause,
+            DrawCause::RateLimited | DrawCause::KeyRateLimited
+        );
+        error.billed == Billed::No && (is_for_room || self.status == 503)
     }
 
     /// What it means.
@@ -166,6 +170,9 @@ pub(super) fn retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration>
 fn cause_of(status: u16, error: &ErrorBody) -> DrawCause {
     if is_moderation(status, error) {
         return DrawCause::PromptRejected;
+    }
+    if status == 429 && error.is_openrouters_limit() {
+        return DrawCause::KeyRateLimited;
     }
     if status == 429 || (status == 402 && error.mentions(&IN_FLIGHT_WORDS)) {
         return DrawCause::RateLimited;
@@ -289,6 +296,7 @@ const fn billed(status: u16, cause: DrawCause) -> Billed {
         | DrawCause::ReferenceInvalid
         | DrawCause::ReferenceTooLarge
         | DrawCause::RateLimited
+        | DrawCause::KeyRateLimited
         | DrawCause::Unavailable
         | DrawCause::KeyRefused
         | DrawCause::KeyOutOfCredit

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use super::lenient::{Object, lenient, lenient_object};
 use super::presentable::presentable;
 
+/// How OpenRouter's own limits are worded, before the name of the limit.
+const LIMIT_NAMED: &str = "Rate limit exceeded: ";
+
 /// `error` of an answer or of a choice.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ErrorBody {
@@ -104,6 +107,10 @@ struct Metadata {
     patterns: Option<Vec<String>>,
     #[serde(default, deserialize_with = "lenient")]
     limit_source: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    provider_code: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    headers: Option<serde_json::Map<String, Value>>,
 }
 
 /// Reads an error that may also be a bare text.
@@ -168,6 +175,25 @@ impl ErrorBody {
             .and_then(|m| m.provider_name.as_ref());
         provider.is_some_and(|name| !name.is_empty())
             || self.message.as_deref() == Some("Provider returned error")
+    }
+
+    /// Whether it says of itself that it is a limit of OpenRouter's, on the key or its account, and not
+    /// that of a provider (`openrouter/README.md`, 429).
+    pub(super) fn is_openrouters_limit(&self) -> bool {
+        let metadata = self.metadata.as_ref();
+        if self.is_relayed() || metadata.is_some_and(|m| m.provider_code.is_some()) {
+            return false;
+        }
+        if let Some(source) = metadata.and_then(|m| m.limit_source.as_deref()) {
+            return source.starts_with("openrouter");
+        }
+        let headers = metadata.and_then(|m| m.headers.as_ref());
+        let is_counted = headers.is_some_and(|headers| {
+            let mut names = headers.keys().map(|name| name.to_ascii_lowercase());
+            names.any(|name| name.starts_with("x-ratelimit-"))
+        });
+        let message = self.message.as_deref().unwrap_or_default();
+        is_counted || message.starts_with(LIMIT_NAMED)
     }
 
     /// Whether its metadata are those of moderation or of a guardrail.

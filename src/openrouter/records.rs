@@ -64,10 +64,7 @@ impl Client {
         if record.is_of_another(upstream_id) {
             return Ok(Bill::OfAnother);
         }
-        match record.cost() {
-            Some(cost) => Ok(Bill::Cost(cost)),
-            None => Err(unsent(DrawCause::Unavailable, "the record names no cost")),
-        }
+        Ok(record.cost().map_or(Bill::NoCost, Bill::Cost))
     }
 
     async fn read_key(&self, key: &UpstreamKey) -> Result<wire::KeyRecord, DrawError> {

@@ -87,6 +87,8 @@ pub enum Bill {
     NotFiled,
     /// What it cost; nothing, if it was cancelled or failed.
     Cost(UsdCost),
+    /// The record names no cost that can be believed.
+    NoCost,
     /// The record names another call.
     OfAnother,
 }
@@ -244,8 +246,10 @@ pub enum DrawCause {
     ReferenceInvalid,
     /// A reference picture, or the request, is too large.
     ReferenceTooLarge,
-    /// 429.
+    /// 429: a provider has no room, or nobody says whose limit it is.
     RateLimited,
+    /// 429 of OpenRouter itself: the key, or the account it is of, may not ask so often.
+    KeyRateLimited,
     /// 408, 504, 524, or our own patience: connect, idle, total.
     Timeout,
     /// 5xx, HTML, broken connections, answers that cannot be understood.

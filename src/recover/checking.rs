@@ -5,69 +5,87 @@
 //!
 //! It walks the settled generations in the order in which they began. How far it has come stands in
 //! the books, so that the next process goes on there. Nobody who answers: it waits, however long,
-//! and passes nobody. A record that is not there though others are: that one is passed. So is a call
-//! with an organization's own key that is gone, or that OpenRouter does not take any more: nobody else
-//! may ask in its place, and nobody else waits for it.
+//! and passes nobody. One that alone is not answered about, or has no record, is passed once the
+//! records of others are found; while none is found, an outage is waited for.
+//!
+//! With an organization's own key nobody else may ask in its place, and nobody else waits for it: what
+//! its calls cost is asked for three times within seconds, and not at all if the key is gone or known to
+//! be refused. No credits depend on it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use jiff::SignedDuration;
+use tokio::time::Instant;
 
 use super::{Parts, unfinished};
 use crate::crash::step;
 use crate::domain::ids::GenerationId;
 use crate::domain::money::UsdCost;
+use crate::generate::NoBill;
 use crate::metrics::CostCheck;
-use crate::ports::{Bill, Disagreement, DrawCause, LedgerError, ToldCall, UpstreamKey};
+use crate::ports::{Bill, Disagreement, DrawCause, LedgerError, ToldCall};
 
 /// Generations passed with one commit: few enough that the writer, should all of them bring a refund,
 /// is busy for some ten milliseconds.
 const PAGE: u32 = 64;
 
-/// Generations asked about side by side: some dozens a second, more than a gateway makes, and half
-/// of what is asked at once for the sake of holds.
+/// Calls asked about side by side: half of what is asked at once for the sake of holds. Where each is
+/// answered in a tenth of a second that is some dozens a second, more than a gateway makes; where all
+/// of a page must be asked three times, some twenty.
 const ASKED_AT_ONCE: usize = 8;
 
-/// The longest wait before it is looked again, after everything is asked or nobody answers.
+/// The longest wait before it is looked again, after everything is asked or somebody is waited for.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Waits before a record that is not there is looked for again. Minutes after the answer it should be
-/// (`openrouter/README.md` §7: half a second is usual), so this is only for a slip.
-const MISSING_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Waits before it is asked once more about whatever of a page has no answer and would be passed.
+/// Minutes after the answer a record should be there (`openrouter/README.md` §7: half a second is
+/// usual), so this is only for a slip. Everybody behind waits so long, once for a page.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
-/// So often others are answered about while one generation is not, until it is passed.
+/// So often the records of others are found while one generation is not answered about, until it is
+/// passed.
 const ROUNDS: u32 = 3;
 
-/// What came of one call that was asked about again.
-#[derive(Debug)]
-struct Found {
-    call: ToldCall,
-    /// What the records say; nothing if they have none of it, or nobody answered about it alone.
-    told: Option<UsdCost>,
-    outcome: CostCheck,
+/// Records that are not there, and no others either, are waited for so long: no outage lasts longer,
+/// and a page of calls of which none has a record must not keep back what is behind it for ever.
+const OUTAGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is heard of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// The records say what it cost.
+    Cost(UsdCost),
+    /// There is no record of it, or none that names its cost.
+    Missing,
+    /// The organization's own key that it was made with is gone, or OpenRouter does not take it.
+    NoKey,
+    /// Whether that key is there cannot be read now.
+    KeyUnread,
+    /// Nobody answers.
+    Silence,
 }
 
-/// What came of one page.
-#[derive(Debug, Default)]
+/// A call that is asked about again, and what was heard of it last.
+#[derive(Debug)]
 struct Asked {
-    found: Vec<Found>,
-    /// The last generation of which everything is known now.
-    through: Option<GenerationId>,
-    /// The first that nobody answers about: nothing behind it is passed yet.
-    held_up: Option<GenerationId>,
-    /// Whether somebody answered about another behind it.
-    answers: bool,
+    call: ToldCall,
+    heard: Heard,
+    /// Whether the next look is at it, too.
+    is_due: bool,
 }
 
 /// The walk of one process.
 struct Walk<'a> {
     parts: &'a Parts,
     after: SignedDuration,
-    /// Who holds it up though others are answered about, and for how many rounds.
-    stuck: Option<(GenerationId, u32)>,
+    /// Who is waited for, and for how many rounds; at most a page of them.
+    rounds: BTreeMap<GenerationId, u32>,
+    /// Since when there are no records of calls, and of no other either.
+    without: Option<Instant>,
 }
 
 /// Walks for ever, if costs are to be asked for again at all.
@@ -78,7 +96,8 @@ pub(super) async fn walk(parts: &Parts) {
     let mut walk = Walk {
         parts,
         after: SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX),
-        stuck: None,
+        rounds: BTreeMap::new(),
+        without: None,
     };
     let pause = after.min(PAUSE_MAX);
     loop {
@@ -107,183 +126,210 @@ impl Walk<'_> {
         let Some(page) = page else {
             return Ok(false);
         };
-        let given_up = self.given_up();
-        let asked = ask(self.parts, by_generation(page.calls), given_up);
-        let asked = step("check_ask", asked).await;
+        let asked = step("check_ask", ask(self.parts, page.calls)).await;
         self.note(&asked);
-        let through = match asked.held_up {
-            Some(_) => asked.through,
+        let held_up = asked.iter().find(|one| self.waits_for(one));
+        let held_up = held_up.map(|one| one.call.generation);
+        let mut passed = asked;
+        passed.retain(|one| held_up.is_none_or(|id| one.call.generation < id));
+        let through = match held_up {
+            Some(_) => passed.last().map(|one| one.call.generation),
             None => Some(page.through),
         };
         let Some(through) = through else {
             return Ok(false);
         };
-        let disagreements = asked.found.iter().filter_map(Found::disagreement).collect();
-        let passed = upkeep.checked(through, disagreements, crate::clock::now());
-        step("check_pass", passed).await?;
-        for found in &asked.found {
-            tell(self.parts, found);
+        let disagreements = passed.iter().filter_map(Asked::disagreement).collect();
+        let noted = upkeep.checked(through, disagreements, crate::clock::now());
+        step("check_pass", noted).await?;
+        for one in &passed {
+            tell(self.parts, one);
         }
-        Ok(asked.held_up.is_none())
+        Ok(held_up.is_none())
     }
 
-    /// Who has held it up for long enough.
-    fn given_up(&self) -> Option<GenerationId> {
-        let (id, rounds) = self.stuck?;
-        (rounds >= ROUNDS).then_some(id)
+    /// Counts the rounds in which somebody is waited for, and since when there are no records.
+    fn note(&mut self, asked: &[Asked]) {
+        let found = are_found(asked);
+        let mut rounds = BTreeMap::new();
+        for one in asked {
+            let counts = match one.heard {
+                Heard::Silence => found,
+                Heard::KeyUnread => true,
+                Heard::Cost(_) | Heard::Missing | Heard::NoKey => continue,
+            };
+            let id = one.call.generation;
+            let before = self.rounds.get(&id).copied().unwrap_or_default();
+            rounds.insert(id, before + u32::from(counts));
+        }
+        self.rounds = rounds;
+        let is_missing = asked
+            .iter()
+            .any(|one| one.heard == Heard::Missing && one.call.own_key.is_none());
+        if found {
+            self.without = None;
+        } else if is_missing {
+            self.without.get_or_insert_with(Instant::now);
+        }
     }
 
-    /// Counts the rounds in which one generation alone is not answered about.
-    fn note(&mut self, asked: &Asked) {
-        let before = self.stuck.filter(|(id, _)| Some(*id) == asked.held_up);
-        let rounds = before.map_or(0, |(_, rounds)| rounds);
-        self.stuck = asked
-            .held_up
-            .map(|id| (id, rounds + u32::from(asked.answers)));
+    /// Whether nothing behind this call is passed yet. What an own key has paid moves no credits: for
+    /// its answers nobody else waits.
+    fn waits_for(&self, one: &Asked) -> bool {
+        let id = &one.call.generation;
+        let waited = || self.rounds.get(id).is_some_and(|rounds| *rounds >= ROUNDS);
+        let is_own = one.call.own_key.is_some();
+        match one.heard {
+            Heard::Cost(_) | Heard::NoKey => false,
+            Heard::Missing => !is_own && self.without.is_some_and(is_outage),
+            Heard::Silence => !is_own && !waited(),
+            Heard::KeyUnread => !waited(),
+        }
     }
 }
 
-/// The calls of each generation, in the order of the books.
-fn by_generation(calls: Vec<ToldCall>) -> Vec<(GenerationId, Vec<ToldCall>)> {
-    let mut generations: Vec<(GenerationId, Vec<ToldCall>)> = Vec::new();
-    for call in calls {
-        match generations.last_mut() {
-            Some((id, of_one)) if *id == call.generation => of_one.push(call),
-            _ => generations.push((call.generation, vec![call])),
-        }
-    }
-    generations
+/// Whether records that are not there, and no others either, may still come back.
+fn is_outage(since: Instant) -> bool {
+    since.elapsed() < OUTAGE_MAX
 }
 
-/// Asks about the calls of some generations, in their order, until somebody does not answer.
-async fn ask(
-    parts: &Parts,
-    generations: Vec<(GenerationId, Vec<ToldCall>)>,
-    given_up: Option<GenerationId>,
-) -> Asked {
-    let mut asked = Asked::default();
-    let mut silent = 0;
-    let answers = iter(generations).map(|of_one| compare(parts, of_one, given_up));
-    let mut answers = std::pin::pin!(answers.buffered(ASKED_AT_ONCE));
-    while let Some((id, found)) = step("check_next", answers.next()).await {
-        match (found, asked.held_up) {
-            (Some(found), None) => {
-                asked.found.extend(found);
-                asked.through = Some(id);
-            }
-            (Some(_), Some(_)) => {
-                asked.answers = true;
-                break;
-            }
-            (None, held_up) => {
-                asked.held_up = held_up.or(Some(id));
-                silent += 1;
-            }
+/// Whether there are records at all.
+fn are_found(asked: &[Asked]) -> bool {
+    asked.iter().any(|one| matches!(one.heard, Heard::Cost(_)))
+}
+
+/// Asks about all calls, and about those that would be passed without an answer some more times.
+async fn ask(parts: &Parts, calls: Vec<ToldCall>) -> Vec<Asked> {
+    let unheard = |call| Asked {
+        call,
+        heard: Heard::Silence,
+        is_due: true,
+    };
+    let asked = calls.into_iter().map(unheard).collect();
+    let mut asked = step("check_first", look(parts, asked)).await;
+    for wait in WAITS {
+        let found = are_found(&asked);
+        for one in &mut asked {
+            one.is_due = one.is_worth_another_look(found);
         }
-        // Nobody answers at all: the others need not be asked now.
-        if silent == ASKED_AT_ONCE {
+        if !asked.iter().any(|one| one.is_due) {
             break;
         }
+        step("check_wait", tokio::time::sleep(wait)).await;
+        asked = step("check_again", look(parts, asked)).await;
     }
     asked
 }
 
-/// Compares every call of one generation with its record; nothing if nobody answers about one.
-async fn compare(
-    parts: &Parts,
-    (id, calls): (GenerationId, Vec<ToldCall>),
-    given_up: Option<GenerationId>,
-) -> (GenerationId, Option<Vec<Found>>) {
-    let mut found = Vec::with_capacity(calls.len());
-    for call in calls {
-        match step("check_call", look_up(parts, &call)).await {
-            Some((told, outcome)) => found.push(Found {
-                call,
-                told,
-                outcome,
-            }),
-            None if given_up == Some(id) => found.push(Found {
-                call,
-                told: None,
-                outcome: CostCheck::Unanswered,
-            }),
-            None => return (id, None),
-        }
-    }
-    (id, Some(found))
+/// Asks about whatever is due, side by side; the order stays.
+async fn look(parts: &Parts, asked: Vec<Asked>) -> Vec<Asked> {
+    let looks = iter(asked).map(|one| look_at(parts, one));
+    step("check_look", looks.buffered(ASKED_AT_ONCE).collect()).await
 }
 
-/// What the record of one call says; nothing if nobody answers.
-async fn look_up(parts: &Parts, call: &ToldCall) -> Option<(Option<UsdCost>, CostCheck)> {
-    let mut waits = MISSING_WAITS.into_iter();
-    let key = parts.payers.still_has(call.own_key.as_ref());
-    let Some(key) = step("check_key", key).await else {
-        return Some((None, CostCheck::Unanswered));
+async fn look_at(parts: &Parts, mut one: Asked) -> Asked {
+    if one.is_due {
+        one.heard = step("check_call", hear(parts, &one.call)).await;
+    }
+    one
+}
+
+/// What the record of one call says.
+async fn hear(parts: &Parts, call: &ToldCall) -> Heard {
+    let own_key = call.own_key.as_ref();
+    let bill = parts.payers.bill_of(&call.upstream_id, own_key);
+    let error = match step("check_bill", bill).await {
+        Ok(Bill::Cost(cost)) => return Heard::Cost(cost),
+        Ok(Bill::NotFiled | Bill::NoCost | Bill::OfAnother) => return Heard::Missing,
+        Err(NoBill::NoKey) => return Heard::NoKey,
+        Err(error) => error,
     };
-    loop {
-        let bill = parts.provider.bill_of(&call.upstream_id, &key);
-        match step("check_bill", bill).await {
-            Ok(Bill::Cost(cost)) => return Some((Some(cost), outcome(call, cost))),
-            Ok(Bill::NotFiled | Bill::OfAnother) => match waits.next() {
-                Some(wait) => step("check_missing", tokio::time::sleep(wait)).await,
-                None => return Some((None, CostCheck::Missing)),
-            },
-            Err(error) => {
-                tracing::warn!(generation = %call.generation, %error, "what a call cost cannot be checked now");
-                return is_of_the_key(&key, error.cause).then_some((None, CostCheck::Unanswered));
-            }
-        }
+    tracing::warn!(generation = %call.generation, %error, "what a call cost cannot be checked now");
+    match error {
+        NoBill::Keys(_) => Heard::KeyUnread,
+        NoBill::Upstream(error) if own_key.is_some() && is_of_the_key(error.cause) => Heard::NoKey,
+        NoBill::NoKey | NoBill::Upstream(_) => Heard::Silence,
     }
 }
 
 /// Whether it is for an organization's own key that there is no answer, and not for OpenRouter: it
-/// would be as long as the key is as it is, and keep everybody else's calls waiting.
-const fn is_of_the_key(key: &UpstreamKey, why: DrawCause) -> bool {
-    matches!(key, UpstreamKey::Organization(_))
-        && matches!(
-            why,
-            DrawCause::KeyRefused | DrawCause::KeyOutOfCredit | DrawCause::RateLimited
-        )
-}
-
-fn outcome(call: &ToldCall, recorded: UsdCost) -> CostCheck {
-    match recorded.cmp(&call.cost) {
-        Ordering::Less => CostCheck::Lower,
-        Ordering::Equal => CostCheck::Same,
-        Ordering::Greater => CostCheck::Higher,
-    }
+/// would be as long as the key is as it is.
+const fn is_of_the_key(why: DrawCause) -> bool {
+    matches!(why, DrawCause::KeyRefused | DrawCause::KeyOutOfCredit)
 }
 
 /// What an operator hears of it.
-fn tell(parts: &Parts, found: &Found) {
-    parts.metrics.cost_checked(found.outcome);
-    let Found { call, told, .. } = found;
+fn tell(parts: &Parts, asked: &Asked) {
+    let outcome = asked.outcome();
+    parts.metrics.cost_checked(outcome);
+    let call = &asked.call;
     let (generation, upstream_id) = (call.generation, &call.upstream_id);
-    match told {
-        Some(told) if *told != call.cost => {
+    match asked.heard {
+        Heard::Cost(told) if told != call.cost => {
             tracing::warn!(
                 %generation, upstream_id, answered_usd = %call.cost, recorded_usd = %told,
                 "upstream's records say another cost than its answer did"
             );
         }
-        Some(_) => {}
-        None => {
-            let outcome = found.outcome.as_str();
+        Heard::Cost(_) => {}
+        Heard::Missing | Heard::NoKey | Heard::KeyUnread | Heard::Silence => {
+            let outcome = outcome.as_str();
             tracing::warn!(%generation, upstream_id, outcome, "the cost of a call was not checked: nobody could tell it");
         }
     }
 }
 
-// === impl Found ===
+// === impl Asked ===
 
-impl Found {
+impl Asked {
+    /// Whether it would be passed as it is, though another answer may come.
+    const fn is_worth_another_look(&self, found: bool) -> bool {
+        let is_own = self.call.own_key.is_some();
+        match self.heard {
+            Heard::Cost(_) | Heard::NoKey => false,
+            Heard::Missing => is_own || found,
+            Heard::Silence | Heard::KeyUnread => is_own,
+        }
+    }
+
+    fn outcome(&self) -> CostCheck {
+        match self.heard {
+            Heard::Cost(recorded) => match recorded.cmp(&self.call.cost) {
+                Ordering::Less => CostCheck::Lower,
+                Ordering::Equal => CostCheck::Same,
+                Ordering::Greater => CostCheck::Higher,
+            },
+            Heard::Missing => CostCheck::Missing,
+            Heard::NoKey | Heard::KeyUnread | Heard::Silence => CostCheck::Unanswered,
+        }
+    }
+
     /// What the books are told of it, if there is anything to tell.
     fn disagreement(&self) -> Option<Disagreement> {
-        let cost = self.told.filter(|told| *told != self.call.cost)?;
-        Some(Disagreement {
-            generation: self.call.generation,
-            call: self.call.call,
-            cost,
-        })
+        match self.heard {
+            Heard::Cost(cost) if cost != self.call.cost => Some(Disagreement {
+                generation: self.call.generation,
+                call: self.call.call,
+                cost,
+            }),
+            Heard::Cost(_) | Heard::Missing | Heard::NoKey | Heard::KeyUnread | Heard::Silence => {
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_are_not_there_are_waited_for_until_no_outage_lasts_so_long() {
+        let since = Instant::now();
+        assert!(is_outage(since));
+        tokio::time::advance(OUTAGE_MAX - Duration::from_millis(1)).await;
+        assert!(is_outage(since));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!is_outage(since));
     }
 }

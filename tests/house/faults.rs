@@ -39,7 +39,7 @@
 //! | 54 | `a_picture_whose_file_is_lost_has_expired_and_its_charge_stands`, `a_picture_whose_file_has_rotted_has_expired_and_its_charge_stands` |
 //! | 55 | `a_missing_usage_never_loses_a_picture`, `a_cost_that_is_late_is_pending_and_the_books_settle_by_themselves` |
 //! | 57 | `the_cost_is_taken_from_its_text_to_the_last_digit`, `under_a_provider_key_of_the_platform_the_provider_is_paid_too` |
-//! | 58 | `what_the_records_say_less_comes_back_once_whenever_the_gateway_is_started_again`, `what_the_records_say_more_is_the_platforms_loss`, `a_call_without_a_record_is_passed_and_those_after_it_are_checked`, `an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked`, `the_sums_of_books_that_the_records_contradict_are_explained` |
+//! | 58 | `what_the_records_say_less_comes_back_once_whenever_the_gateway_is_started_again`, `what_the_records_say_more_is_the_platforms_loss`, `a_call_without_a_record_is_passed_and_those_after_it_are_checked`, `an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked`, `records_that_are_gone_for_a_while_leave_nothing_unchecked`, `what_nobody_can_tell_of_an_own_keys_calls_keeps_nobody_elses_waiting`, `the_sums_of_books_that_the_records_contradict_are_explained` |
 //! | 62 | `a_database_that_fails_for_a_moment_at_the_end_loses_neither_picture_nor_charge`, `a_picture_is_delivered_though_the_database_fails_and_charged_when_it_works_again`, `an_answer_that_cannot_be_noted_is_delivered_and_charged_all_the_same` |
 //! | 64 | none: no call of the contract deletes or suspends an organization; a key that ends meanwhile is row 3 |
 //! | 68 | `a_caller_that_does_not_read_delays_nobody_and_finds_everything_later` |

@@ -1,8 +1,8 @@
 //! What refusals mean, whatever they look like.
 
 use super::DrawCause::{
-    InvalidRequest, KeyOutOfCredit, KeyRefused, ModelUnavailable, OursToMend, PromptRejected,
-    RateLimited, ReferenceInvalid, ReferenceTooLarge, Timeout, Unavailable,
+    InvalidRequest, KeyOutOfCredit, KeyRateLimited, KeyRefused, ModelUnavailable, OursToMend,
+    PromptRejected, RateLimited, ReferenceInvalid, ReferenceTooLarge, Timeout, Unavailable,
 };
 use super::*;
 
@@ -93,6 +93,47 @@ fn what_a_provider_refuses_openrouter_says_nothing_about_our_key() {
     }
     let limit = r#"{"error":{"code":403,"message":"Key limit exceeded (total limit)"}}"#;
     assert_eq!(refusal(403, limit).cause, KeyOutOfCredit);
+}
+
+#[test]
+fn a_limit_is_openrouters_only_if_it_says_so() {
+    let with =
+        |metadata: &str| format!(r#"{{"error":{{"message":"Slow down","metadata":{metadata}}}}}"#);
+    for (body, cause) in [
+        (
+            with(r#"{"limit_source":"openrouter_free_tier_daily"}"#),
+            KeyRateLimited,
+        ),
+        (
+            with(r#"{"headers":{"x-rateLimit-Remaining":"0"}}"#),
+            KeyRateLimited,
+        ),
+        (
+            r#"{"error":{"message":"Rate limit exceeded: limit_rpm/acme"}}"#.to_owned(),
+            KeyRateLimited,
+        ),
+        (
+            with(r#"{"limit_source":"upstream_provider_shared_pool"}"#),
+            RateLimited,
+        ),
+        (
+            with(r#"{"headers":{"X-RateLimit-Limit":"9"},"provider_code":"rate_limited"}"#),
+            RateLimited,
+        ),
+        (
+            with(r#"{"headers":{"X-RateLimit-Limit":"9"},"provider_name":"Acme"}"#),
+            RateLimited,
+        ),
+        (with(r#"{"headers":"X-RateLimit-Limit"}"#), RateLimited),
+        (
+            r#"{"error":{"message":"Rate limit exceeded"}}"#.to_owned(),
+            RateLimited,
+        ),
+    ] {
+        assert_eq!(refusal(429, &body).cause, cause, "{body}");
+    }
+    let other = with(r#"{"limit_source":"openrouter_budget"}"#);
+    assert_eq!(refusal(503, &other).cause, Unavailable);
 }
 
 #[test]

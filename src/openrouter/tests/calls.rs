@@ -201,7 +201,7 @@ async fn money_in_flight_is_room_that_comes_back() {
 }
 
 #[tokio::test]
-async fn a_cost_that_is_not_said_is_an_error_and_one_not_filed_is_none() {
+async fn a_cost_that_is_not_said_is_told_from_a_call_that_is_not_filed() {
     let reply = |status, body: &[u8]| Reply::new(status, &[JSON], body);
     let cost = async |reply| {
         let server = Server::replying(vec![reply]).await;
@@ -221,10 +221,9 @@ async fn a_cost_that_is_not_said_is_an_error_and_one_not_filed_is_none() {
         Err(DrawCause::Unavailable)
     );
     assert_eq!(cost(reply(401, b"{}")).await, Err(DrawCause::KeyRefused));
-    assert_eq!(
-        cost(reply(200, br#"{"data":{}}"#)).await,
-        Err(DrawCause::Unavailable)
-    );
+    for without in [r#"{"data":{}}"#, r#"{"data":{"total_cost":-1}}"#] {
+        assert_eq!(cost(reply(200, without.as_bytes())).await, Ok(Bill::NoCost));
+    }
     assert_eq!(
         cost(reply(200, &[b' '; 70_000])).await,
         Err(DrawCause::Unavailable)

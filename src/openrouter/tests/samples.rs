@@ -6,8 +6,8 @@ use super::server::{Reply, Server};
 use super::*;
 use crate::ports::Billed::{No, Perhaps};
 use crate::ports::DrawCause::{
-    ImageInvalid, InvalidRequest, KeyOutOfCredit, KeyRefused, ModelUnavailable, NoImage,
-    PromptRejected, RateLimited, ReferenceTooLarge, Timeout, Unavailable,
+    ImageInvalid, InvalidRequest, KeyOutOfCredit, KeyRateLimited, KeyRefused, ModelUnavailable,
+    NoImage, PromptRejected, RateLimited, ReferenceTooLarge, Timeout, Unavailable,
 };
 use crate::ports::{Bill, Billed, DrawCause, UpstreamKey};
 
@@ -207,7 +207,7 @@ fn refusals() -> Vec<(&'static str, Expected)> {
             "err-429-capacity-exhausted.json",
             Limited(RateLimited, 1, Some(40)),
         ),
-        ("err-429-platform.json", Limited(RateLimited, 3, None)),
+        ("err-429-platform.json", Limited(KeyRateLimited, 3, None)),
         ("err-429-typed.json", Limited(RateLimited, 1, Some(60))),
         ("err-429-upstream-pool.json", Limited(RateLimited, 3, None)),
         ("err-500.json", Refused(Unavailable, Perhaps)),
@@ -358,6 +358,7 @@ async fn check_cost(name: &str, cost: Option<&str>) {
     let told = match found {
         Bill::Cost(told) => Some(told.to_string()),
         Bill::NotFiled => None,
+        Bill::NoCost => panic!("{name}: a record without a cost"),
         Bill::OfAnother => panic!("{name}: a record of another call"),
     };
     assert_eq!(told.as_deref(), cost, "{name}");

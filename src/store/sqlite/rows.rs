@@ -164,7 +164,7 @@ const GENERATION: &str = "
   SELECT g.id, g.organization, g.request_id, g.attempt, g.fingerprint, g.agent, g.model, g.channel, g.origin,
          g.user, g.key_mode, g.requested, g.created_us, g.deadline_us, g.details, h.amount_cc, s.state,
          s.charged_images, s.cost_pd, s.cost_source, s.charge_cc, s.balance_after_cc, s.reason, s.finished_us, s.details,
-         g.upstream_key, coalesce(c.refund_cc, 0)
+         g.upstream_key, coalesce(c.refund_cc, 0), c.cost_pd
     FROM generation g
     JOIN generation_state s ON s.generation = g.id
     JOIN hold h ON h.generation = g.id
@@ -303,6 +303,10 @@ fn charge(row: &Row<'_>, key_mode: KeyMode) -> Result<Option<Charge>, rusqlite::
         return Ok(None);
     };
     let pico: i64 = row.get(18)?;
+    let corrected = match row.get(27)? {
+        Some(pico) => Some(UsdCost::from_pico(pico).ok_or_else(|| odd("cost_pd"))?),
+        None => None,
+    };
     Ok(Some(Charge {
         credits: Credits::from_hundredths(credits),
         images: row.get(17)?,
@@ -310,6 +314,7 @@ fn charge(row: &Row<'_>, key_mode: KeyMode) -> Result<Option<Charge>, rusqlite::
         cost: UsdCost::from_pico(pico).ok_or_else(|| odd("cost_pd"))?,
         cost_source: word(row, 19, CostSource::parse)?,
         refunded: Credits::from_hundredths(row.get(26)?),
+        corrected,
     }))
 }
 

@@ -258,6 +258,7 @@ fn settlement(id: GenerationId, usd: &str) -> Settlement {
             cost,
             cost_source: CostSource::Lookup,
             refunded: Credits::ZERO,
+            corrected: None,
         },
         disputed: None,
     }

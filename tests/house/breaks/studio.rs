@@ -273,7 +273,6 @@ impl Studio {
             ledger: self.books.clone(),
             upkeep: self.books.clone(),
             gallery: self.gallery.clone(),
-            provider: self.provider.clone(),
             payers: self.payers(),
             generator: Arc::clone(&process.generator),
             metrics: Arc::new(Metrics::new()),

@@ -28,7 +28,7 @@ pub(crate) fn recorded(cost: &str) -> Script {
     looked_up(GenerationLookup::Cost(cost.to_owned()))
 }
 
-fn looked_up(lookup: GenerationLookup) -> Script {
+pub(crate) fn looked_up(lookup: GenerationLookup) -> Script {
     Script {
         generation_lookup: Some(lookup),
         ..Script::default()
@@ -142,13 +142,12 @@ async fn a_call_without_a_record_is_passed_and_those_after_it_are_checked() {
     house.close().await;
 }
 
-#[tokio::test]
-async fn an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked() {
+/// Checks while the records are as the script says, and once more when they are as ever.
+async fn leaves_nothing_unchecked(outage: Script) {
     let mut house = House::with(soon()).await;
-    let down = Script::error(503, json!({"error": {"code": 503, "message": "down"}}));
     house
         .mock
-        .script(down.for_path("/generation").times(u32::MAX));
+        .script(outage.for_path("/generation").times(u32::MAX));
     for id in ["a", "b", "c"] {
         house.mock.script(recorded("0.01"));
         house.generate(request(id)).await.expect("a picture");
@@ -169,6 +168,18 @@ async fn an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked()
     }
     assert_eq!(house.balance().await.credits, "9937.00");
     house.close().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_for_a_while_leaves_nothing_unchecked() {
+    let down = json!({"error": {"code": 503, "message": "down"}});
+    leaves_nothing_unchecked(Script::error(503, down)).await;
+}
+
+#[tokio::test]
+async fn records_that_are_gone_for_a_while_leave_nothing_unchecked() {
+    let gone = json!({"error": {"code": 404, "message": "not found"}});
+    leaves_nothing_unchecked(Script::error(404, gone)).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use image_gateway::domain::openrouter_key::REFUSALS_APART;
 use image_gateway::proto::AuditAction;
+use tonic_types::StatusExt;
 
 use super::*;
 
@@ -43,14 +44,28 @@ async fn what_openrouter_refuses_a_key_is_told_apart_and_the_platforms_key_never
             "UPSTREAM_RATE_LIMITED",
             Code::Unavailable,
         ),
+        (
+            "err-429-platform",
+            "UPSTREAM_RATE_LIMITED",
+            Code::Unavailable,
+        ),
     ] {
-        house.mock.script(Script::sample(sample));
+        // A limit is waited for, some times.
+        let times = if sample == "err-429-platform" { 9 } else { 1 };
+        house.mock.script(Script::sample(sample).times(times));
         let refused = house.generate(request(sample)).await.expect_err(sample);
         assert_eq!(
             (reason(&refused).as_str(), refused.code()),
             (expected, code),
             "{sample}"
         );
+        let details = refused.get_error_details();
+        let metadata = &details.error_info().expect("an ErrorInfo").metadata;
+        let is_own_limit = metadata
+            .get("cause")
+            .is_some_and(|cause| cause == "openrouter_key");
+        assert_eq!(is_own_limit, sample == "err-429-platform", "{metadata:?}");
+        house.mock.clear_scripts();
     }
     let mut keys = house
         .mock

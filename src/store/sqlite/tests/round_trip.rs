@@ -176,6 +176,7 @@ fn a_settlement() -> impl Strategy<Value = Settlement> {
                 cost,
                 cost_source: source,
                 refunded: Credits::ZERO,
+                corrected: None,
             },
             delivery: Delivery {
                 images,

@@ -161,6 +161,7 @@ impl Model {
         let id = life.shown.draft.id;
         if let Some(charge) = &mut life.shown.charge {
             charge.refunded = told.refund;
+            charge.corrected = Some(told.cost);
         }
         if told.refund > Credits::ZERO {
             let postings = self.account.refund(told.refund).expect("fits");
