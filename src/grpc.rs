@@ -176,13 +176,6 @@ pub fn shows_good_key(answer: &axum::response::Response) -> bool {
     answer.extensions().get::<access::GoodKey>().is_some()
 }
 
-/// Whose call this is the answer to, if it was let in: an organization's, or the operator's, which has
-/// no name.
-pub fn whose(answer: &axum::response::Response) -> Option<Arc<str>> {
-    let open = answer.extensions().get::<Arc<open_calls::OpenCall>>();
-    open.map(|open| open.whose())
-}
-
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -43,6 +43,7 @@ pub use limits::raise_open_files;
 use origins::Origins;
 pub use origins::Unrationed;
 pub use pages::serve as serve_pages;
+pub use seats::Introduction;
 use seats::Seats;
 pub use tls::{Files, Tls, TlsError};
 
@@ -62,8 +63,6 @@ pub struct Door {
     pub overloaded: fn() -> Response,
     /// Whether an answer says that its caller has shown a good key.
     pub shows_good_key: fn(&Response) -> bool,
-    /// Whose key that was, as an answer says that was not refused for it.
-    pub whose: fn(&Response) -> Option<Arc<str>>,
     /// Whose newcomers never take turns.
     pub unrationed: Unrationed,
 }
@@ -85,7 +84,6 @@ pub async fn serve_calls(listener: TcpListener, door: Door, stop: CancellationTo
     let words = Words {
         overloaded: door.overloaded,
         shows_good_key: door.shows_good_key,
-        whose: door.whose,
     };
     let hall = Arc::new(Hall {
         calls: Calls::new(door.routes, Arc::clone(&door.metrics), words),

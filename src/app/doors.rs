@@ -54,7 +54,6 @@ pub(super) fn grpc(
         longest_call,
         overloaded: grpc::overloaded,
         shows_good_key: grpc::shows_good_key,
-        whose: grpc::whose,
         unrationed,
     }
 }

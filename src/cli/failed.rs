@@ -7,7 +7,7 @@ use std::io;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::terminal;
+use super::terminal::text::printable;
 use crate::app::StartError;
 use crate::config::ConfigErrors;
 use crate::logging::LoggingError;
@@ -68,7 +68,7 @@ impl Failed {
             .unwrap_or_else(|| code_name(status.code()));
         let message = format!("{what}: {} ({why})", status.message());
         // A gateway's own words have one line.
-        let failed = Self::new(terminal::printable(&message));
+        let failed = Self::new(printable(&message));
         match (reason, status.code()) {
             (Some(_), _) if is_about(status, "organization_id") => {
                 failed.hint("name the organization with --organization")

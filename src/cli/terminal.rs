@@ -16,7 +16,7 @@ use super::keyless::keyless;
 use crate::domain::seen::hides;
 
 mod bar;
-mod text;
+pub(super) mod text;
 
 pub(super) use bar::Bar;
 pub(super) use text::{Text, cut, escaped, left, printable, right, width};

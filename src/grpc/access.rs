@@ -24,6 +24,7 @@ use crate::generate::unsettled;
 use crate::keys::{Keyring, Presented};
 use crate::metrics::Metrics;
 use crate::ports::Settings;
+use crate::transport::Introduction;
 use table::Needs;
 
 mod table;
@@ -193,6 +194,9 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             };
         }
     };
+    if let Some(door) = request.extensions().get::<Introduction>() {
+        door.is_of(call.whose());
+    }
     let deadline = timeout(request.headers()).map(|left| Instant::now() + left);
     if let Some(deadline) = deadline {
         request.extensions_mut().insert(Deadline(deadline));

@@ -20,7 +20,7 @@ use super::asked::Asked;
 use super::conduct::{CallEnd, Conduct};
 use super::limits::{CALLS_MAX, STRANGERS_EACH_MAX, STRANGERS_MAX};
 use super::origins::Visitor;
-use super::seats::{Seat, Whose};
+use super::seats::Seat;
 use super::stalls::Flow;
 use super::strangers::{Party, Strangers};
 use crate::metrics::Metrics;
@@ -47,8 +47,6 @@ pub(super) struct Words {
     pub(super) overloaded: fn() -> Response,
     /// Whether an answer was made after the caller's key was found good.
     pub(super) shows_good_key: fn(&Response) -> bool,
-    /// Whose key that was, if the call was let in.
-    pub(super) whose: fn(&Response) -> Whose,
 }
 
 /// Everything that is served, with a bound on how much at a time.
@@ -156,7 +154,7 @@ impl Caller {
             Some(self.strangers.enter()?)
         };
         Some(Open {
-            call: self.seat.open_call(),
+            call: self.seat.open_call(needs_key),
             visit,
             _room: room,
         })
@@ -168,7 +166,7 @@ impl Service<Request<Incoming>> for Caller {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.conduct.call_taken();
         if self.conduct.is_flood() {
             // What came together with the calls that put it out; nobody will read an answer.
@@ -184,6 +182,7 @@ impl Service<Request<Incoming>> for Caller {
             let refusal = Answer::of_nobody((self.calls.words.overloaded)());
             return Box::pin(std::future::ready(Ok(refusal)));
         };
+        request.extensions_mut().insert(open.call.introduction());
         let (asks, reads) = self.seat.stalls().call();
         let answering = self
             .calls
@@ -227,12 +226,11 @@ impl Begun {
             .answered(end(status, self.needs_key, has_key));
         if has_key {
             self.visitor.shows_good_key();
+        } else {
+            self.open.call.is_nobodys();
         }
-        if status.is_none() {
+        if status.is_none() && has_key {
             self.open.call.served();
-        }
-        if let Some(whose) = (words.whose)(&answer) {
-            self.open.call.is_of(&whose);
         }
         let held = Held {
             _open: self.open,

@@ -15,14 +15,26 @@ use super::stalls::Stalls;
 
 mod full;
 
-/// Whose key was shown on a connection last; `None` is nobody that is known.
-pub(super) type Whose = Option<Arc<str>>;
+/// Whose a connection is, as far as its calls say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Whose {
+    /// It has shown no good key, and its calls need none.
+    #[default]
+    Nobodys,
+    /// Whose the key of a call is that needs one is not known yet.
+    Unknown,
+    /// Of whom the key was that was found good last.
+    Of(Arc<str>),
+}
 
 /// Whoever has calls on more than such a part of the seats goes before callers that are idle.
 const CROWD_PART: usize = 4;
 
 /// Whoever has no more connections with calls keeps them: backends have a few each.
 const FEW: usize = 2;
+
+/// Whoever came no longer ago than this may be about to call.
+const NEW: Duration = Duration::from_secs(1);
 
 /// So often is looked whether anybody is left who reads.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -79,6 +91,11 @@ pub(super) struct Seat {
 pub(super) struct OpenCall {
     seat: Arc<Seat>,
 }
+
+/// Among the extensions of a request: tells the door whose it is, as soon as that is known. Whoever has
+/// most of a full house loses a seat, before it is answered too.
+#[derive(Clone, Debug)]
+pub struct Introduction(Arc<Seat>);
 
 /// Whether a connection is of use to anybody.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +158,9 @@ impl Taken {
     /// Takes the seat of the connection that is missed least; false if none can go.
     fn make_room(&mut self, seats_max: usize) -> bool {
         let idle = self.idle.first().copied();
-        if let Some((false, _, number)) = idle {
+        if let Some((false, since, number)) = idle
+            && since.elapsed() >= NEW
+        {
             self.put_out(number);
             return true;
         }
@@ -223,8 +242,14 @@ impl Seated {
 // === impl Seat ===
 
 impl Seat {
-    /// A call begins.
-    pub(super) fn open_call(self: &Arc<Self>) -> OpenCall {
+    /// A call begins, which needs a key or does not.
+    pub(super) fn open_call(self: &Arc<Self>, needs_key: bool) -> OpenCall {
+        if needs_key {
+            let mut whose = self.whose();
+            if *whose == Whose::Nobodys {
+                *whose = Whose::Unknown;
+            }
+        }
         let mut taken = self.seats.lock();
         taken.idle.remove(&self.rank());
         let mut presence = self.presence();
@@ -278,7 +303,6 @@ impl Seat {
         (presence.served, presence.quiet_since, self.number)
     }
 
-    /// Whose key was shown last.
     fn whose(&self) -> MutexGuard<'_, Whose> {
         self.whose.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -297,12 +321,26 @@ impl OpenCall {
         self.seat.presence().served = true;
     }
 
-    /// Whose key was shown with it.
-    pub(super) fn is_of(&self, whose: &Arc<str>) {
-        let mut seat = self.seat.whose();
-        if seat.as_ref() != Some(whose) {
-            *seat = Some(Arc::clone(whose));
+    /// It was answered as one without a good key.
+    pub(super) fn is_nobodys(&self) {
+        let mut whose = self.seat.whose();
+        if *whose == Whose::Unknown {
+            *whose = Whose::Nobodys;
         }
+    }
+
+    /// For whoever finds out whose it is.
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction(Arc::clone(&self.seat))
+    }
+}
+
+// === impl Introduction ===
+
+impl Introduction {
+    /// The key that was shown with the call is good, and theirs.
+    pub fn is_of(&self, whose: Arc<str>) {
+        *self.0.whose() = Whose::Of(whose);
     }
 }
 

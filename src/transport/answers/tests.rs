@@ -31,7 +31,7 @@ impl House {
         extensions.insert(Arc::clone(&self.room));
         let held = Held {
             _open: Open {
-                call: seat.open_call(),
+                call: seat.open_call(true),
                 visit: None,
                 _room: room.expect("room"),
             },

@@ -46,7 +46,6 @@ fn hall(seats: usize) -> Arc<Hall> {
     let words = Words {
         overloaded: Response::default,
         shows_good_key: |_| true,
-        whose: |_| Some("acme".into()),
     };
     Arc::new(Hall {
         calls: Calls::new(routes, Arc::clone(&metrics), words),

@@ -17,7 +17,8 @@ pub(super) struct Largest {
     pub(super) newest: u64,
 }
 
-/// Who has most of these; whose calls are not known yet are one party.
+/// Who has most of these. Strangers are one party, and those whose keys are not looked up yet another:
+/// a crowd without keys takes no seat of a caller that has just come.
 pub(super) fn largest<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>) -> Largest {
     let mut parties: HashMap<Whose, Largest> = HashMap::new();
     for seat in seats.filter(|seat| seat.presence().open > 0) {
@@ -35,7 +36,8 @@ pub(super) fn largest<'a>(seats: impl Iterator<Item = &'a Arc<Seat>>) -> Largest
 mod tests {
     use crate::transport::seats::{OpenCall, Seated, Seats};
 
-    /// A connection with a call of one who is known, if it is.
+    /// A connection with a call: of one who is known, of one who is not yet (without a name), or of a
+    /// stranger.
     struct Guest {
         seated: Seated,
         _call: OpenCall,
@@ -43,9 +45,9 @@ mod tests {
 
     fn comes(seats: &std::sync::Arc<Seats>, whose: Option<&str>) -> Option<Guest> {
         let seated = seats.arrive().sit()?;
-        let call = seated.seat().open_call();
-        if let Some(whose) = whose {
-            call.is_of(&whose.into());
+        let call = seated.seat().open_call(whose.is_some());
+        if let Some(whose) = whose.filter(|whose| !whose.is_empty()) {
+            call.introduction().is_of(whose.into());
         }
         Some(Guest {
             seated,
@@ -70,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_has_most_loses_the_last_that_came_and_whoever_has_few_keeps_them() {
         let seats = Seats::new(8, 40);
-        let pending = come(&seats, None, 1);
+        let pending = come(&seats, Some(""), 1);
         let (few, many) = (come(&seats, Some("few"), 3), come(&seats, Some("many"), 20));
         let more = come(&seats, Some("more"), 16);
         let quiet = come(&seats, Some("quiet"), 2);
@@ -113,11 +115,12 @@ mod tests {
         let seats = Seats::new(8, 8);
         let sit = || seats.arrive().sit().expect("a seat");
         let (caller, stranger) = (sit(), sit());
-        caller.seat.open_call().served();
+        caller.seat.open_call(true).served();
         let crowd = come(&seats, Some("loud"), 6);
+        tokio::time::advance(super::super::NEW).await;
         let newcomer = sit();
         assert!(is_out(&stranger) && !is_out(&caller) && gone(&crowd) == 0);
-        let _call = newcomer.seat.open_call();
+        let _call = newcomer.seat.open_call(true);
         let names = ["one", "two", "three", "four"];
         let next: Vec<_> = names.iter().map(|name| comes(&seats, Some(name))).collect();
         assert!(next.iter().all(Option::is_some));
@@ -128,5 +131,15 @@ mod tests {
             (4, true),
             "no crowd any more"
         );
+    }
+
+    #[tokio::test]
+    async fn a_crowd_without_keys_takes_no_seat_of_whoever_has_just_come() {
+        let seats = Seats::new(8, 16);
+        let crowd = come(&seats, None, 15);
+        let newcomer = comes(&seats, Some("")).expect("a seat");
+        let more = come(&seats, None, 20);
+        assert!(!is_out(&newcomer.seated));
+        assert_eq!(gone(&crowd) + gone(&more), 20);
     }
 }

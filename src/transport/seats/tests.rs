@@ -28,21 +28,21 @@ async fn a_newcomer_takes_the_seat_of_the_one_that_is_missed_least() {
     let seats = Seats::new(8, 3);
     let sit = || seats.arrive().sit().expect("a seat");
     let useful = sit();
-    useful.seat.open_call().served();
+    useful.seat.open_call(true).served();
     tokio::time::advance(SECOND).await;
     let older = sit();
     tokio::time::advance(SECOND).await;
     let busy = sit();
-    let call = busy.seat.open_call();
-    call.is_of(&"acme".into());
+    let call = busy.seat.open_call(true);
+    call.introduction().is_of("acme".into());
     tokio::time::advance(SECOND).await;
 
     let next = sit();
     assert!(is_out(&older), "never served, and quiet");
     let another = sit();
     assert!(is_out(&next), "never served, though it came later");
-    let other_call = another.seat.open_call();
-    other_call.is_of(&"acme".into());
+    let other_call = another.seat.open_call(true);
+    other_call.introduction().is_of("acme".into());
     let last = sit();
     assert!(is_out(&useful), "quiet, where the others have calls");
     assert!(!is_out(&busy) && !is_out(&another) && !is_out(&last));
@@ -54,7 +54,7 @@ async fn a_newcomer_takes_the_seat_of_the_one_that_is_missed_least() {
 async fn a_connection_whose_call_moves_does_not_lose_its_seat() {
     let seats = Seats::new(8, 1);
     let seated = seats.arrive().sit().expect("a seat");
-    let call = seated.seat.open_call();
+    let call = seated.seat.open_call(true);
     assert!(seats.arrive().sit().is_none());
     assert!(!is_out(&seated));
     drop(call);
@@ -69,7 +69,7 @@ async fn idle_is_counted_from_the_end_of_the_last_call() {
     let seats = Seats::new(8, 8);
     let seated = seats.arrive().sit().expect("a seat");
     let begun = Instant::now();
-    let calls = (seated.seat.open_call(), seated.seat.open_call());
+    let calls = (seated.seat.open_call(true), seated.seat.open_call(true));
     let end = async {
         tokio::time::sleep(7 * SECOND).await;
         drop(calls.0);
@@ -87,7 +87,7 @@ async fn whoever_lost_its_seat_or_left_is_not_asked_for_it_again() {
     let seated = seats.arrive().sit().expect("the seat of the first");
     assert!(is_out(&put_out));
     // Its last call ends when somebody else has the seat.
-    drop(put_out.seat.open_call());
+    drop(put_out.seat.open_call(true));
     assert_eq!(seats.lock().idle.len(), 1);
     drop(put_out);
     drop(seated);
