@@ -33,8 +33,8 @@ const CROWD_PART: usize = 4;
 /// Whoever has no more connections with calls keeps them: backends have a few each.
 const FEW: usize = 2;
 
-/// Whoever came no longer ago than this may be about to call.
-const NEW: Duration = Duration::from_secs(1);
+/// Whoever came no longer ago than this may be about to call: as long as a newcomer has to arrive.
+const NEW: Duration = Duration::from_secs(5);
 
 /// So often is looked whether anybody is left who reads.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
