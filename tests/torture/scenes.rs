@@ -135,10 +135,12 @@ pub(crate) const ALL: &[Scene] = &[
         ..PICTURE
     },
     Scene {
-        name: "a record that is not there at once",
+        name: "of four records one that is not there at once",
+        agent: MANY,
+        count: 4,
         check_after: Some("1s"),
         upstream: || vec![Script::sample("generation-404-not-yet").for_path("/generation")],
-        seconds: 6,
+        seconds: 8,
         ..PICTURE
     },
     Scene {
