@@ -21,6 +21,7 @@ pub mod recent;
 pub mod recovery;
 pub mod seen;
 pub mod shape;
+pub mod tally;
 pub mod throttle;
 pub mod tool;
 pub mod trail;

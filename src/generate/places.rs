@@ -2,10 +2,10 @@
 //! one organization, and a share that only those can take who have less than their part, so that
 //! nobody who floods the gateway keeps the others out (`reliability.md` rows 77, 78).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::ids::OrganizationId;
+use crate::domain::tally::Tally;
 
 /// Of so many places one is kept for organizations that have less than their part; of fewer, but for
 /// a single one, one all the same.
@@ -20,7 +20,8 @@ pub(super) struct Places {
     most_each: usize,
     /// For those who have less than their part.
     kept: usize,
-    taken: Mutex<Taken>,
+    /// Of organizations; never more of these than places.
+    taken: Mutex<Tally<OrganizationId>>,
 }
 
 /// A place; given back when it is dropped.
@@ -42,13 +43,6 @@ pub(super) enum NoPlace {
     },
 }
 
-/// Only organizations with a place are in it: it is never larger than `most`.
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    each: HashMap<OrganizationId, usize>,
-}
-
 // === impl Places ===
 
 impl Places {
@@ -64,17 +58,16 @@ impl Places {
     /// A place for one thing that an organization does.
     pub(super) fn take(self: &Arc<Self>, organization: &OrganizationId) -> Result<Place, NoPlace> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = taken.each.get(organization).copied().unwrap_or(0);
+        let has = taken.of(organization);
         if has >= self.most_each {
             let most = self.most_each;
             return Err(NoPlace::Enough { most });
         }
-        let others = taken.each.len() - usize::from(has > 0);
-        if taken.all >= self.open_to(has, others) {
+        let others = taken.parties() - usize::from(has > 0);
+        if taken.all() >= self.open_to(has, others) {
             return Err(NoPlace::Crowded);
         }
-        taken.all += 1;
-        *taken.each.entry(organization.clone()).or_default() += 1;
+        taken.add(organization, 1);
         Ok(Place {
             places: Arc::clone(self),
             organization: organization.clone(),
@@ -104,13 +97,7 @@ impl Places {
 
     fn give_back(&self, organization: &OrganizationId) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        if let Some(has) = taken.each.get_mut(organization) {
-            *has = has.saturating_sub(1);
-            if *has == 0 {
-                taken.each.remove(organization);
-            }
-        }
+        taken.remove(organization, 1);
     }
 }
 
@@ -162,7 +149,7 @@ mod tests {
         assert_eq!(flood(&places, "loud").1, NoPlace::Crowded);
         drop(quiet_has);
         let taken = places.taken.lock().expect("a look");
-        assert_eq!((taken.all, taken.each.len()), (0, 0));
+        assert_eq!((taken.all(), taken.parties()), (0, 0));
     }
 
     #[test]
@@ -196,7 +183,7 @@ mod tests {
         let more = places.take_all(&acme, 3).expect("what is left");
         assert_eq!((has.len(), more.len()), (4, 3));
         drop((has, more));
-        assert_eq!(places.taken.lock().expect("a look").all, 0);
+        assert_eq!(places.taken.lock().expect("a look").all(), 0);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! share one budget, however many callers there are (`api.md`, Limits), and no organization takes the
 //! room of the others (`reliability.md` row 78).
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -17,6 +16,7 @@ use super::caller::Caller;
 use super::status;
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::OrganizationId;
+use crate::domain::tally::Tally;
 use crate::ports::Room;
 
 /// Bytes of all requests together: eight of the largest kind, or thousands of ordinary ones.
@@ -36,18 +36,10 @@ const FIRST_BYTES: usize = 8 * 1024;
 /// Whose bytes they are: an organization's, or the operator's.
 type Whose = Option<OrganizationId>;
 
-/// What is in flight.
+/// What is in flight; it never knows more parties than there are open calls and running generations.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
-    taken: Mutex<Taken>,
-}
-
-/// Only who has bytes in flight is in it: it is never larger than the number of open calls and
-/// running generations.
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    each: HashMap<Whose, usize>,
+    taken: Mutex<Tally<Whose>>,
 }
 
 /// What one call has of the budget; given back when the last holder drops it.
@@ -70,31 +62,20 @@ impl Budget {
     /// Takes so many bytes for a call that has taken `before`; `false` if they are too many.
     fn take(&self, whose: &Whose, before: usize, bytes: usize) -> bool {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(left) = IN_FLIGHT_BYTES_MAX.checked_sub(taken.all.saturating_add(bytes)) else {
+        let Some(left) = IN_FLIGHT_BYTES_MAX.checked_sub(taken.all().saturating_add(bytes)) else {
             return false;
         };
-        let has = taken.each.get(whose).copied().unwrap_or(0) + bytes;
+        let has = taken.of(whose) + bytes;
         if before + bytes > FIRST_BYTES && has > left * TIMES_WHAT_IS_LEFT {
             return false;
         }
-        taken.all += bytes;
-        // Looked up twice rather than cloned for each piece of a body.
-        match taken.each.get_mut(whose) {
-            Some(had) => *had = has,
-            None => _ = taken.each.insert(whose.clone(), has),
-        }
+        taken.add(whose, bytes);
         true
     }
 
     fn give_back(&self, whose: &Whose, bytes: usize) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(bytes);
-        if let Some(has) = taken.each.get_mut(whose) {
-            *has = has.saturating_sub(bytes);
-            if *has == 0 {
-                taken.each.remove(whose);
-            }
-        }
+        taken.remove(whose, bytes);
     }
 }
 
@@ -204,7 +185,12 @@ mod tests {
 
     fn taken(budget: &Budget) -> (usize, usize) {
         let taken = budget.taken.lock().expect("a look");
-        (taken.all, taken.each.len())
+        (taken.all(), taken.parties())
+    }
+
+    fn fill(budget: &Budget) {
+        let mut taken = budget.taken.lock().expect("a change");
+        taken.add(&whose("acme"), IN_FLIGHT_BYTES_MAX);
     }
 
     async fn read(request: Request) -> Result<usize, axum::Error> {
@@ -231,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_over_the_budget_is_refused_and_costs_nothing_after() {
         let budget = Arc::new(Budget::default());
-        budget.taken.lock().expect("a change").all = IN_FLIGHT_BYTES_MAX;
+        fill(&budget);
         let request = Counted::of(&budget, None, Request::new(Body::from(vec![0; 1])));
         let refused = read(request).await.expect_err("full");
         let status = tonic::Status::from_error(Box::new(refused));

@@ -2,12 +2,12 @@
 //! known, and keeps it until the last byte of its answer is gone or nobody wants it: what a caller
 //! does not read stays in memory, and its connection stays on its seat.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::failure::{Failure, Reason};
 use crate::domain::ids::OrganizationId;
+use crate::domain::tally::Tally;
 
 /// Bounds on calls at a time: of each organization, or of the operator, and of all.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +51,7 @@ pub(super) struct OpenCall {
 #[derive(Debug)]
 struct Counter {
     most: Most,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    all: usize,
-    each: HashMap<Whose, usize>,
+    open: Mutex<Tally<Whose>>,
 }
 
 // === impl OpenCalls ===
@@ -113,28 +107,19 @@ impl Counter {
     /// How many it has, which are as many as it may.
     fn enter(&self, whose: &Whose) -> Result<(), usize> {
         let mut open = self.lock();
-        let has = open.each.get(whose).copied().unwrap_or(0);
-        if has >= self.most.each.min(self.most.all - open.all) {
+        let has = open.of(whose);
+        if has >= self.most.each.min(self.most.all - open.all()) {
             return Err(has);
         }
-        open.all += 1;
-        open.each.insert(whose.clone(), has + 1);
+        open.add(whose, 1);
         Ok(())
     }
 
     fn leave(&self, whose: &Whose) {
-        let mut open = self.lock();
-        open.all = open.all.saturating_sub(1);
-        let Some(calls) = open.each.get_mut(whose) else {
-            return;
-        };
-        *calls = calls.saturating_sub(1);
-        if *calls == 0 {
-            open.each.remove(whose);
-        }
+        self.lock().remove(whose, 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, Tally<Whose>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,7 +184,7 @@ mod tests {
         assert!(enter("loud").is_err());
         drop((loud, again, others));
         let left = open.calls.lock();
-        assert!(left.all == 0 && left.each.is_empty(), "{left:?}");
+        assert!(left.all() == 0 && left.parties() == 0, "{left:?}");
     }
 
     #[test]
@@ -209,7 +194,7 @@ mod tests {
         let pages: Vec<_> = std::iter::from_fn(|| enter("loud").ok()).collect();
         assert_eq!(pages.len(), 32);
         assert_eq!(
-            open.calls.lock().all,
+            open.calls.lock().all(),
             32,
             "the one that was refused has no place"
         );
@@ -220,7 +205,7 @@ mod tests {
         assert!(enter("quiet").is_ok());
         drop(pages);
         assert!(enter("loud").is_ok());
-        assert_eq!((open.calls.lock().all, open.pages.lock().all), (0, 0));
+        assert_eq!((open.calls.lock().all(), open.pages.lock().all()), (0, 0));
     }
 
     #[test]
