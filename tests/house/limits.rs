@@ -6,13 +6,14 @@ use futures_util::future::join_all;
 use image_gateway::mock::Script;
 use image_gateway::proto;
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Streaming};
 use tonic_types::StatusExt;
 
 use crate::helpers::{House, Setup, Story, detail, reason, request};
 
-#[tokio::test]
-async fn an_organization_makes_as_many_generations_at_a_time_as_it_may() {
+/// A house in which an organization has a single place, and a generation has it until the gate `slow`
+/// is opened.
+async fn with_its_only_place_taken() -> (House, Streaming<proto::GenerationEvent>) {
     let house = House::with(Setup {
         max_concurrent_each: Some("1"),
         ..Setup::default()
@@ -23,6 +24,12 @@ async fn an_organization_makes_as_many_generations_at_a_time_as_it_may() {
     let first = images.generate_image(request("first")).await;
     let first = first.expect("taken").into_inner();
     house.mock.wait_at_gate("slow").await;
+    (house, first)
+}
+
+#[tokio::test]
+async fn an_organization_makes_as_many_generations_at_a_time_as_it_may() {
+    let (house, first) = with_its_only_place_taken().await;
     let status = house.generate(request("second")).await;
     let status = status.expect_err("one too many");
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -80,16 +87,7 @@ async fn an_organization_that_calls_too_often_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn whoever_has_no_place_is_refused_before_its_tool_is_looked_up() {
-    let house = House::with(Setup {
-        max_concurrent_each: Some("1"),
-        ..Setup::default()
-    })
-    .await;
-    house.mock.script(Script::gated("slow"));
-    let mut images = house.images(&house.runtime);
-    let first = images.generate_image(request("first")).await;
-    let first = first.expect("taken").into_inner();
-    house.mock.wait_at_gate("slow").await;
+    let (house, first) = with_its_only_place_taken().await;
     let books = rusqlite::Connection::open(house.database()).unwrap();
     let hide = "ALTER TABLE tool RENAME TO tool_away";
     books.execute_batch(hide).unwrap();

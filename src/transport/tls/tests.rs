@@ -104,6 +104,19 @@ impl Desk {
     }
 }
 
+/// Files with a certificate of the server, and with these authorities of callers.
+fn desk(server: &Authority, clients: &[&Authority]) -> Desk {
+    let mut desk = Desk::new(&server.sign(|_| ()));
+    desk.files.client_ca = Some(desk.folder.path().join("client-ca.pem"));
+    admit(&desk, clients);
+    desk
+}
+
+fn admit(desk: &Desk, clients: &[&Authority]) {
+    let pems: Vec<_> = clients.iter().map(|authority| &*authority.pem).collect();
+    fs::write(desk.files.client_ca.as_ref().unwrap(), pems.concat()).unwrap();
+}
+
 /// Shakes hands with what is in use and says a byte; what the client said about it.
 async fn shake(tls: &Tls, trusted: &Authority) -> Result<(), String> {
     shake_as(tls, trusted, None).await

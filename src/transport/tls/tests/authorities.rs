@@ -17,19 +17,6 @@ fn early() -> Authority {
     Authority::with(|params| params.not_before = date_time_ymd(2900, 1, 1))
 }
 
-/// Files with a certificate of the server, for whom these authorities let callers in.
-fn desk(server: &Authority, clients: &[&Authority]) -> Desk {
-    let mut desk = Desk::new(&server.sign(|_| ()));
-    desk.files.client_ca = Some(desk.folder.path().join("client-ca.pem"));
-    admit(&desk, clients);
-    desk
-}
-
-fn admit(desk: &Desk, clients: &[&Authority]) {
-    let pems: Vec<_> = clients.iter().map(|authority| &*authority.pem).collect();
-    fs::write(desk.files.client_ca.as_ref().unwrap(), pems.concat()).unwrap();
-}
-
 /// Whether somebody with a certificate of this authority is let in.
 async fn is_let_in(tls: &Tls, server: &Authority, signer: &Authority) -> bool {
     let pair = signer.sign(|_| ());

@@ -7,11 +7,7 @@ const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 #[tokio::test]
 async fn where_callers_show_certificates_no_session_is_resumed() {
     let (server, callers) = (Authority::new(), Authority::new());
-    let mut desk = Desk::new(&server.sign(|_| ()));
-    let file = desk.folder.path().join("client-ca.pem");
-    fs::write(&file, &callers.pem).unwrap();
-    desk.files.client_ca = Some(file);
-    let tls = desk.open().unwrap();
+    let tls = desk(&server, &[&callers]).open().unwrap();
     let caller = callers.sign(|_| ());
     for version in VERSIONS {
         let client = client(&server, Some(&caller), &[version]);
@@ -38,11 +34,7 @@ const LIFETIME: std::time::Duration = std::time::Duration::from_secs(4);
 #[tokio::test]
 async fn a_caller_whose_certificate_has_expired_does_not_come_back() {
     let (server, callers) = (Authority::new(), Authority::new());
-    let mut desk = Desk::new(&server.sign(|_| ()));
-    let file = desk.folder.path().join("client-ca.pem");
-    fs::write(&file, &callers.pem).unwrap();
-    desk.files.client_ca = Some(file);
-    let tls = desk.open().unwrap();
+    let tls = desk(&server, &[&callers]).open().unwrap();
     let end = crate::clock::now() + LIFETIME;
     let since = std::time::Duration::from_secs(end.as_second().unsigned_abs());
     let short = callers.sign(|params| params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since);
